@@ -1,0 +1,1 @@
+//! Rendering of production configuration and the comparison of environments, without network.

@@ -1,0 +1,1 @@
+//! The supported part of a Compose file.

@@ -1,0 +1,25 @@
+//! The nouns that every stage shares: digests, platforms, error classes, and each YAML file as a type.
+//!
+//! No network, no clock, no random source, no environment. The only code that reads or writes YAML is here.
+
+pub mod atomic;
+pub mod class;
+pub mod compose;
+pub mod digest;
+pub mod duration;
+pub mod image;
+pub mod lock;
+pub mod name;
+pub mod platform;
+pub mod scenario;
+pub mod stack;
+pub mod yaml;
+
+pub use class::{Class, Failure};
+pub use digest::{Digest, Hasher};
+pub use image::ImageDef;
+pub use lock::ImageLock;
+pub use name::ImageName;
+pub use platform::Platform;
+pub use scenario::Scenario;
+pub use stack::StackDef;

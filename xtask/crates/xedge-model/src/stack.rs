@@ -1,0 +1,5 @@
+//! `templates/stacks/<name>/stack.yaml`.
+
+/// A stack definition.
+#[derive(Clone, Debug)]
+pub struct StackDef;

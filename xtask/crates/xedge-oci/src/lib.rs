@@ -1,0 +1,1 @@
+//! Deterministic OCI layers, configs, manifests and layouts, without network or async.

@@ -1,0 +1,1 @@
+//! Keys and signatures that are made on the host.

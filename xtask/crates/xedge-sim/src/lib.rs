@@ -1,0 +1,1 @@
+//! Scenario runs: engine, models, history, checkers and reports.
