@@ -1,1 +1,44 @@
-//! The command line of xedge: it joins the stages.
+//! xedge as a library: the command line, and the joints between the stage crates.
+//!
+//! The project root is an argument, so that other repositories can have a five-line xtask on this library. Only
+//! this crate knows stdout, exit codes, the environment, the clock and the random source.
+
+mod cli;
+mod commands;
+mod environment;
+mod error;
+pub mod project;
+pub mod setup;
+pub mod stage;
+pub mod ui;
+
+mod build;
+mod engine;
+mod evidence;
+mod fetch;
+mod locks;
+mod payload;
+mod secrets;
+mod simulate;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use environment::Environment;
+pub use error::{Failed, Result};
+
+/// Runs one command line and returns the process's exit code (ARCHITECTURE.md, exit codes).
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    ui::install_panic_report();
+    let cli = match cli::Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => return ui::usage(&usage),
+    };
+    let printer = ui::Printer::new(&cli.global, &environment);
+    match commands::run(cli, environment, &printer) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => printer.failed(&failed),
+    }
+}

@@ -1,1 +1,20 @@
-//! Rendering of production configuration and the comparison of environments, without network.
+//! Production configuration: a stack's templates and one environment's values in, checked files with one digest out.
+//!
+//! No network, no clock, no environment variables, no values of secrets: only references to them.
+
+pub mod conf;
+mod disk;
+mod error;
+pub mod parity;
+pub mod passwd;
+mod render;
+mod rendered;
+mod template;
+
+pub use disk::{Drift, Written};
+pub use error::{Error, Place};
+pub use render::{environments, render, stack, stacks};
+pub use rendered::{COMPOSE_FILE, Record, RecordFile, Rendered, RenderedFile};
+
+#[cfg(test)]
+mod tests;

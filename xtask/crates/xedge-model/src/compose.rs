@@ -1,1 +1,218 @@
-//! The supported part of a Compose file.
+//! The supported part of a Compose file (Compose specification), typed: what is not supported is refused, not dropped.
+//!
+//! `$` is refused everywhere: Compose would fill it in from the environment of the machine it runs on.
+
+mod check;
+mod mounts;
+mod parts;
+mod scalars;
+mod text;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use serde::Deserialize;
+
+pub use mounts::{Mount, MountSource, Port, Protocol};
+pub use parts::{Condition, DependsOn, Healthcheck, Logging, Restart, Test, Variables, Words};
+pub use scalars::{Bytes, Cpus, Text};
+
+use crate::ImageName;
+use crate::duration::Span;
+use crate::stack::{RelPath, SECRETS_FOLDER};
+use crate::yaml::{Source, Spanned, YamlError};
+
+/// One Compose file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compose {
+    /// Services by name.
+    pub services: BTreeMap<String, Spanned<Service>>,
+    /// Networks by name.
+    #[serde(default)]
+    pub networks: BTreeMap<String, Spanned<Option<NetworkDef>>>,
+    /// Named volumes.
+    #[serde(default)]
+    pub volumes: BTreeMap<String, Spanned<Option<VolumeDef>>>,
+    /// Secrets by name.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Spanned<SecretFile>>,
+}
+
+/// A network's settings.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkDef {
+    /// Driver; absent means the Engine's default.
+    #[serde(default)]
+    pub driver: Option<Text>,
+}
+
+/// A named volume's settings: there are none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeDef {}
+
+/// Where a secret's value is on the device.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretFile {
+    /// Path, relative to the Compose file's folder.
+    pub file: Text,
+}
+
+/// One service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// `name[:tag]`; which bytes that is, a bundle says by digest.
+    pub image: Spanned<Text>,
+    /// Name of the container.
+    #[serde(default)]
+    pub container_name: Option<Text>,
+    /// Arguments instead of the image's.
+    #[serde(default)]
+    pub command: Option<Words>,
+    /// `uid[:gid]` instead of the image's.
+    #[serde(default)]
+    pub user: Option<Text>,
+    /// What happens when the container ends.
+    #[serde(default)]
+    pub restart: Option<Restart>,
+    /// Published ports.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// Bind mounts and named volumes.
+    #[serde(default)]
+    pub volumes: Vec<Spanned<Mount>>,
+    /// Networks; none means `default`.
+    #[serde(default)]
+    pub networks: Vec<Spanned<Text>>,
+    /// What must be there before it starts.
+    #[serde(default)]
+    pub depends_on: DependsOn,
+    /// Environment variables.
+    #[serde(default)]
+    pub environment: Variables,
+    /// Secrets by name.
+    #[serde(default)]
+    pub secrets: Vec<Spanned<Text>>,
+    /// Memory limit.
+    #[serde(default)]
+    pub mem_limit: Option<Bytes>,
+    /// Limit of processor time, in processors.
+    #[serde(default)]
+    pub cpus: Option<Cpus>,
+    /// Limit of processes and threads.
+    #[serde(default)]
+    pub pids_limit: Option<u32>,
+    /// Whether the root file system cannot be written.
+    #[serde(default)]
+    pub read_only: Option<bool>,
+    /// Folders in memory.
+    #[serde(default)]
+    pub tmpfs: Words,
+    /// Capabilities taken away.
+    #[serde(default)]
+    pub cap_drop: Vec<Text>,
+    /// Security options.
+    #[serde(default)]
+    pub security_opt: Vec<Text>,
+    /// Health check instead of the image's.
+    #[serde(default)]
+    pub healthcheck: Option<Healthcheck>,
+    /// Time between SIGTERM and SIGKILL.
+    #[serde(default)]
+    pub stop_grace_period: Option<Span>,
+    /// What happens to stdout and stderr.
+    #[serde(default)]
+    pub logging: Option<Logging>,
+    /// Labels.
+    #[serde(default)]
+    pub labels: Variables,
+}
+
+impl Compose {
+    /// Reads and checks one file; every name that is used must be declared, and the other way round.
+    pub fn parse(source: &Source) -> Result<Self, YamlError> {
+        let compose: Self = source.parse()?;
+        check::check(source, &compose)?;
+        Ok(compose)
+    }
+
+    /// The service of this name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.get(name).map(|service| &service.value)
+    }
+
+    /// Services with their names, each after those it depends on; else ordered by name.
+    pub fn start_order(&self) -> Vec<(&str, &Service)> {
+        let ordered = check::start_order(self).unwrap_or_default();
+        ordered.into_iter().filter_map(|name| Some((name, self.service(name)?))).collect()
+    }
+
+    /// The file as plain YAML 1.1 and 1.2, in fixed order: the same value gives the same bytes.
+    pub fn to_text(&self) -> String {
+        text::emit(self)
+    }
+
+    /// Every setting by its dotted path, lists as one value, ordered: for comparisons.
+    pub fn flatten(&self) -> BTreeMap<String, String> {
+        text::flatten(self)
+    }
+}
+
+impl Service {
+    /// The image's name without tag.
+    pub fn image_name(&self) -> ImageName {
+        let (name, _tag) = ImageName::from_reference(&self.image.value).expect("checked when parsed");
+        name
+    }
+
+    /// Bind mounts: source below the rendered folder, target, whether it is read-only.
+    pub fn binds(&self) -> impl Iterator<Item = (&RelPath, &Utf8Path, bool)> {
+        self.volumes.iter().filter_map(|mount| match &mount.value.source {
+            MountSource::Bind(source) => Some((source, mount.value.target.as_path(), mount.value.read_only)),
+            MountSource::Volume(_) => None,
+        })
+    }
+
+    /// Named volumes: name, target, whether it is read-only.
+    pub fn named_volumes(&self) -> impl Iterator<Item = (&str, &Utf8Path, bool)> {
+        self.volumes.iter().filter_map(|mount| match &mount.value.source {
+            MountSource::Volume(name) => {
+                Some((name.as_str(), mount.value.target.as_path(), mount.value.read_only))
+            }
+            MountSource::Bind(_) => None,
+        })
+    }
+
+    /// Secrets: name and where the container finds it.
+    pub fn secret_targets(&self) -> impl Iterator<Item = (&str, camino::Utf8PathBuf)> {
+        self.secrets.iter().map(|name| (&*name.value, Utf8Path::new(SECRETS_FOLDER).join(&*name.value)))
+    }
+
+    /// Memory limit in bytes.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.mem_limit.map(|limit| limit.0)
+    }
+
+    /// Limit of processor time in billionths of a processor, as the Engine's API takes it.
+    pub fn nano_cpus(&self) -> Option<u64> {
+        self.cpus.map(Cpus::nano)
+    }
+
+    /// Time between SIGTERM and SIGKILL; `None` is the Engine's 10 seconds.
+    pub fn stop_grace(&self) -> Option<Duration> {
+        self.stop_grace_period.map(|span| span.0)
+    }
+
+    /// What happens when the container ends.
+    pub fn restart_policy(&self) -> Restart {
+        self.restart.unwrap_or(Restart::No)
+    }
+}
+
+#[cfg(test)]
+mod tests;

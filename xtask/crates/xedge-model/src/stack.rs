@@ -1,5 +1,352 @@
-//! `templates/stacks/<name>/stack.yaml`.
+//! `templates/stacks/<name>/stack.yaml`: which templates make up a stack, and which secrets its containers read.
+//!
+//! Reading and checking only; rendering is the business of xedge-config.
 
-/// A stack definition.
-#[derive(Clone, Debug)]
-pub struct StackDef;
+mod environment;
+mod parity;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use environment::{EnvValue, Environment};
+pub use parity::{Aspect, Extra, Parity, ParityRow};
+
+use crate::image::{Mode, check_format};
+use crate::yaml::{Source, Spanned, YamlError};
+
+/// The format version of stack, environment and parity files that this tool reads.
+pub const FORMAT: u32 = 1;
+
+/// One stack: a Compose template, the config files of its services, and what must have passed before a release.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackDef {
+    /// Format version of the file.
+    pub format: Spanned<u32>,
+    /// Name; the same as the folder's.
+    pub name: Spanned<String>,
+    /// Template of the Compose file, below the templates folder.
+    pub compose: Spanned<RelPath>,
+    /// Config files.
+    #[serde(default)]
+    pub files: Vec<StackFile>,
+    /// Secrets by name; a container finds one at `/run/secrets/NAME`.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Spanned<SecretDef>>,
+    /// Names of the scenarios that must have passed.
+    pub gate: Spanned<Vec<Spanned<String>>>,
+}
+
+/// One config file of a stack.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackFile {
+    /// Template, below the templates folder.
+    pub template: Spanned<RelPath>,
+    /// Where it goes, below the rendered folder.
+    pub output: Spanned<RelPath>,
+    /// Permission bits, in octal.
+    pub mode: Spanned<Mode>,
+}
+
+/// A secret as the file declares it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretDef {
+    /// What the file holds.
+    pub kind: SecretKind,
+    /// The user whose password it is, for `password` and `mosquitto_options`.
+    #[serde(default)]
+    pub user: Option<Spanned<String>>,
+    /// The users that can log in, for `mosquitto_passwd`.
+    #[serde(default)]
+    pub users: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Number of the user who owns the file: the one the container runs as.
+    pub owner: u32,
+}
+
+/// What a secret file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretKind {
+    /// A password and nothing else.
+    Password,
+    /// The broker's password file, hashed.
+    MosquittoPasswd,
+    /// Options of `mosquitto_sub` with user and password.
+    MosquittoOptions,
+}
+
+/// A secret that a rendered stack refers to: everything about it but its value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretReference {
+    /// Name; a container finds it at `/run/secrets/NAME`.
+    pub name: String,
+    /// What the file holds.
+    pub kind: SecretKind,
+    /// The users whose passwords are in it, ordered, each once.
+    pub users: Vec<String>,
+    /// Number of the user who owns the file.
+    pub owner: u32,
+}
+
+impl SecretReference {
+    /// Permission bits of every secret file: its owner reads it, nobody writes it.
+    pub const MODE: u32 = 0o400;
+
+    /// Where a container finds it.
+    pub fn target(&self) -> Utf8PathBuf {
+        Utf8Path::new(SECRETS_FOLDER).join(&self.name)
+    }
+}
+
+/// The folder in which a container finds its secrets (Compose specification, secrets).
+pub const SECRETS_FOLDER: &str = "/run/secrets";
+
+impl StackDef {
+    /// Reads and checks one stack that lies in the folder `folder` below `stacks/`.
+    pub fn parse(source: &Source, folder: &str) -> Result<Self, YamlError> {
+        let def: Self = source.parse()?;
+        check_format(source, &def.format, FORMAT)?;
+        if def.name.value != folder {
+            let message = format!("the stack's name is `{}`, its folder's `{folder}`", def.name.value);
+            return Err(source.error_at(&def.name, message));
+        }
+        def.check_files(source)?;
+        for (name, secret) in &def.secrets {
+            check_secret(source, name, secret)?;
+        }
+        def.check_gate(source)?;
+        Ok(def)
+    }
+
+    /// The secrets as references, ordered by name.
+    pub fn references(&self) -> Vec<SecretReference> {
+        self.secrets.iter().map(|(name, secret)| secret.value.reference(name)).collect()
+    }
+
+    fn check_files(&self, source: &Source) -> Result<(), YamlError> {
+        let mut seen: BTreeMap<&RelPath, u64> = BTreeMap::new();
+        for file in &self.files {
+            let output = &file.output;
+            if RESERVED.contains(&output.value.as_str()) {
+                let message = format!("`{}` is a file that rendering makes itself", output.value);
+                return Err(source.error_at(output, message));
+            }
+            if file.mode.value.0 & 0o7022 != 0 {
+                let message = "a config file must not be writable by others nor carry special bits";
+                return Err(source.error_at(&file.mode, message));
+            }
+            for (other, line) in &seen {
+                if other.overlaps(&output.value) {
+                    let message =
+                        format!("`{}` and `{other}` on line {line} are in each other's way", output.value);
+                    return Err(source.error_at(output, message));
+                }
+            }
+            seen.insert(&output.value, output.referenced.line());
+        }
+        Ok(())
+    }
+
+    fn check_gate(&self, source: &Source) -> Result<(), YamlError> {
+        if self.gate.value.is_empty() {
+            let message = "`gate` is empty: a stack needs at least one scenario that must have passed";
+            return Err(source.error_at(&self.gate, message));
+        }
+        match self.gate.value.iter().find(|scenario| !is_name(&scenario.value)) {
+            Some(bad) => {
+                let message = format!("`{}` is no name of a scenario: {NAME_RULE}", bad.value);
+                Err(source.error_at(bad, message))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// File names in the rendered folder that no config file may have.
+const RESERVED: [&str; 2] = ["compose.yaml", "rendered.json"];
+
+/// What [`is_name`] demands, for people.
+pub const NAME_RULE: &str = "up to 63 letters, digits, `-` and `_`, the first a letter or digit";
+
+/// Whether this can name a stack, an environment, a scenario or a secret: safe as a file name everywhere.
+pub fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits)
+}
+
+fn check_secret(source: &Source, name: &str, secret: &Spanned<SecretDef>) -> Result<(), YamlError> {
+    if !is_name(name) {
+        let message = format!("`{name}` is no name of a secret: {NAME_RULE}");
+        return Err(source.error_at(secret, message));
+    }
+    let SecretDef { kind, user, users, .. } = &secret.value;
+    match (kind, user, users) {
+        (SecretKind::MosquittoPasswd, None, Some(users)) if !users.value.is_empty() => {
+            check_users(source, &users.value)
+        }
+        (SecretKind::MosquittoPasswd, ..) => {
+            Err(source.error_at(secret, "a `mosquitto_passwd` secret needs `users`, and only that"))
+        }
+        (_, Some(user), None) => check_user(source, user),
+        _ => Err(source.error_at(secret, "this kind of secret needs `user`, and only that")),
+    }
+}
+
+fn check_users(source: &Source, users: &[Spanned<String>]) -> Result<(), YamlError> {
+    for (index, user) in users.iter().enumerate() {
+        check_user(source, user)?;
+        if users[..index].iter().any(|earlier| earlier.value == user.value) {
+            return Err(source.error_at(user, format!("user `{}` is there twice", user.value)));
+        }
+    }
+    Ok(())
+}
+
+/// A user's name goes into password and option files, where `:`, spaces and quotes mean something.
+fn check_user(source: &Source, user: &Spanned<String>) -> Result<(), YamlError> {
+    if is_name(&user.value) {
+        return Ok(());
+    }
+    Err(source.error_at(user, format!("`{}` is no name of a user: {NAME_RULE}", user.value)))
+}
+
+impl SecretDef {
+    fn reference(&self, name: &str) -> SecretReference {
+        let many = self.users.iter().flat_map(|users| &users.value);
+        let mut users: Vec<String> = self.user.iter().chain(many).map(|user| user.value.clone()).collect();
+        users.sort();
+        SecretReference { name: name.to_owned(), kind: self.kind, users, owner: self.owner }
+    }
+}
+
+/// A relative path that stays below its folder: plain components only, separated by single slashes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RelPath(Utf8PathBuf);
+
+/// Text that is not such a path.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` is not a path below its folder: expected plain parts such as `mosquitto/mosquitto.conf`", .0.escape_debug())]
+pub struct NotBelow(String);
+
+impl RelPath {
+    /// The path.
+    pub fn as_path(&self) -> &Utf8Path {
+        &self.0
+    }
+
+    /// The path's text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Whether both cannot be files at the same time: equal, or one would have to be the other's folder.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
+    }
+}
+
+impl FromStr for RelPath {
+    type Err = NotBelow;
+
+    fn from_str(text: &str) -> Result<Self, NotBelow> {
+        let path = Utf8Path::new(text);
+        let plain = path.components().all(|part| matches!(part, Utf8Component::Normal(_)));
+        let rebuilt: Utf8PathBuf = path.components().collect();
+        let clean = !text.contains(|c: char| c.is_control() || c == '\\' || c == ':');
+        if plain && clean && !text.is_empty() && rebuilt.as_str() == text {
+            Ok(Self(rebuilt))
+        } else {
+            Err(NotBelow(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for RelPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for RelPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RelPath, StackDef};
+    use crate::yaml::Source;
+
+    const GOOD: &str = "\
+format: 1
+name: edge
+compose: stacks/edge/compose.yaml.j2
+files:
+  - {template: services/a.j2, output: a/a.conf, mode: \"0644\"}
+secrets:
+  broker: {kind: mosquitto_passwd, users: [b, a], owner: 1883}
+  mine: {kind: password, user: a, owner: 1}
+gate: [one]
+";
+
+    fn refused(from: &str, to: &str, part: &str) {
+        assert!(GOOD.contains(from), "{from}");
+        let error = StackDef::parse(&Source::new("s.yaml", GOOD.replace(from, to)), "edge").unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+
+    #[test]
+    fn references_are_ordered_and_carry_no_value() {
+        let def = StackDef::parse(&Source::new("s.yaml", GOOD), "edge").unwrap();
+        let text = serde_json::to_string(&def.references()).unwrap();
+        assert_eq!(
+            text,
+            r#"[{"name":"broker","kind":"mosquitto_passwd","users":["a","b"],"owner":1883},{"name":"mine","kind":"password","users":["a"],"owner":1}]"#
+        );
+        assert_eq!(def.references()[0].target(), "/run/secrets/broker");
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_its_place() {
+        refused("name: edge", "name: other", "s.yaml:2:7: the stack's name is `other`");
+        refused("gate: [one]", "gate: []", "s.yaml:9:7: `gate` is empty");
+        refused("gate: [one]", "gates: [one]", "s.yaml:9:1: unknown key `gates`");
+        refused("format: 1", "format: 2", "s.yaml:1:9: the file has format 2");
+        refused("output: a/a.conf", "output: rendered.json", "rendering makes itself");
+        refused("0644", "0666", "must not be writable");
+        refused("users: [b, a]", "users: [a, a]", "`a` is there twice");
+        refused("users: [b, a]", "users: [\"a:b\"]", "is no name of a user");
+        refused("users: [b, a]", "user: a", "needs `users`");
+        refused("user: a", "users: [a]", "needs `user`");
+        refused("  mine:", "  ../mine:", "is no name of a secret");
+        refused("kind: password", "kind: passwort", "unknown value `passwort`");
+    }
+
+    #[test]
+    fn two_files_in_each_others_way_are_refused() {
+        let twice = "mode: \"0644\"}\n  - {template: services/b.j2, output: a/a.conf/b, mode: \"0644\"}";
+        refused("mode: \"0644\"}", twice, "in each other's way");
+    }
+
+    #[test]
+    fn only_paths_below_the_folder_are_taken() {
+        assert_eq!("a/b.conf".parse::<RelPath>().unwrap().as_str(), "a/b.conf");
+        for text in ["", "/a", "../a", "a/../b", "./a", "a//b", "a/", "a\\b", "a\nb", "a\0", "c:/x", "."] {
+            assert!(text.parse::<RelPath>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -45,6 +45,11 @@ impl Source {
         Self { file: file.into(), text: text.into() }
     }
 
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The file's name as given.
     pub fn file(&self) -> &str {
         &self.file

@@ -1,1 +1,29 @@
-//! Scenario runs: engine, models, history, checkers and reports.
+//! Scenario runs: real brokers in containers, models that speak MQTT to them, a recorded history, claims checked over
+//! it, and reports. It resolves no images, files or secrets (they come in a plan) and reads no environment.
+
+pub mod check;
+pub mod engine;
+mod error;
+pub mod history;
+pub mod lock;
+pub mod model;
+pub mod mqtt;
+pub mod plan;
+pub mod probe;
+pub mod report;
+pub mod run;
+pub mod seed;
+pub mod sweep;
+
+pub use check::{Claim, State, Verdict};
+pub use engine::{Docker, EngineFacts};
+pub use error::Error;
+pub use lock::RunLock;
+pub use plan::{
+    ContainerPlan, Credentials, FilePlan, Limits, ModelPlan, ModelSettings, Place, RestartPolicy, RetainedProbe,
+    RunPlan, Secret, VolumePlan, expand,
+};
+pub use run::container::{ContainerProbe, ProbePlan, probe_container};
+pub use run::outcome::{ContainerFacts, Honesty, Outcome};
+pub use run::{Progress, run};
+pub use sweep::{Swept, remove_kept, sweep};

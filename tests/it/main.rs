@@ -1,0 +1,12 @@
+//! Integration tests: the command line as a user types it, on the real Engine and with real tools.
+#![expect(unreachable_pub, reason = "modules of one test binary")]
+
+mod support;
+
+mod bad_input;
+mod cli;
+mod images;
+mod locks;
+mod render;
+mod sim;
+mod tidy;

@@ -1,0 +1,115 @@
+//! Running the binary, and making projects to run it on.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Data.
+    pub stdout: String,
+    /// Talk.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Fails with everything that was said unless the exit code is this one.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails unless stderr has this text.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "`{text}` is not in stderr:\n{}", self.stderr);
+        self
+    }
+}
+
+/// This repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project").to_owned()
+}
+
+/// A data folder for all tests of this process, so that no test touches the user's keys.
+pub fn home() -> &'static Path {
+    static HOME: OnceLock<TempDir> = OnceLock::new();
+    HOME.get_or_init(|| tempfile::tempdir().expect("a temporary folder")).path()
+}
+
+/// A command on a project, ready to run.
+pub fn command(project: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.current_dir(project).args(arguments).env("XEDGE_HOME", home()).env_remove("XEDGE_PROJECT");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a prepared command to its end.
+pub fn finish(mut command: Command) -> Ran {
+    let output = command.output().expect("the binary starts");
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs a command on a project.
+pub fn run(project: &Path, arguments: &[&str]) -> Ran {
+    finish(command(project, arguments))
+}
+
+/// Runs a command on this repository.
+pub fn here(arguments: &[&str]) -> Ran {
+    run(&root(), arguments)
+}
+
+/// A copy of this repository's files without outputs, in a folder of its own.
+pub fn copy() -> TempDir {
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    copy_folder(&root(), copy.path());
+    copy
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a readable folder") {
+        let entry = entry.expect("a readable entry");
+        let name = entry.file_name();
+        if name == "target" || name == ".git" {
+            continue;
+        }
+        let target = to.join(&name);
+        if entry.file_type().expect("a file type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("a copied file");
+        }
+    }
+}
+
+/// Writes a scenario into a temporary folder and gives its path.
+pub fn scenario(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("scenario.yaml");
+    fs::File::create(&path).expect("a file").write_all(text.as_bytes()).expect("a written file");
+    (folder, path)
+}
+
+/// Replaces text in a file; fails if it is not there.
+#[track_caller]
+pub fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).expect("a readable file");
+    assert!(text.contains(from), "`{from}` is not in {}", path.display());
+    fs::write(path, text.replace(from, to)).expect("a written file");
+}

@@ -1,0 +1,226 @@
+//! From a stack and an environment to checked files. Reads below the templates folder, writes nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use xedge_model::compose::Compose;
+use xedge_model::image::Mode;
+use xedge_model::stack::{Environment, RelPath, SecretReference, StackDef, StackFile, is_name};
+use xedge_model::yaml::{Source, near};
+
+use crate::conf::Conf;
+use crate::rendered::{COMPOSE_FILE, Content, Rendered, RenderedFile};
+use crate::{Error, template};
+
+const STACK_FILE: &str = "stack.yaml";
+const COMPOSE_MODE: u32 = 0o644;
+
+/// Renders a stack with the values of an environment; `root` is the templates folder.
+pub fn render(root: &Utf8Path, stack_name: &str, environment_name: &str) -> Result<Rendered, Error> {
+    let def = stack(root, stack_name)?;
+    let environment = environment(root, environment_name)?;
+    let rendering = Rendering { root, environment: &environment, environment_name };
+    let (source, mut compose_text) = rendering.compose(&def)?;
+    let compose = Compose::parse(&source).map_err(|e| compose_error(&def, e))?;
+    let mut files = Vec::new();
+    for file in &def.files {
+        files.push(rendering.file(file)?);
+    }
+    check_binds(&def, &source, &compose, &files)?;
+    let secrets = secrets(&def, &source, &compose)?;
+    compose_text.push_str(&compose.to_text());
+    files.push(RenderedFile::new(COMPOSE_FILE, COMPOSE_MODE, compose_text.into_bytes(), Content::Compose));
+    Ok(Rendered::new(stack_name, environment_name, files, compose, secrets))
+}
+
+/// Reads and checks one stack's definition.
+pub fn stack(root: &Utf8Path, name: &str) -> Result<StackDef, Error> {
+    let path = root.join("stacks").join(name).join(STACK_FILE);
+    if !is_name(name) || !path.is_file() {
+        return Err(unknown("stack", name, &stacks(root)?));
+    }
+    let source = Source::new(path.as_str(), read(&path)?);
+    Ok(StackDef::parse(&source, name)?)
+}
+
+/// The names of all stacks, ordered.
+pub fn stacks(root: &Utf8Path) -> Result<Vec<String>, Error> {
+    let folder = root.join("stacks");
+    Ok(list(&folder)?.into_iter().filter(|name| folder.join(name).join(STACK_FILE).is_file()).collect())
+}
+
+/// The names of all environments, ordered.
+pub fn environments(root: &Utf8Path) -> Result<Vec<String>, Error> {
+    let names = list(&root.join("environments"))?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(".yaml")).map(str::to_owned).collect())
+}
+
+fn environment(root: &Utf8Path, name: &str) -> Result<Environment, Error> {
+    let path = root.join("environments").join(format!("{name}.yaml"));
+    if !is_name(name) || !path.is_file() {
+        return Err(unknown("environment", name, &environments(root)?));
+    }
+    let source = Source::new(path.as_str(), read(&path)?);
+    let environment = Environment::parse(&source)?;
+    check_used(root, &source, &environment)?;
+    Ok(environment)
+}
+
+/// A value that no template of any stack asks for is a typing error, or a setting that only looks as if it did something.
+fn check_used(root: &Utf8Path, source: &Source, environment: &Environment) -> Result<(), Error> {
+    let mut used = BTreeSet::new();
+    for path in templates(root)? {
+        used.extend(template::used(path.as_str(), &read(&path)?)?);
+    }
+    let asks = |ask: &String, leaf: &str| {
+        leaf == ask || leaf.strip_prefix(ask.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    };
+    for (leaf, at) in environment.leaves() {
+        if !used.iter().any(|ask| asks(ask, &leaf)) {
+            let known: Vec<&str> = used.iter().map(String::as_str).collect();
+            return Err(source.unknown_name(at, "value, used by no template:", &leaf, &known).into());
+        }
+    }
+    Ok(())
+}
+
+/// All templates of all stacks, ordered.
+fn templates(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.join("services"), root.join("stacks")];
+    while let Some(folder) = folders.pop() {
+        for name in list(&folder)? {
+            let path = folder.join(&name);
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some("j2") => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What all files of one rendering share.
+struct Rendering<'a> {
+    root: &'a Utf8Path,
+    environment: &'a Environment,
+    environment_name: &'a str,
+}
+
+impl Rendering<'_> {
+    /// The rendered Compose template, and the comment that stands above the final file.
+    fn compose(&self, def: &StackDef) -> Result<(Source, String), Error> {
+        let text = self.template(&def.compose.value)?;
+        let name = format!("{} (rendered for {})", def.compose.value, self.environment_name);
+        let comment = format!(
+            "# Stack {} for {}, made by `cargo xtask render`: change templates/ instead of this file.\n",
+            def.name.value, self.environment_name
+        );
+        Ok((Source::new(name, text), comment))
+    }
+
+    fn file(&self, file: &StackFile) -> Result<RenderedFile, Error> {
+        let text = self.template(&file.template.value)?;
+        let output = &file.output.value;
+        let name = format!("{} (rendered for {})", file.template.value, self.environment_name);
+        let content = match (output.as_path().file_name(), output.as_path().extension()) {
+            (Some("mosquitto.conf"), _) => Content::Conf(Conf::parse(&name, &text)?),
+            (_, Some("toml")) => Content::Toml(parse_toml(&name, &text)?),
+            _ => Content::Other,
+        };
+        let Mode(mode) = file.mode.value;
+        Ok(RenderedFile::new(output.as_str(), mode, text.into_bytes(), content))
+    }
+
+    fn template(&self, path: &RelPath) -> Result<String, Error> {
+        let full = self.root.join(path.as_path());
+        if !full.is_file() {
+            let known: Vec<String> = templates(self.root)?
+                .iter()
+                .filter_map(|p| p.strip_prefix(self.root).ok())
+                .map(ToString::to_string)
+                .collect();
+            return Err(unknown("template", path.as_str(), &known));
+        }
+        template::render(full.as_str(), &read(&full)?, self.environment)
+    }
+}
+
+fn parse_toml(name: &str, text: &str) -> Result<toml::Table, Error> {
+    toml::from_str(text)
+        .map_err(|error| Error::Malformed { file: name.to_owned(), message: error.message().to_owned() })
+}
+
+/// A bind mount whose source is not rendered would be made by the Engine as an empty folder owned by root.
+fn check_binds(
+    def: &StackDef,
+    source: &Source,
+    compose: &Compose,
+    files: &[RenderedFile],
+) -> Result<(), Error> {
+    for service in compose.services.values() {
+        for (bind, _target, read_only) in service.value.binds() {
+            if !files.iter().any(|file| file.path().starts_with(bind.as_path())) {
+                let message = format!("the bind mount `./{bind}` holds no file of this stack");
+                return Err(compose_error(def, source.error_at(service, message)));
+            }
+            if !read_only {
+                let message =
+                    format!("the bind mount `./{bind}` must be `:ro`: what is signed must not change");
+                return Err(compose_error(def, source.error_at(service, message)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The references to those of the stack's secrets that the Compose file uses.
+fn secrets(def: &StackDef, source: &Source, compose: &Compose) -> Result<Vec<SecretReference>, Error> {
+    let known: Vec<&str> = def.secrets.keys().map(String::as_str).collect();
+    for (name, at) in &compose.secrets {
+        if !known.contains(&name.as_str()) {
+            let error = source.unknown_name(at, "secret, not in stack.yaml:", name, &known);
+            return Err(compose_error(def, error));
+        }
+    }
+    Ok(def.references().into_iter().filter(|secret| compose.secrets.contains_key(&secret.name)).collect())
+}
+
+fn compose_error(def: &StackDef, source: xedge_model::yaml::YamlError) -> Error {
+    Error::Compose { template: def.compose.value.as_path().to_owned(), source }
+}
+
+fn unknown(what: &'static str, name: &str, known: &[String]) -> Error {
+    let hint = match near(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => {
+            return Error::Unknown { what, name: name.escape_debug().to_string(), hint: None };
+        }
+        None => format!("known: {}", known.join(", ")),
+    };
+    Error::Unknown { what, name: name.escape_debug().to_string(), hint: Some(hint) }
+}
+
+fn read(path: &Utf8Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+/// The names in a folder, ordered; a folder that is not there has none.
+fn list(folder: &Utf8Path) -> Result<Vec<String>, Error> {
+    let failed = |source| Error::Read { path: folder.to_owned(), source };
+    let entries = match folder.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(failed)?.file_name().to_owned());
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,92 @@
+//! The one place that knows the template engine: strict, without loaders, filters of ours or automatic escaping.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment as Engine, ErrorKind, UndefinedBehavior, Value};
+use xedge_model::stack::{EnvValue, Environment};
+use xedge_model::yaml::{Spanned, near};
+
+use crate::Error;
+use crate::error::Place;
+
+/// Renders one template with an environment's values; `file` is its name in messages.
+pub(crate) fn render(file: &str, text: &str, environment: &Environment) -> Result<String, Error> {
+    let engine = engine();
+    let values = values(&environment.values);
+    let template = engine.template_from_named_str(file, text).map_err(|e| problem(file, text, &e, None))?;
+    template.render(values).map_err(|error| problem(file, text, &error, Some(environment)))
+}
+
+/// The dotted names of the values that a template asks for, in any branch.
+pub(crate) fn used(file: &str, text: &str) -> Result<BTreeSet<String>, Error> {
+    let engine = engine();
+    let template = engine.template_from_named_str(file, text).map_err(|e| problem(file, text, &e, None))?;
+    Ok(template.undeclared_variables(true).into_iter().collect())
+}
+
+fn values(map: &BTreeMap<String, Spanned<EnvValue>>) -> Value {
+    Value::from_pairs(map.iter().map(|(name, item)| (name.clone(), value(&item.value))))
+}
+
+fn value(value: &EnvValue) -> Value {
+    match value {
+        EnvValue::Bool(flag) => Value::from(*flag),
+        EnvValue::Int(number) => Value::from(*number),
+        EnvValue::Float(number) => Value::from(*number),
+        EnvValue::Text(text) => Value::from(text.clone()),
+        EnvValue::List(list) => list.iter().map(|item| self::value(&item.value)).collect(),
+        EnvValue::Map(map) => values(map),
+    }
+}
+
+fn engine() -> Engine<'static> {
+    let mut engine = Engine::new();
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_auto_escape_callback(|_| AutoEscape::None);
+    engine.set_debug(true);
+    engine.set_syntax(syntax());
+    engine.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::Undefined => {
+            minijinja::escape_formatter(out, state, value)
+        }
+        other => {
+            let message = format!("a {other} cannot be written into a file: loop over it");
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+        }
+    });
+    engine
+}
+
+/// A tag on a line of its own leaves nothing behind, and a file keeps its final line break.
+fn syntax() -> SyntaxConfig {
+    SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build()
+        .expect("the delimiters are the default ones")
+}
+
+fn problem(file: &str, text: &str, error: &minijinja::Error, environment: Option<&Environment>) -> Error {
+    let place = match error.range() {
+        Some(range) => Place::at_offset(file, text, range.start),
+        None => Place::new(file, text, error.line().unwrap_or(1), 1),
+    };
+    let asked = error.range().and_then(|range| text.get(range)).map(str::trim);
+    if let (ErrorKind::UndefinedError, Some(asked), Some(environment)) = (error.kind(), asked, environment) {
+        let known: Vec<String> = environment.leaves().into_iter().map(|(name, _)| name).collect();
+        let near = near(asked, known.iter().map(String::as_str));
+        let hint = near.map_or_else(
+            || format!("values of this environment: {}", known.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        return Error::Template { place, message: format!("`{asked}` has no value"), hint: Some(hint) };
+    }
+    let message = match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    Error::Template { place, message, hint: None }
+}

@@ -1,0 +1,405 @@
+//! The Docker Engine over its API. The only module that names bollard; it decides nothing about runs.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bollard::errors::Error as Refusal;
+use bollard::exec::StartExecOptions;
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, ExecConfig, HostConfig, Mount, MountType, MountVolumeOptions, NetworkCreateRequest,
+    NetworkingConfig, PortBinding, RestartPolicy as Policy, RestartPolicyNameEnum, VolumeCreateRequest,
+};
+use bollard::query_parameters as query;
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+
+use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
+use crate::Error;
+use crate::plan::{ContainerPlan, RestartPolicy};
+
+/// Seconds that the Engine has for an answer.
+const TIMEOUT_S: u64 = 120;
+/// The same for loading an image, which it answers only at the end.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(1_800);
+
+/// A connection to a Docker Engine; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Docker {
+    client: bollard::Docker,
+    host: String,
+    facts: EngineFacts,
+}
+
+impl Docker {
+    /// Connects to `host`: a socket's path, or `unix://…`, `tcp://…`, `http://…` as in `DOCKER_HOST`.
+    pub async fn connect(host: &str) -> Result<Self, Error> {
+        let no_engine = |error: &Refusal| Error::NoEngine { host: host.to_owned(), detail: detail(error) };
+        let version = bollard::API_DEFAULT_VERSION;
+        let client = if host.starts_with("tcp://") || host.starts_with("http://") {
+            bollard::Docker::connect_with_http(host, TIMEOUT_S, version)
+        } else {
+            bollard::Docker::connect_with_unix(host, TIMEOUT_S, version)
+        };
+        let client = client.map_err(|e| no_engine(&e))?;
+        // Without this the client speaks its own newest version, whatever the Engine knows.
+        let client = client.negotiate_version().await.map_err(|e| no_engine(&e))?;
+        let version = client.version().await.map_err(|e| no_engine(&e))?;
+        let facts = EngineFacts {
+            name: version.platform.map_or_else(String::new, |p| p.name),
+            version: version.version.unwrap_or_default(),
+            api: client.client_version().to_string(),
+            architecture: version.arch.unwrap_or_default(),
+        };
+        let name = if facts.name.is_empty() { "Docker Engine".to_owned() } else { facts.name };
+        Ok(Self { client, host: host.to_owned(), facts: EngineFacts { name, ..facts } })
+    }
+
+    /// What the Engine says about itself.
+    pub fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    /// Whether the Engine still answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.client.ping().await.map(drop).map_err(|e| self.failed("reach the Engine", e))
+    }
+
+    /// Whether the Engine has this image (`sha256:…` or a name).
+    pub async fn has_image(&self, image: &str) -> Result<bool, Error> {
+        match self.client.inspect_image(image).await {
+            Ok(_) => Ok(true),
+            Err(error) if status(&error) == 404 => Ok(false),
+            Err(error) => Err(self.failed(&format!("look for image {image}"), error)),
+        }
+    }
+
+    /// Platform of an image as the Engine read it from the image's config: `linux/amd64`.
+    pub async fn image_platform(&self, image: &str) -> Result<String, Error> {
+        let found = self.client.inspect_image(image).await;
+        let found = found.map_err(|e| self.failed(&format!("inspect image {image}"), e))?;
+        Ok(format!("{}/{}", found.os.unwrap_or_default(), found.architecture.unwrap_or_default()))
+    }
+
+    /// Loads the images of an archive as `docker save` writes it, while it streams in.
+    pub async fn load_image<S>(&self, archive: S) -> Result<(), Error>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        let options = query::ImportImageOptionsBuilder::default().quiet(true).build();
+        let client = self.client.clone().with_timeout(LOAD_TIMEOUT);
+        let answers = client.import_image(options, bollard::body_try_stream(archive), None);
+        answers.try_for_each(|_| async { Ok(()) }).await.map_err(|e| self.failed("load an image archive", e))
+    }
+
+    /// Like [`Docker::load_image`], for an archive that is written by blocking code.
+    pub async fn load_image_with(
+        &self,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(8);
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut sink = io::BufWriter::with_capacity(256 * 1024, super::files::Chunks(sender.clone()));
+            let result = fill(&mut sink).and_then(|()| io::Write::flush(&mut sink));
+            if let Err(error) = &result {
+                // The upload has to fail too, or half an archive would look like a whole one.
+                let broken = io::Error::new(error.kind(), error.to_string());
+                drop(sender.blocking_send(Err(broken)));
+            }
+            result
+        });
+        let stream = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        let loaded = self.load_image(stream).await;
+        let written = writer.await.map_err(io::Error::other).and_then(|result| result);
+        match (loaded, written) {
+            // When the Engine hangs up first, its answer says more than the broken pipe.
+            (Err(error), Err(e)) if e.kind() == io::ErrorKind::BrokenPipe => Err(error),
+            (_, Err(error)) => Err(Error::Archive(error)),
+            (loaded, Ok(())) => loaded,
+        }
+    }
+
+    /// Removes an image; one that is not there is fine.
+    pub async fn remove_image(&self, image: &str) -> Result<(), Error> {
+        let options = query::RemoveImageOptionsBuilder::default().force(true).build();
+        let removed = self.client.remove_image(image, Some(options), None).await;
+        self.gone(removed.map(drop), || format!("remove image {image}"))
+    }
+
+    pub(crate) async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), Error> {
+        let labels = Some(labels.clone().into_iter().collect());
+        let request = NetworkCreateRequest { name: name.to_owned(), labels, ..NetworkCreateRequest::default() };
+        let made = self.client.create_network(request).await;
+        made.map(drop).map_err(|e| self.failed(&format!("create network {name}"), e))
+    }
+
+    pub(crate) async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), Error> {
+        let labels = Some(labels.clone().into_iter().collect());
+        let request = VolumeCreateRequest { name: Some(name.to_owned()), labels, ..VolumeCreateRequest::default() };
+        let made = self.client.create_volume(request).await;
+        made.map(drop).map_err(|e| self.failed(&format!("create volume {name}"), e))
+    }
+
+    pub(crate) async fn create(&self, creation: &Creation<'_>) -> Result<(), Error> {
+        let options = query::CreateContainerOptionsBuilder::default().name(creation.name).build();
+        match self.client.create_container(Some(options), body(creation)).await {
+            Ok(_) => Ok(()),
+            Err(error) if status(&error) == 404 && error.to_string().contains("image") => Err(Error::MissingImage {
+                node: creation.plan.node_id.clone(),
+                image: creation.plan.image_ref.clone(),
+            }),
+            Err(error) => Err(self.failed(&format!("create container {}", creation.name), error)),
+        }
+    }
+
+    pub(crate) async fn upload(&self, container: &str, path: &str, tar: Vec<u8>) -> Result<(), Error> {
+        let options = query::UploadToContainerOptionsBuilder::default().path(path).build();
+        let body = bollard::body_full(tar.into());
+        let sent = self.client.upload_to_container(container, Some(options), body).await;
+        sent.map_err(|e| self.failed(&format!("put files into {path} of {container}"), e))
+    }
+
+    /// Starts a container.
+    pub async fn start(&self, container: &str) -> Result<(), Error> {
+        let started = self.client.start_container(container, None).await;
+        started.map_err(|e| self.failed(&format!("start container {container}"), e))
+    }
+
+    /// Stops a container with SIGTERM, and with SIGKILL after `grace`.
+    pub async fn stop(&self, container: &str, grace: Duration) -> Result<(), Error> {
+        let options = query::StopContainerOptionsBuilder::default().t(seconds(grace)).build();
+        let client = self.client.clone().with_timeout(grace + Duration::from_secs(TIMEOUT_S));
+        let stopped = client.stop_container(container, Some(options)).await;
+        stopped.map_err(|e| self.failed(&format!("stop container {container}"), e))
+    }
+
+    /// Sends a signal (`SIGKILL`) to the main process of a container.
+    pub async fn kill(&self, container: &str, signal: &str) -> Result<(), Error> {
+        let options = query::KillContainerOptionsBuilder::default().signal(signal).build();
+        let killed = self.client.kill_container(container, Some(options)).await;
+        killed.map_err(|e| self.failed(&format!("send {signal} to container {container}"), e))
+    }
+
+    /// Stops a container as [`Docker::stop`] does and starts it. Published ports change.
+    pub async fn restart(&self, container: &str, grace: Duration) -> Result<(), Error> {
+        self.stop(container, grace).await?;
+        self.start(container).await
+    }
+
+    /// State of a container.
+    pub async fn inspect(&self, container: &str) -> Result<Status, Error> {
+        let found = self.inspected(container).await?;
+        let state = found.state.unwrap_or_default();
+        let test = found.config.and_then(|c| c.healthcheck).and_then(|h| h.test);
+        Ok(Status {
+            image: found.image.unwrap_or_default(),
+            running: state.running.unwrap_or(false),
+            restarting: state.restarting.unwrap_or(false),
+            restarts: found.restart_count.unwrap_or(0),
+            exit_code: state.exit_code.unwrap_or(0),
+            oom_killed: state.oom_killed.unwrap_or(false),
+            error: state.error.unwrap_or_default(),
+            health_check: test.and_then(|t| command(&t)),
+        })
+    }
+
+    /// Where on this machine a published port of a running container is reached now.
+    pub async fn ports(&self, container: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        let settings = self.inspected(container).await?.network_settings.unwrap_or_default();
+        let bindings = settings.ports.and_then(|mut ports| ports.remove(&format!("{port}/tcp"))).flatten();
+        let address = |b: PortBinding| format!("{}:{}", b.host_ip?, b.host_port?).parse().ok();
+        let mut addresses: Vec<SocketAddr> = bindings.into_iter().flatten().filter_map(address).collect();
+        addresses.sort();
+        Ok(addresses)
+    }
+
+    async fn inspected(&self, container: &str) -> Result<bollard::models::ContainerInspectResponse, Error> {
+        let found = self.client.inspect_container(container, None).await;
+        found.map_err(|e| self.failed(&format!("inspect container {container}"), e))
+    }
+
+    /// What a container wrote to stdout and stderr; `tail` limits it to the last lines.
+    pub async fn logs(&self, container: &str, tail: Option<usize>) -> Result<Vec<u8>, Error> {
+        let tail = tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
+        let options = query::LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&tail).build();
+        let lines = self.client.logs(container, Some(options)).try_fold(Vec::new(), |mut all, line| async move {
+            all.extend_from_slice(line.as_ref());
+            Ok(all)
+        });
+        lines.await.map_err(|e| self.failed(&format!("read the log of {container}"), e))
+    }
+
+    /// Runs a command in a container and says its exit code; `None` if it does not end within `limit`.
+    pub async fn exec(&self, container: &str, command: &[String], limit: Duration) -> Result<Option<i64>, Error> {
+        let failed = |e| self.failed(&format!("run a command in {container}"), e);
+        let config = ExecConfig { cmd: Some(command.to_vec()), ..ExecConfig::default() };
+        let id = self.client.create_exec(container, config).await.map_err(failed)?.id;
+        let detached = StartExecOptions { detach: true, ..StartExecOptions::default() };
+        self.client.start_exec(&id, Some(detached)).await.map_err(failed)?;
+        let pause = Duration::from_millis(50);
+        for _ in 0..=limit.as_millis() / pause.as_millis() {
+            let found = self.client.inspect_exec(&id).await.map_err(failed)?;
+            if let (Some(false), Some(code)) = (found.running, found.exit_code) {
+                return Ok(Some(code));
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Ok(None)
+    }
+
+    /// All objects that have this label (`name` or `name=value`), containers first.
+    pub async fn labelled(&self, label: &str) -> Result<Vec<Object>, Error> {
+        let failed = |e| self.failed("list what simulations left", e);
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let containers = self.client.list_containers(Some(options)).await.map_err(failed)?;
+        let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let volumes = self.client.list_volumes(Some(options)).await.map_err(failed)?;
+        let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let networks = self.client.list_networks(Some(options)).await.map_err(failed)?;
+        let containers = containers.into_iter().map(|c| (Kind::Container, c.id.unwrap_or_default(), c.labels));
+        let volumes = volumes.volumes.into_iter().flatten().map(|v| (Kind::Volume, v.name, Some(v.labels)));
+        let networks = networks.into_iter().map(|n| (Kind::Network, n.id.unwrap_or_default(), n.labels));
+        let mut objects: Vec<Object> = containers
+            .chain(volumes)
+            .chain(networks)
+            .map(|(kind, id, labels)| Object { kind, id, labels: labels.into_iter().flatten().collect() })
+            .collect();
+        objects.sort();
+        Ok(objects)
+    }
+
+    /// Removes an object with force; one that is gone, or being removed by somebody else, is fine.
+    pub async fn remove(&self, kind: Kind, id: &str) -> Result<(), Error> {
+        match kind {
+            Kind::Container => {
+                let options = query::RemoveContainerOptionsBuilder::default().v(true).force(true).build();
+                let removed = self.client.remove_container(id, Some(options)).await;
+                self.gone(removed, || format!("remove container {id}"))
+            }
+            Kind::Volume => {
+                let options = query::RemoveVolumeOptionsBuilder::default().build();
+                let removed = self.client.remove_volume(id, Some(options)).await;
+                self.gone(removed, || format!("remove volume {id}"))
+            }
+            Kind::Network => {
+                let removed = self.client.remove_network(id).await;
+                self.gone(removed, || format!("remove network {id}"))
+            }
+        }
+    }
+
+    fn gone(&self, removed: Result<(), Refusal>, action: impl Fn() -> String) -> Result<(), Error> {
+        match removed {
+            Err(error) if !matches!(status(&error), 404 | 409) => Err(self.failed(&action(), error)),
+            _ => Ok(()),
+        }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "it is the last use of the error, in map_err")]
+    fn failed(&self, action: &str, error: Refusal) -> Error {
+        let action = action.to_owned();
+        match error {
+            Refusal::DockerResponseServerError { status_code, message } => {
+                Error::EngineRefused { action, status: status_code, message: message.trim().to_owned() }
+            }
+            Refusal::DockerStreamError { error } => Error::EngineRefused { action, status: 0, message: error },
+            other => Error::EngineLost { host: self.host.clone(), action, detail: detail(&other) },
+        }
+    }
+}
+
+fn status(error: &Refusal) -> u16 {
+    match error {
+        Refusal::DockerResponseServerError { status_code, .. } => *status_code,
+        _ => 0,
+    }
+}
+
+/// The last cause says most: the ones before it are the client library's layers.
+fn detail(error: &Refusal) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+fn seconds(time: Duration) -> i32 {
+    i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
+}
+
+/// The argument list of an image's health check (`CMD …` or `CMD-SHELL …`).
+fn command(test: &[String]) -> Option<Vec<String>> {
+    match test.split_first() {
+        Some((kind, rest)) if kind == "CMD" => Some(rest.to_vec()),
+        Some((kind, rest)) if kind == "CMD-SHELL" => {
+            Some([&["/bin/sh".to_owned(), "-c".to_owned()], rest].concat())
+        }
+        _ => None,
+    }
+}
+
+fn body(creation: &Creation<'_>) -> ContainerCreateBody {
+    let plan = creation.plan;
+    let endpoint = EndpointSettings { aliases: Some(vec![plan.node_id.clone()]), ..EndpointSettings::default() };
+    let port = format!("{}/tcp", plan.service_port);
+    ContainerCreateBody {
+        image: Some(plan.image_ref.clone()),
+        hostname: Some(plan.node_id.clone()),
+        env: Some(plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        cmd: plan.command.clone(),
+        exposed_ports: (creation.published > 0).then(|| vec![port]),
+        labels: Some(creation.labels.clone().into_iter().collect()),
+        stop_timeout: Some(seconds(plan.stop_grace).into()),
+        host_config: Some(host_config(creation)),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(creation.network.to_owned(), endpoint)])),
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(creation: &Creation<'_>) -> HostConfig {
+    let plan = creation.plan;
+    // The Engine picks the port; loopback only, so that nothing is open to the network.
+    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
+    let bindings = vec![binding; creation.published];
+    HostConfig {
+        memory: plan.memory_bytes,
+        nano_cpus: plan.nano_cpus,
+        pids_limit: plan.pids_limit,
+        network_mode: Some(creation.network.to_owned()),
+        port_bindings: Some(HashMap::from([(format!("{}/tcp", plan.service_port), Some(bindings))])),
+        restart_policy: Some(policy(plan.restart)),
+        readonly_rootfs: Some(plan.read_only),
+        cap_drop: Some(plan.cap_drop.clone()),
+        security_opt: Some(plan.security_opt.clone()),
+        tmpfs: Some(plan.tmpfs.clone().into_iter().collect()),
+        mounts: Some(mounts(plan, creation)),
+        ..HostConfig::default()
+    }
+}
+
+fn mounts(plan: &ContainerPlan, creation: &Creation<'_>) -> Vec<Mount> {
+    let mount = |volume: &crate::plan::VolumePlan| Mount {
+        target: Some(volume.mount_path.clone()),
+        source: creation.volumes.get(&volume.mount_path).cloned(),
+        typ: Some(MountType::VOLUME),
+        read_only: Some(volume.read_only),
+        volume_options: Some(MountVolumeOptions { no_copy: Some(volume.empty), ..MountVolumeOptions::default() }),
+        ..Mount::default()
+    };
+    plan.volumes.iter().map(mount).collect()
+}
+
+fn policy(restart: RestartPolicy) -> Policy {
+    let (name, retries) = match restart {
+        RestartPolicy::No => (RestartPolicyNameEnum::NO, None),
+        RestartPolicy::Always => (RestartPolicyNameEnum::ALWAYS, None),
+        RestartPolicy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, None),
+        RestartPolicy::OnFailure(retries) => (RestartPolicyNameEnum::ON_FAILURE, Some(retries.into())),
+    };
+    Policy { name: Some(name), maximum_retry_count: retries }
+}

@@ -1,0 +1,103 @@
+//! The container engine, in plain types. Only `docker` knows the client library.
+
+mod docker;
+mod files;
+
+use std::collections::BTreeMap;
+
+use xedge_model::Platform;
+
+use crate::plan::ContainerPlan;
+
+pub use docker::Docker;
+pub(crate) use files::volume_tar;
+
+/// What the Engine says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct EngineFacts {
+    /// Product, for example `Docker Engine`.
+    pub name: String,
+    /// Version of the product.
+    pub version: String,
+    /// API version that was agreed on.
+    pub api: String,
+    /// Architecture in Go's words, for example `amd64`.
+    pub architecture: String,
+}
+
+impl EngineFacts {
+    /// Whether containers of this platform need emulation.
+    pub fn emulates(&self, platform: Platform) -> bool {
+        platform.oci_architecture() != self.architecture
+    }
+}
+
+/// Labels of an object in the Engine.
+pub type Labels = BTreeMap<String, String>;
+
+/// A container to create.
+#[derive(Debug)]
+pub(crate) struct Creation<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Everything that the plan says.
+    pub(crate) plan: &'a ContainerPlan,
+    /// Network to join.
+    pub(crate) network: &'a str,
+    /// Volume name by mount path.
+    pub(crate) volumes: &'a BTreeMap<String, String>,
+    /// How often the service port is published; one proxy of the Engine carries about 3,000 connections.
+    pub(crate) published: usize,
+    /// Labels.
+    pub(crate) labels: &'a Labels,
+}
+
+/// State of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Image that it was made of: `sha256:…`.
+    pub image: String,
+    /// Whether the main process runs.
+    pub running: bool,
+    /// Whether the Engine waits to start it again.
+    pub restarting: bool,
+    /// How often the Engine started it again by itself.
+    pub restarts: i64,
+    /// Exit code of the main process, once it ended.
+    pub exit_code: i64,
+    /// Whether the kernel killed it for want of memory.
+    pub oom_killed: bool,
+    /// What the Engine could not do, or empty.
+    pub error: String,
+    /// The image's health check as an argument list; `None` without one.
+    pub health_check: Option<Vec<String>>,
+}
+
+impl Status {
+    /// Whether it runs now and has done so since it was started.
+    pub fn is_up(&self) -> bool {
+        self.running && !self.restarting && self.restarts == 0
+    }
+}
+
+/// Kind of an object in the Engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A container.
+    Container,
+    /// A volume; removed after the containers that use it.
+    Volume,
+    /// A network; removed after the containers in it.
+    Network,
+}
+
+/// An object with one of our labels.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// What it is.
+    pub kind: Kind,
+    /// Id or name.
+    pub id: String,
+    /// Its labels.
+    pub labels: Labels,
+}

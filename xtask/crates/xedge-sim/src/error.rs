@@ -1,0 +1,210 @@
+//! What can go wrong in a run, whose fault it is, and what to do about it.
+
+use camino::Utf8PathBuf;
+use xedge_model::atomic::WriteError;
+use xedge_model::{Class, Digest, Failure, Platform};
+
+/// An error of a run. A claim that does not hold is no error: it is part of the `Outcome`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No Engine answers at this address.
+    #[error("failed to reach a Docker Engine at {host}: {detail}")]
+    NoEngine {
+        /// Address as it was given.
+        host: String,
+        /// What the connection said.
+        detail: String,
+    },
+    /// The Engine answered before and does not any more.
+    #[error("failed to {action}: the Engine at {host} does not answer: {detail}")]
+    EngineLost {
+        /// Address as it was given.
+        host: String,
+        /// What was asked of it.
+        action: String,
+        /// What the connection said.
+        detail: String,
+    },
+    /// The Engine answered with an error.
+    #[error("failed to {action}: the Engine answered {status}: {message}")]
+    EngineRefused {
+        /// What was asked of it.
+        action: String,
+        /// HTTP status code; 0 where the error came inside of a stream.
+        status: u16,
+        /// The Engine's own words.
+        message: String,
+    },
+    /// The image is not in the Engine.
+    #[error("failed to run node {node}: the Engine has no image {image}")]
+    MissingImage {
+        /// Node of the scenario.
+        node: String,
+        /// What the plan asked for.
+        image: String,
+    },
+    /// The Engine would run another image than the plan says.
+    #[error("failed to run node {node}: the Engine took image {found}, which is not the one under test ({wanted})")]
+    WrongImage {
+        /// Node of the scenario.
+        node: String,
+        /// Image of the created container.
+        found: String,
+        /// The digests that would have been right.
+        wanted: String,
+    },
+    /// The image is for another platform than the plan says.
+    #[error("failed to run node {node}: image {image} is for {found}, and the plan says {platform}")]
+    WrongPlatform {
+        /// Node of the scenario.
+        node: String,
+        /// Image of the created container.
+        image: String,
+        /// Platform of the image in the Engine.
+        found: String,
+        /// Platform of the plan.
+        platform: Platform,
+    },
+    /// The image is for a platform that this Engine cannot run.
+    #[error("failed to run node {node}: the Engine's machine cannot run {platform} images: {detail}")]
+    ForeignPlatform {
+        /// Node of the scenario.
+        node: String,
+        /// Platform of the image.
+        platform: Platform,
+        /// What the kernel or the container said.
+        detail: String,
+    },
+    /// A container ended although nobody stopped it.
+    #[error("failed to keep node {node} running: its container ended {when} with exit code {code}{extra}\n{log}")]
+    Exited {
+        /// Node of the scenario.
+        node: String,
+        /// `at once` or `during the run`.
+        when: &'static str,
+        /// Exit code of the main process.
+        code: i64,
+        /// `, out of memory` or empty.
+        extra: &'static str,
+        /// Its last log lines.
+        log: String,
+    },
+    /// A container runs and does not answer.
+    #[error("failed to get an answer from node {node} within {waited_s} s: {detail}\n{log}")]
+    NotReady {
+        /// Node of the scenario.
+        node: String,
+        /// How long it had.
+        waited_s: u64,
+        /// What the last attempt said.
+        detail: String,
+        /// Its last log lines.
+        log: String,
+    },
+    /// The plan asks for what cannot be run.
+    #[error("failed to plan scenario {scenario}: {message}")]
+    Plan {
+        /// Name of the scenario.
+        scenario: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The lock file of a run cannot be used.
+    #[error("failed to use the run lock {path}")]
+    Lock {
+        /// The lock file.
+        path: Utf8PathBuf,
+        /// What the file system said.
+        source: std::io::Error,
+    },
+    /// A run of the same id is going on.
+    #[error("failed to start run {run_id}: {path} is held by a run that is going on")]
+    RunExists {
+        /// Id of the run.
+        run_id: String,
+        /// The lock file.
+        path: Utf8PathBuf,
+    },
+    /// The archive to load cannot be read.
+    #[error("failed to read the image archive")]
+    Archive(#[source] std::io::Error),
+    /// A file of the report could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A file of the report could not be made.
+    #[error("failed to make {what} of the report: {detail}")]
+    Report {
+        /// The file.
+        what: &'static str,
+        /// What the writer said.
+        detail: String,
+    },
+    /// The caller cancelled the run.
+    #[error("failed to finish run {run_id}: interrupted")]
+    Interrupted {
+        /// Id of the run.
+        run_id: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn plan(scenario: &str, message: impl Into<String>) -> Self {
+        Self::Plan { scenario: scenario.to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn wrong_image(node: &str, found: &str, accepted: &[Digest]) -> Self {
+        let wanted = accepted.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
+        Self::WrongImage { node: node.to_owned(), found: found.to_owned(), wanted }
+    }
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoEngine { .. }
+            | Self::EngineLost { .. }
+            | Self::EngineRefused { .. }
+            | Self::ForeignPlatform { .. }
+            | Self::Lock { .. }
+            | Self::RunExists { .. }
+            | Self::Archive(_)
+            | Self::Report { .. } => Class::Environment,
+            Self::Write(error) => error.class(),
+            Self::WrongImage { .. } | Self::WrongPlatform { .. } => Class::Integrity,
+            Self::Exited { .. } | Self::NotReady { .. } => Class::Failed,
+            Self::MissingImage { .. } | Self::Plan { .. } => Class::Input,
+            Self::Interrupted { .. } => Class::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoEngine { .. } => Some("install and start a Docker Engine with `cargo xtask setup`".into()),
+            Self::EngineLost { .. } => {
+                Some("the Engine stopped during the run: look at it with `cargo xtask doctor`".into())
+            }
+            Self::MissingImage { .. } => {
+                Some("build the images and load them into the Engine with `cargo xtask build --load`".into())
+            }
+            Self::WrongImage { .. } | Self::WrongPlatform { .. } => {
+                Some("another image has this reference: load the right one with `cargo xtask build --load`".into())
+            }
+            Self::ForeignPlatform { .. } => {
+                Some("install the emulation of foreign platforms (binfmt) with `cargo xtask setup`".into())
+            }
+            Self::EngineRefused { message, .. } if message.contains("address pool") => Some(
+                "all of the Engine's address pools are in use: remove left networks with `cargo xtask gc`".into(),
+            ),
+            Self::Write(error) => error.hint(),
+            Self::EngineRefused { .. }
+            | Self::Exited { .. }
+            | Self::NotReady { .. }
+            | Self::Plan { .. }
+            | Self::Lock { .. }
+            | Self::RunExists { .. }
+            | Self::Archive(_)
+            | Self::Report { .. }
+            | Self::Interrupted { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Models against the test broker: what they record must make the right claims hold, and the others fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+use xedge_model::scenario::{Expectation, ModelConfig, Role};
+
+use super::{Fleet, Setting, Tally};
+use crate::check::{Roster, State, end_to_end, gateway_receives, sensors_publish, stats};
+use crate::history::{Event, Kind, Recorder};
+use crate::mqtt::broker::{Habits, TestBroker};
+use crate::plan::{Credentials, Limits, ModelPlan, ModelSettings, RunPlan, Secret};
+
+fn model(id: &str, role: Role) -> ModelPlan {
+    let mut config = ModelSettings::new(&ModelConfig::default(), role, id);
+    config.every = Duration::from_millis(if role == Role::Sensor { 50 } else { 200 });
+    config.user = Some("dev".to_owned());
+    ModelPlan { id: id.to_owned(), group: id.to_owned(), role, config }
+}
+
+fn plan() -> RunPlan {
+    RunPlan {
+        scenario_name: "test".into(),
+        run_id: "t".into(),
+        seed: 7,
+        duration: Duration::from_millis(500),
+        shortened: false,
+        keep: false,
+        containers: vec![],
+        models: vec![
+            model("gw", Role::Gateway),
+            model("c", Role::Cloud),
+            model("s-1", Role::Sensor),
+            model("s-2", Role::Sensor),
+        ],
+        expectations: Expectation::SEED.to_vec(),
+        credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
+        retained: None,
+        limits: Limits { connect: Duration::from_secs(2), drain: Duration::from_secs(2), ..Limits::NATIVE },
+    }
+}
+
+/// Runs the models of a plan against a broker; the history.
+async fn play(plan: &RunPlan, habits: Habits) -> Vec<Event> {
+    let broker = TestBroker::start(habits).await;
+    let recorder = Recorder::new(Instant::now());
+    let tally = Arc::new(Tally::new(plan));
+    let setting =
+        Setting { plan, addresses: vec![broker.address], recorder: recorder.clone(), tally: tally.clone() };
+    let fleet = Fleet::start(&setting).await;
+    let start = Instant::now();
+    fleet.publish(start);
+    sleep_until(start + plan.duration).await;
+    fleet.drain();
+    let end = Instant::now() + plan.limits.drain;
+    while !tally.is_drained() && Instant::now() < end {
+        sleep(Duration::from_millis(10)).await;
+    }
+    fleet.end().await;
+    recorder.take()
+}
+
+fn states(events: &[Event]) -> [State; 3] {
+    let roster = Roster::of(&plan());
+    [sensors_publish, gateway_receives, end_to_end].map(|check| check(events, &roster).state)
+}
+
+#[tokio::test]
+async fn a_good_broker_holds_every_claim() {
+    let events = play(&plan(), Habits::default()).await;
+    assert_eq!(states(&events), [State::Held; 3], "{:?}", end_to_end(&events, &Roster::of(&plan())));
+    let claim = end_to_end(&events, &Roster::of(&plan()));
+    assert_eq!((claim.counts["acknowledged"], claim.counts["duplicates"], claim.counts["far_ends"]), (20, 0, 2));
+    let latency = stats::delivery_latency(&events).unwrap();
+    assert_eq!(latency.count, 20);
+}
+
+#[tokio::test]
+async fn acknowledged_and_lost_is_found() {
+    let events = play(&plan(), Habits { lose: Some(|n| n == 5), ..Habits::default() }).await;
+    assert_eq!(states(&events), [State::Held, State::Held, State::Failed]);
+}
+
+#[tokio::test]
+async fn duplicates_are_counted_once_by_the_gateway() {
+    let events = play(&plan(), Habits { repeat: true, ..Habits::default() }).await;
+    assert_eq!(states(&events), [State::Held; 3]);
+    let claim = end_to_end(&events, &Roster::of(&plan()));
+    assert!(claim.counts["duplicates"] >= 20, "{claim:?}");
+}
+
+#[tokio::test]
+async fn a_lost_connection_comes_back_and_the_message_is_sent_again() {
+    let events = play(&plan(), Habits { cut_at: Some(3), ..Habits::default() }).await;
+    let count = |wanted: fn(&Kind) -> bool| events.iter().filter(|e| wanted(&e.kind)).count();
+    assert_eq!(count(|k| matches!(k, Kind::Disconnected { .. })), 1);
+    assert_eq!(count(|k| matches!(k, Kind::Connected { .. })), 5);
+    assert!(count(|k| matches!(k, Kind::Sent { dup: true, .. })) >= 1);
+    assert_eq!(states(&events), [State::Held; 3], "{:?}", end_to_end(&events, &Roster::of(&plan())));
+}
+
+#[tokio::test]
+async fn a_refused_login_is_reported_and_does_not_hold_up_the_run() {
+    let begun = Instant::now();
+    let refuse = |connect: &crate::mqtt::Connect| if connect.client_id == "s-2" { 5 } else { 0 };
+    let events = play(&plan(), Habits { refuse: Some(refuse), ..Habits::default() }).await;
+    let claim = sensors_publish(&events, &Roster::of(&plan()));
+    assert_eq!(claim.text, "s-2 sent 0 of 10 readings: not authorised (CONNACK code 5)");
+    assert_eq!(states(&events)[1..], [State::Held, State::Held]);
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn passwords_are_sent_and_wrong_ones_are_told_apart() {
+    let right = |connect: &crate::mqtt::Connect| {
+        let right = connect.user.as_deref() == Some("dev") && connect.password.as_deref() == Some(b"right");
+        if right { 0 } else { 4 }
+    };
+    let events = play(&plan(), Habits { refuse: Some(right), ..Habits::default() }).await;
+    assert_eq!(states(&events), [State::Held; 3]);
+}
+
+#[tokio::test]
+async fn the_stimulus_is_the_same_in_every_run() {
+    let mut plan = plan();
+    plan.duration = Duration::from_millis(200);
+    let first = super::stimulus(&plan);
+    assert_eq!(first, super::stimulus(&plan));
+    plan.seed += 1;
+    assert_ne!(first, super::stimulus(&plan));
+}

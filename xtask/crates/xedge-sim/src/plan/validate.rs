@@ -1,0 +1,179 @@
+//! What must be right with a plan before anything is started. Pure: it only looks.
+
+use std::collections::BTreeSet;
+
+use xedge_model::scenario::{Expectation, Role};
+
+use super::{ContainerPlan, FilePlan, RetainedProbe, RunPlan};
+use crate::Error;
+use crate::mqtt::topic;
+
+impl RunPlan {
+    /// Refuses a plan that could not be run, or whose claims could hold without anything having happened.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.check_names()?;
+        self.check_models()?;
+        for expectation in &self.expectations {
+            self.check_expectation(expectation)?;
+        }
+        if self.expectations.is_empty() {
+            return Err(self.wrong("it claims nothing"));
+        }
+        self.containers.iter().try_for_each(|c| self.check_container(c))
+    }
+
+    fn wrong(&self, message: impl Into<String>) -> Error {
+        Error::plan(&self.scenario_name, message)
+    }
+
+    fn check_names(&self) -> Result<(), Error> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.run_id.is_empty() || self.run_id.len() > 40 || !self.run_id.chars().all(fits) {
+            return Err(self.wrong(format!("`{}` is no run id", self.run_id)));
+        }
+        let ids = self.containers.iter().map(|c| &c.node_id).chain(self.models.iter().map(|m| &m.id));
+        let mut seen = BTreeSet::new();
+        for id in ids {
+            if !is_node_id(id) {
+                return Err(self.wrong(format!("`{id}` is no node id")));
+            }
+            if !seen.insert(id) {
+                return Err(self.wrong(format!("two nodes would be called `{id}`")));
+            }
+        }
+        match self.models.iter().find(|m| !is_node_id(&m.group)) {
+            Some(model) => Err(self.wrong(format!("`{}` is no node id", model.group))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_models(&self) -> Result<(), Error> {
+        self.broker()?;
+        for model in &self.models {
+            let settings = &model.config;
+            if settings.every.is_zero() {
+                return Err(self.wrong(format!("`every` of {} is 0", model.id)));
+            }
+            if let Some(user) = settings.user.as_ref().filter(|user| !self.credentials.contains_key(*user)) {
+                return Err(self.wrong(format!("{} logs in as `{user}`, which has no password", model.id)));
+            }
+            if model.role != Role::Cloud && !topic::is_name(&settings.topic) {
+                return Err(self.wrong(format!("`{}` of {} is no topic", settings.topic, model.id)));
+            }
+            if model.role != Role::Sensor && !topic::is_filter(&settings.subscribe) {
+                return Err(self.wrong(format!("`{}` of {} is no topic filter", settings.subscribe, model.id)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_expectation(&self, expectation: &Expectation) -> Result<(), Error> {
+        let needs = |what: &str| Err(self.wrong(format!("`{expectation}` needs {what}")));
+        let acknowledged = self.models_of(Role::Sensor).any(|m| m.config.qos == 1);
+        match expectation {
+            Expectation::SensorsPublish if self.models_of(Role::Sensor).next().is_none() => needs("a sensor"),
+            Expectation::GatewayReceives if !self.has_gateway() => needs("a gateway"),
+            Expectation::GatewayReceives if self.unheard() => needs("a cloud that hears the gateway's container"),
+            Expectation::EndToEnd if !acknowledged => needs("a sensor with `qos: 1`, so that something is acknowledged"),
+            Expectation::EndToEnd if !self.has_gateway() => needs("a gateway"),
+            Expectation::EndToEnd if self.unheard() => needs("a cloud that hears the gateway's container"),
+            Expectation::LoginAccepted(user) | Expectation::WrongPasswordRefused(user)
+                if !self.credentials.contains_key(user) =>
+            {
+                needs(&format!("the password of `{user}`"))
+            }
+            Expectation::RetainedSurvivesRestart => self.check_retained(),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_retained(&self) -> Result<(), Error> {
+        let probe = self.retained_probe();
+        if !topic::is_name(&probe.topic) {
+            return Err(self.wrong(format!("`{}` of the retained probe is no topic", probe.topic)));
+        }
+        match probe.publisher.iter().chain(&probe.reader).find(|user| !self.credentials.contains_key(*user)) {
+            Some(user) => Err(self.wrong(format!("the retained probe logs in as `{user}`, which has no password"))),
+            None => Ok(()),
+        }
+    }
+
+    fn has_gateway(&self) -> bool {
+        self.gateway_containers().next().is_some() || self.models_of(Role::Gateway).next().is_some()
+    }
+
+    fn unheard(&self) -> bool {
+        self.gateway_containers().next().is_some() && self.models_of(Role::Cloud).next().is_none()
+    }
+
+    /// The ids that gateway containers use upstream: `GATEWAY_ID` of their environment, else the node's id.
+    pub(crate) fn gateway_container_ids(&self) -> Vec<String> {
+        self.gateway_containers().map(|c| c.env.get("GATEWAY_ID").unwrap_or(&c.node_id).clone()).collect()
+    }
+
+    fn gateway_containers(&self) -> impl Iterator<Item = &ContainerPlan> {
+        self.containers.iter().filter(|c| c.role == Role::Gateway)
+    }
+
+    /// The retained probe of the plan, or one that goes the way of the first sensor and the first gateway: what
+    /// access rules allow to them.
+    pub fn retained_probe(&self) -> RetainedProbe {
+        let derived = || {
+            let sensor = self.models_of(Role::Sensor).next();
+            let reader = self.models_of(Role::Gateway).next();
+            let publisher = sensor.and_then(|m| m.config.user.clone());
+            RetainedProbe {
+                reader: reader.map_or_else(|| publisher.clone(), |m| m.config.user.clone()),
+                publisher,
+                topic: sensor.map_or_else(|| "xedge/retained".to_owned(), |m| m.config.topic.clone()),
+            }
+        };
+        self.retained.clone().unwrap_or_else(derived)
+    }
+
+    fn check_container(&self, container: &ContainerPlan) -> Result<(), Error> {
+        container.validate().map_err(|message| self.wrong(format!("node {}: {message}", container.node_id)))
+    }
+}
+
+impl ContainerPlan {
+    /// What is wrong with this container's plan.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if !is_node_id(&self.node_id) {
+            return Err("its name is no node id".to_owned());
+        }
+        if self.accepted_ids.is_empty() {
+            return Err("no digest says which image is the right one".to_owned());
+        }
+        if !matches!(self.role, Role::Broker | Role::Gateway) {
+            return Err("only brokers and gateways run as containers".to_owned());
+        }
+        for volume in &self.volumes {
+            let path = &volume.mount_path;
+            if !path.starts_with('/') || path == "/" || path.split('/').any(|part| part == "..") {
+                return Err(format!("`{path}` is no place for a volume"));
+            }
+            volume.files.iter().try_for_each(FilePlan::validate)?;
+        }
+        Ok(())
+    }
+}
+
+impl FilePlan {
+    fn validate(&self) -> Result<(), String> {
+        let bad = |part: &str| matches!(part, "" | "." | "..");
+        if self.path.split('/').any(bad) || self.path.contains('\0') {
+            return Err(format!("`{}` is no path inside of a volume", self.path));
+        }
+        if self.mode > 0o7777 {
+            return Err(format!("mode {:o} of `{}` has more than permission bits", self.mode, self.path));
+        }
+        Ok(())
+    }
+}
+
+/// Ids become names in the Engine and of files.
+fn is_node_id(id: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=80).contains(&id.len()) && id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(fits)
+}

@@ -1,0 +1,102 @@
+//! report.json. Its shape is versioned by `schema`.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use serde::Serialize;
+use xedge_model::{Failure, atomic};
+
+use crate::Error;
+use crate::check::{Claim, NodeStats, Percentiles};
+use crate::engine::EngineFacts;
+use crate::plan::RunPlan;
+use crate::run::outcome::{ContainerFacts, Honesty, Outcome};
+
+/// Version of the shape; goes up when a field changes its meaning or goes away.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+pub(super) struct Report<'a> {
+    schema: u32,
+    scenario: &'a str,
+    run_id: &'a str,
+    seed: u64,
+    duration_us: u128,
+    shortened: bool,
+    verdict: &'a str,
+    exit_code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Results<'a>>,
+}
+
+#[derive(Serialize)]
+struct Results<'a> {
+    eligible_for_evidence: bool,
+    honesty: Honesty,
+    stimulus: &'a str,
+    engine: &'a EngineFacts,
+    containers: &'a [ContainerFacts],
+    claims: &'a [Claim],
+    send_lag: Option<&'a Percentiles>,
+    ack_latency: Option<&'a Percentiles>,
+    delivery_latency: Option<&'a Percentiles>,
+    nodes: &'a BTreeMap<String, NodeStats>,
+    leftovers: &'a [String],
+}
+
+pub(super) fn of_outcome(outcome: &Outcome) -> Report<'_> {
+    Report {
+        schema: SCHEMA,
+        scenario: outcome.scenario(),
+        run_id: outcome.run_id(),
+        seed: outcome.seed(),
+        duration_us: outcome.duration().as_micros(),
+        shortened: outcome.shortened(),
+        verdict: outcome.verdict().word(),
+        exit_code: outcome.verdict().class().map_or(0, xedge_model::Class::exit_code),
+        error: None,
+        result: Some(Results {
+            eligible_for_evidence: outcome.eligible_for_evidence(),
+            honesty: outcome.honesty(),
+            stimulus: outcome.stimulus().as_str(),
+            engine: outcome.engine(),
+            containers: outcome.containers(),
+            claims: outcome.claims(),
+            send_lag: outcome.send_lag(),
+            ack_latency: outcome.ack_latency(),
+            delivery_latency: outcome.delivery_latency(),
+            nodes: outcome.nodes(),
+            leftovers: outcome.leftovers(),
+        }),
+    }
+}
+
+pub(super) fn of_error<'a>(plan: &'a RunPlan, error: &Error) -> Report<'a> {
+    Report {
+        schema: SCHEMA,
+        scenario: &plan.scenario_name,
+        run_id: &plan.run_id,
+        seed: plan.seed,
+        duration_us: plan.duration.as_micros(),
+        shortened: plan.shortened,
+        verdict: "error",
+        exit_code: error.class().exit_code(),
+        error: Some(chain(error)),
+        result: None,
+    }
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+pub(super) fn write(folder: &Utf8Path, report: &Report<'_>) -> Result<(), Error> {
+    let json = serde_json::to_vec_pretty(report);
+    let mut json = json.map_err(|e| Error::Report { what: "report.json", detail: e.to_string() })?;
+    json.push(b'\n');
+    Ok(atomic::write(&folder.join("report.json"), &json, 0o644)?)
+}

@@ -1,0 +1,118 @@
+//! One container on its own: does it start, answer, stay up and stop. For platforms that are only emulated.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::Progress;
+use super::guard::guarded;
+use super::outcome::ContainerFacts;
+use super::stage::Stage;
+use crate::engine::Docker;
+use crate::history::Recorder;
+use crate::plan::{ContainerPlan, Credentials, Limits, Place};
+use crate::{Error, RunLock};
+
+/// What to probe.
+#[derive(Clone, Debug)]
+pub struct ProbePlan {
+    /// Unique id, as of a run.
+    pub run_id: String,
+    /// What is looked at.
+    pub container: ContainerPlan,
+    /// What it needs to work, started before it: a gateway's broker.
+    pub beside: Vec<ContainerPlan>,
+    /// Passwords by user.
+    pub credentials: Credentials,
+    /// How long it must stay up, and healthy, after its first answer.
+    pub observe: Duration,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+/// A probe that succeeded.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ContainerProbe {
+    facts: ContainerFacts,
+    answered: Duration,
+    log: String,
+    leftovers: Vec<String>,
+}
+
+impl ContainerProbe {
+    /// Image, platform, and whether it was emulated.
+    pub fn facts(&self) -> &ContainerFacts {
+        &self.facts
+    }
+
+    /// From the order to make it to its first answer.
+    pub fn answered(&self) -> Duration {
+        self.answered
+    }
+
+    /// What it wrote.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+
+    /// What could not be removed from the Engine; the next sweep tries again.
+    pub fn leftovers(&self) -> &[String] {
+        &self.leftovers
+    }
+}
+
+/// Starts a container, waits for its first answer (CONNACK of a broker, health check of the rest), watches it, stops it.
+/// Everything is removed afterwards, whatever came of it.
+pub async fn probe_container(
+    engine: &Docker,
+    plan: &ProbePlan,
+    place: &Place,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+    cancel: watch::Receiver<bool>,
+) -> Result<ContainerProbe, Error> {
+    let all: Vec<ContainerPlan> = plan.beside.iter().chain([&plan.container]).cloned().collect();
+    for container in &all {
+        let wrong = |message: String| Error::plan(&plan.run_id, format!("node {}: {message}", container.node_id));
+        container.validate().map_err(wrong)?;
+    }
+    let lock = RunLock::take(&place.locks, &plan.run_id)?;
+    let stage = Stage {
+        engine,
+        run_id: &plan.run_id,
+        keep: false,
+        limits: plan.limits,
+        credentials: &plan.credentials,
+        recorder: Recorder::new(Instant::now()),
+        progress,
+        labels: Stage::labels(&plan.run_id, false, place, &lock),
+        published: 1,
+    };
+    let (result, mut aftermath) = guarded(&stage, &all, cancel, observe(&stage, plan, &all)).await;
+    drop(lock);
+    let (facts, answered) = result?;
+    let log = aftermath.logs.remove(&facts.node).unwrap_or_default();
+    Ok(ContainerProbe { facts, answered, log, leftovers: aftermath.leftovers })
+}
+
+async fn observe(
+    stage: &Stage<'_>,
+    plan: &ProbePlan,
+    all: &[ContainerPlan],
+) -> Result<(ContainerFacts, Duration), Error> {
+    stage.open().await?;
+    for container in &plan.beside {
+        stage.run(container).await?;
+    }
+    let begun = Instant::now();
+    let facts = stage.run(&plan.container).await?;
+    let answered = begun.elapsed();
+    tokio::select! {
+        () = sleep(plan.observe) => {}
+        error = stage.watch(all) => return Err(error),
+    }
+    stage.all_up(all).await?;
+    stage.ready(&plan.container).await?;
+    Ok((facts, answered))
+}

@@ -1,0 +1,228 @@
+//! One run from start to report: brokers, other containers, models, drain, checks, clearing up.
+
+pub mod container;
+mod guard;
+pub mod outcome;
+mod restart;
+mod stage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use xedge_model::scenario::{Expectation, Role};
+
+use self::guard::{Aftermath, guarded};
+use self::outcome::{ContainerFacts, Facts, Outcome};
+use self::stage::Stage;
+use crate::check::{self, Claim, Roster, State, Verdict, stats};
+use crate::engine::Docker;
+use crate::history::{Event, Kind, Recorder};
+use crate::model::{Fleet, Setting, Tally, stimulus};
+use crate::plan::{ContainerPlan, Place, RunPlan};
+use crate::probe::Broker;
+use crate::{Error, RunLock, report};
+
+/// Models for each publication of a broker's port; one proxy of the Engine carries about 3,000 connections.
+const MODELS_PER_PORT: usize = 2_500;
+/// From the order to publish to the first planned send, so that every model has heard it.
+const LEAD: Duration = Duration::from_millis(200);
+
+/// How far a run is, for whoever watches.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// A container is being made.
+    Starting {
+        /// Its node.
+        node: String,
+    },
+    /// A container answers.
+    Ready {
+        /// Its node.
+        node: String,
+        /// Since its start.
+        waited: Duration,
+    },
+    /// A phase begins.
+    Phase {
+        /// `prepare`, `publish`, `drain`, `check` or `stop`.
+        name: &'static str,
+    },
+    /// A claim was decided.
+    Claim(Claim),
+    /// Something went wrong that does not change the verdict.
+    Warning(String),
+}
+
+/// Runs a plan. Whatever happens, the report folder gets history and logs, and everything in the Engine is removed, unless
+/// the plan says to keep it. Sending `true` through `cancel` ends the run with [`Error::Interrupted`].
+///
+/// A claim that does not hold is no error: it is in the outcome's verdict.
+pub async fn run(
+    engine: &Docker,
+    plan: &RunPlan,
+    place: &Place,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+    cancel: watch::Receiver<bool>,
+) -> Result<Outcome, Error> {
+    plan.validate()?;
+    let lock = RunLock::take(&place.locks, &plan.run_id)?;
+    let recorder = Recorder::new(Instant::now());
+    let stage = Stage {
+        engine,
+        run_id: &plan.run_id,
+        keep: plan.keep,
+        limits: plan.limits,
+        credentials: &plan.credentials,
+        recorder: recorder.clone(),
+        progress,
+        labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
+        published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
+    };
+    let measurement = Measurement { plan, stage: &stage, roster: Roster::of(plan) };
+    let (measured, aftermath) = guarded(&stage, &plan.containers, cancel, measurement.run()).await;
+    let events = recorder.take();
+    report::raw(&place.report, plan, &events, &aftermath.logs)?;
+    let result = measured.map(|measured| measurement.conclude(measured, &events, aftermath));
+    match &result {
+        Ok(outcome) => report::outcome(&place.report, outcome)?,
+        Err(error) => report::error(&place.report, plan, error)?,
+    }
+    drop(lock);
+    result
+}
+
+/// What the part of a run with containers gives.
+struct Measured {
+    containers: Vec<ContainerFacts>,
+    claims: Vec<Claim>,
+}
+
+struct Measurement<'a> {
+    plan: &'a RunPlan,
+    stage: &'a Stage<'a>,
+    roster: Roster,
+}
+
+impl Measurement<'_> {
+    async fn run(&self) -> Result<Measured, Error> {
+        self.phase("prepare");
+        let broker = self.plan.broker()?;
+        self.stage.open().await?;
+        let mut containers = Vec::new();
+        let brokers_first = |role: Role| self.plan.containers.iter().filter(move |c| (c.role == Role::Broker) == (role == Role::Broker));
+        for container in brokers_first(Role::Broker).chain(brokers_first(Role::Gateway)) {
+            containers.push(self.stage.run(container).await?);
+        }
+        let mut claims = Vec::new();
+        for expectation in &self.plan.expectations {
+            claims.extend(self.ask(expectation, broker).await?);
+        }
+        tokio::select! {
+            published = self.publish(broker) => published?,
+            error = self.stage.watch(&self.plan.containers) => return Err(error),
+        }
+        self.stage.all_up(&self.plan.containers).await?;
+        self.phase("check");
+        if self.plan.expectations.contains(&Expectation::RetainedSurvivesRestart) {
+            claims.push(restart::retained_survives(self.stage, self.plan, broker).await?);
+        }
+        Ok(Measured { containers, claims })
+    }
+
+    fn phase(&self, name: &'static str) {
+        self.stage.recorder.record(&Arc::from("run"), Kind::Phase { name });
+        (self.stage.progress)(Progress::Phase { name });
+    }
+
+    /// The claim of an expectation that is a question to a fresh broker.
+    async fn ask(&self, expectation: &Expectation, plan: &ContainerPlan) -> Result<Option<Claim>, Error> {
+        let address = *self.addresses(plan).await?.first().expect("`addresses` gives at least one");
+        let broker = Broker { address, credentials: &self.plan.credentials, limit: self.plan.limits.probe };
+        let claim = match expectation {
+            // `Stage::run` has ended with an error where there was no CONNACK.
+            Expectation::BrokerStarts => Claim::new(expectation, State::Held, "the broker answers a CONNECT"),
+            Expectation::LoginAccepted(user) => broker.login_accepted(user).await,
+            Expectation::AnonymousRefused => broker.anonymous_refused().await,
+            Expectation::WrongPasswordRefused(user) => broker.wrong_password_refused(user).await,
+            Expectation::SensorsPublish
+            | Expectation::GatewayReceives
+            | Expectation::EndToEnd
+            | Expectation::RetainedSurvivesRestart => return Ok(None),
+        };
+        let kind = Kind::Probe { name: claim.id.clone(), result: claim.text.clone() };
+        self.stage.recorder.record(&Arc::from(plan.node_id.as_str()), kind);
+        Ok(Some(claim))
+    }
+
+    async fn addresses(&self, plan: &ContainerPlan) -> Result<Vec<std::net::SocketAddr>, Error> {
+        let addresses = self.stage.addresses(plan).await?;
+        if addresses.is_empty() {
+            self.stage.up(plan, "during the run").await?;
+            let action = format!("find the published port of {}", plan.node_id);
+            return Err(Error::EngineRefused { action, status: 0, message: "no port is published".to_owned() });
+        }
+        Ok(addresses)
+    }
+
+    /// Models connect, publish for the planned time, and what is under way arrives.
+    async fn publish(&self, broker: &ContainerPlan) -> Result<(), Error> {
+        if self.plan.models.is_empty() {
+            sleep(self.plan.duration).await;
+            return Ok(());
+        }
+        let tally = Arc::new(Tally::new(self.plan));
+        let setting = Setting {
+            plan: self.plan,
+            addresses: self.addresses(broker).await?,
+            recorder: self.stage.recorder.clone(),
+            tally: tally.clone(),
+        };
+        let fleet = Fleet::start(&setting).await;
+        self.phase("publish");
+        let start = Instant::now() + LEAD;
+        fleet.publish(start);
+        sleep_until(start + self.plan.duration).await;
+        self.phase("drain");
+        fleet.drain();
+        let end = Instant::now() + self.plan.limits.drain;
+        while !tally.is_drained() && Instant::now() < end {
+            sleep(Duration::from_millis(50)).await;
+        }
+        fleet.end().await;
+        Ok(())
+    }
+
+    fn conclude(&self, measured: Measured, events: &[Event], aftermath: Aftermath) -> Outcome {
+        let plan = self.plan;
+        let Measured { containers, claims: probed } = measured;
+        let send_lag = stats::send_lag(events, &self.roster);
+        let claims: Vec<Claim> = plan
+            .expectations
+            .iter()
+            .filter_map(|expectation| {
+                check::from_history(expectation, events, &self.roster)
+                    .or_else(|| probed.iter().find(|c| c.id == expectation.to_string()).cloned())
+            })
+            .chain(check::generator_kept_up(send_lag.as_ref(), plan.limits.lag_p99))
+            .collect();
+        claims.iter().for_each(|claim| (self.stage.progress)(Progress::Claim(claim.clone())));
+        let facts = Facts {
+            scenario: plan.scenario_name.clone(),
+            run_id: plan.run_id.clone(),
+            seed: plan.seed,
+            duration: plan.duration,
+            shortened: plan.shortened,
+            kept: plan.keep,
+            engine: self.stage.engine.facts().clone(),
+            containers,
+            stimulus: stimulus(plan),
+            send_lag,
+            ack_latency: stats::ack_latency(events, &self.roster),
+            delivery_latency: stats::delivery_latency(events),
+        };
+        let verdict = Verdict::over(&claims);
+        Outcome { verdict, claims, nodes: stats::per_node(events), facts, leftovers: aftermath.leftovers }
+    }
+}

@@ -1,0 +1,170 @@
+//! `ImageDef` to `Layout`: locks, packages and payloads become image manifests, and an unchanged image is not made again.
+
+mod assemble;
+mod inputs;
+mod sbom;
+
+
+use std::collections::BTreeMap;
+
+use xedge_model::{ImageLock, Platform};
+use xedge_oci::config::History;
+use xedge_oci::manifest::{Notes, PlatformParts, write_platform};
+use xedge_oci::{Descriptor, ImageEntry, Layout, Tree, index, rfc3339, write_layer};
+
+use crate::commands::Context;
+use crate::error::{Error, Result};
+use crate::locks::{self, Mode};
+use crate::payload::{self, Programs};
+use crate::project::ImageSource;
+use inputs::Inputs;
+pub(crate) use sbom::file as sbom_file;
+
+/// The project's layout, made if it is not there.
+pub(crate) fn layout(cx: &Context<'_>) -> Result<Layout> {
+    Ok(Layout::open_or_create(&cx.project.output("layout"))?)
+}
+
+/// Builds one image for these platforms, which must be among those of its definition, and puts it into the layout.
+pub(crate) async fn image(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platforms: &[Platform],
+    mode: Mode,
+) -> Result<ImageEntry> {
+    let lock = locks::ensure(cx, image, platforms, mode).await?;
+    let layout = layout(cx)?;
+    let spinner = cx.printer.spinner(&format!("{}: building", image.def.name));
+    let made = platform_manifests(cx, image, platforms, &lock, mode, &layout)?;
+    spinner.finish_and_clear();
+    let notes = Notes { title: image.def.name.to_string(), created: newest(&made), base: None };
+    let manifests: Vec<Descriptor> = made.into_values().map(|made| made.manifest).collect();
+    let index = index::write_index(layout.blobs(), manifests, &notes)?;
+    layout.set_image(&image.def.name, index)?;
+    Ok(layout.image(&image.def.name)?)
+}
+
+/// One platform's manifest, and the date of what is in it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Made {
+    manifest: Descriptor,
+    created: String,
+}
+
+/// RFC 3339 texts of UTC times sort like the times.
+fn newest(made: &BTreeMap<Platform, Made>) -> String {
+    made.values().map(|made| made.created.clone()).max().unwrap_or_else(|| rfc3339(0))
+}
+
+/// The platforms side by side, a thread each.
+fn platform_manifests(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platforms: &[Platform],
+    lock: &ImageLock,
+    mode: Mode,
+    layout: &Layout,
+) -> Result<BTreeMap<Platform, Made>> {
+    let programs: BTreeMap<Platform, Programs> = side_by_side(platforms, |platform| {
+        payload::build(&cx.project, &cx.environment, &image.def.payloads, platform)
+    })?;
+    let lock = &record_compilers(cx, image, lock, &programs, mode)?;
+    side_by_side(platforms, |platform| platform_manifest(cx, image, platform, lock, &programs[&platform], layout))
+}
+
+fn side_by_side<T: Send>(
+    platforms: &[Platform],
+    work: impl Fn(Platform) -> Result<T> + Sync,
+) -> Result<BTreeMap<Platform, T>> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> =
+            platforms.iter().map(|platform| (*platform, scope.spawn(move || work(*platform)))).collect();
+        let join = |(platform, thread): (Platform, std::thread::ScopedJoinHandle<'_, Result<T>>)| {
+            let result = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            result.map(|value| (platform, value))
+        };
+        threads.into_iter().map(join).collect()
+    })
+}
+
+/// The lock names the compiler of each platform. A first one is written down; another one is said, or refused.
+fn record_compilers(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    lock: &ImageLock,
+    programs: &BTreeMap<Platform, Programs>,
+    mode: Mode,
+) -> Result<ImageLock> {
+    let mut recorded = lock.clone();
+    for (platform, built) in programs {
+        let (Some(found), Some(entry)) = (&built.rustc, recorded.platforms.get_mut(platform)) else { continue };
+        match &entry.rustc {
+            None => entry.rustc = Some(found.clone()),
+            Some(locked) if locked == found => {}
+            Some(locked) => {
+                let path = cx.project.relative(&locks::file(image)).to_owned();
+                let reason = format!("{platform}: the lock names {locked}, this machine has {found}");
+                if mode == Mode::Locked {
+                    return Err(Error::Lock { path, reason }.into());
+                }
+                cx.printer.warn(&format!("{path}: {reason}: the image gets another digest than with that compiler"));
+            }
+        }
+    }
+    if recorded != *lock && mode != Mode::Locked {
+        locks::write(image, &recorded)?;
+    }
+    Ok(recorded)
+}
+
+fn platform_manifest(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platform: Platform,
+    lock: &ImageLock,
+    programs: &Programs,
+    layout: &Layout,
+) -> Result<Made> {
+    let packages = lock.platforms.get(&platform).map_or(&[][..], |lock| &lock.packages);
+    let inputs = Inputs::gather(image, platform, packages, programs)?;
+    if let Some(made) = inputs.made(cx, layout)? {
+        return Ok(made);
+    }
+    let (package_tree, date) = assemble::packages(&locks::store(cx), packages)?;
+    let steps = [
+        ("Debian packages", package_tree),
+        ("users, folders and files", assemble::files(&image.def, &image.folder)?),
+        ("programs", assemble::programs(&programs.programs)?),
+    ];
+    let created = rfc3339(date);
+    let (layers, history) = write_layers(layout, steps, &created)?;
+    let notes = Notes { title: image.def.name.to_string(), created: created.clone(), base: None };
+    let parts = PlatformParts { platform, run: &image.def.config, layers: &layers, history: &history, notes: &notes };
+    let manifest = write_platform(layout.blobs(), &parts)?;
+    sbom::write(cx, image, platform, &manifest.digest, &created, packages)?;
+    let made = Made { manifest, created };
+    inputs.remember(cx, &made)?;
+    Ok(made)
+}
+
+type Step = (&'static str, Tree);
+
+fn write_layers(
+    layout: &Layout,
+    steps: [Step; 3],
+    created: &str,
+) -> Result<(Vec<xedge_oci::Layer>, Vec<History>)> {
+    let mut layers = Vec::new();
+    let mut history = Vec::new();
+    for (what, tree) in steps.into_iter().filter(|(_, tree)| !tree.is_empty()) {
+        layers.push(write_layer(&tree, layout.blobs())?);
+        history.push(History {
+            created: Some(created.to_owned()),
+            created_by: Some(format!("xedge: {what}")),
+            comment: None,
+            empty_layer: false,
+        });
+    }
+    Ok((layers, history))
+}

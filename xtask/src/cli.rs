@@ -1,0 +1,236 @@
+//! The command line as data: clap types only, no behaviour.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use xedge_model::Platform;
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 environment (worth a retry) · 2 a gate failed · 3 bad input · \
+    4 invalid run · 5 flaky · 6 integrity · 101 a bug of ours · 130 interrupted";
+
+/// Takes edge software from simulation to production.
+///
+/// The image digest and the configuration that passed the simulation are the ones that run. Images are assembled
+/// without a daemon, proved against real brokers, and bound to their configuration by signed evidence.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Project folder; else found by walking up from the current one
+    #[arg(long, global = true, env = "XEDGE_PROJECT", value_name = "DIR")]
+    pub(crate) project: Option<Utf8PathBuf>,
+    /// Form of data on stdout, and of errors on stderr
+    #[arg(long, global = true, env = "XEDGE_FORMAT", value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Colour of talk on stderr
+    #[arg(long, global = true, env = "XEDGE_COLOR", value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    /// No talk and no progress; warnings, errors and data stay
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// Form of data and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// For scripts: one JSON value a line
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// At a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Whether to use colour, given what `auto` would do.
+    pub(crate) fn decide(self, auto: bool) -> bool {
+        match self {
+            Color::Auto => auto,
+            Color::Always => true,
+            Color::Never => false,
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Install and start what this machine lacks; print the plan first
+    Setup(Setup),
+    /// List every problem of this machine at once, each with the command that mends it
+    Doctor,
+    /// Resolve packages and write images/*/image.lock.json
+    Lock(Lock),
+    /// Assemble images into the layout; print one line per image, NAME@sha256:INDEX
+    Build(Build),
+    /// Look at built images, or save one
+    #[command(subcommand)]
+    Image(Image),
+    /// Render a stack's configuration for one environment
+    Render(Render),
+    /// Run scenarios against the images by digest; write reports and signed evidence
+    Sim(Sim),
+    /// Remove what kept or dead runs left in the Engine, and blobs that no image needs
+    Gc,
+    /// Run CI jobs, the same as in GitHub Actions
+    Ci(Ci),
+}
+
+/// `setup`.
+#[derive(Args, Debug)]
+pub(crate) struct Setup {
+    /// Do it without a question
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Only print the plan; exit 1 if something is missing
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) check: bool,
+}
+
+/// `lock`.
+#[derive(Args, Debug)]
+pub(crate) struct Lock {
+    /// Images by folder or name; all when none is named
+    pub(crate) images: Vec<String>,
+    /// Resolve again, to the newest versions
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Only check that the locks meet the definitions and that every package can be had
+    #[arg(long, conflicts_with = "update")]
+    pub(crate) check: bool,
+}
+
+/// `build`.
+#[derive(Args, Debug)]
+pub(crate) struct Build {
+    /// Images by folder or name; all when none is named
+    pub(crate) images: Vec<String>,
+    /// Only these platforms (linux/amd64, linux/arm64)
+    #[arg(long, value_name = "P", value_parser = platform)]
+    pub(crate) platform: Vec<Platform>,
+    /// Also put this machine's platform into the Engine, as NAME:latest
+    #[arg(long)]
+    pub(crate) load: bool,
+    /// Fail where a lock cannot be used as it is
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+/// `image`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// List the images of the layout
+    Ls,
+    /// Show digests, layers, packages and SBOM of one image; every blob is hashed again
+    Inspect {
+        /// Folder or name
+        image: String,
+    },
+    /// Write an archive that `docker load` takes and that is an OCI layout too
+    Save {
+        /// Folder or name
+        image: String,
+        /// The file to write
+        #[arg(long, short, value_name = "FILE")]
+        output: Utf8PathBuf,
+        /// Platform; this machine's when not given
+        #[arg(long, value_name = "P", value_parser = platform)]
+        platform: Option<Platform>,
+    },
+}
+
+/// `render`.
+#[derive(Args, Debug)]
+pub(crate) struct Render {
+    /// Stack, a folder below templates/stacks; the only one when there is one
+    #[arg(long)]
+    pub(crate) stack: Option<String>,
+    /// Environment, a file below templates/environments
+    #[arg(long, default_value = "production")]
+    pub(crate) env: String,
+    /// Folder to write; target/xedge/rendered/STACK.ENV when not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+    /// Write nothing; fail if the folder differs from what would be rendered
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print what differs from this environment, and why; write nothing
+    #[arg(long, value_name = "ENV", conflicts_with_all = ["check", "out"])]
+    pub(crate) diff: Option<String>,
+}
+
+/// `sim`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Sim {
+    /// Scenarios by name or file; all of scenarios/ when none is named
+    pub(crate) scenarios: Vec<String>,
+    /// Shorten the publishing phase, such as 5s; such a run is never evidence
+    #[arg(long, value_name = "D", value_parser = span)]
+    pub(crate) duration: Option<xedge_model::duration::Span>,
+    /// Another seed than the scenario's
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Leave containers, volumes and network in the Engine; such a run is never evidence
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Fail where a lock cannot be used as it is
+    #[arg(long)]
+    pub(crate) locked: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<SimCommand>,
+}
+
+/// `sim` subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Check scenario files without running them
+    Validate {
+        /// Files
+        #[arg(required = true)]
+        files: Vec<Utf8PathBuf>,
+    },
+}
+
+/// `ci`.
+#[derive(Args, Debug)]
+pub(crate) struct Ci {
+    /// Jobs; all when none is named
+    #[arg(value_enum)]
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// A CI job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Job {
+    /// Formatting and lints
+    Lint,
+    /// All tests, with the real Engine
+    Test,
+    /// Every scenario, with evidence
+    Sim,
+}
+
+fn platform(text: &str) -> std::result::Result<Platform, String> {
+    text.parse().map_err(|error: xedge_model::platform::UnknownPlatform| error.to_string())
+}
+
+fn span(text: &str) -> std::result::Result<xedge_model::duration::Span, String> {
+    text.parse().map_err(|error: xedge_model::duration::NotASpan| error.to_string())
+}

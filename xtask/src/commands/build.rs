@@ -1,0 +1,63 @@
+//! `build`: assemble images into the layout, and put one into the Engine if asked.
+
+use serde_json::json;
+use xedge_model::Platform;
+
+use super::Context;
+use crate::cli::Build;
+use crate::error::{Error, Result};
+use crate::locks::Mode;
+use crate::project::ImageSource;
+use crate::{build, engine};
+
+/// Prints one line per image: `NAME@sha256:INDEX`.
+pub(super) fn run(cx: &Context<'_>, flags: &Build) -> Result<()> {
+    let mode = if flags.locked { Mode::Locked } else { Mode::Use };
+    let runtime = super::runtime()?;
+    for image in cx.project.select_images(&flags.images)? {
+        let platforms = platforms(&image, &flags.platform)?;
+        let entry = runtime.block_on(build::image(cx, &image, &platforms, mode))?;
+        for (platform, built) in entry.platforms() {
+            cx.printer.say(&format!("  {platform} {} {} bytes", built.manifest().digest, built.size()));
+        }
+        if cx.printer.is_json() {
+            let manifests: serde_json::Map<String, serde_json::Value> = entry
+                .platforms()
+                .iter()
+                .map(|(platform, built)| (platform.to_string(), json!(built.manifest().digest)))
+                .collect();
+            cx.printer.json(&json!({"name": entry.name(), "index": entry.index().digest, "manifests": manifests}))?;
+        } else {
+            cx.printer.data(&format!("{}@{}", entry.name(), entry.index().digest))?;
+        }
+        if flags.load {
+            runtime.block_on(async {
+                let engine = engine::connect(cx).await?;
+                engine::load(cx, &engine, &entry, host_platform()?).await
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The platform whose containers run natively here.
+pub(crate) fn host_platform() -> Result<Platform> {
+    let arch = std::env::consts::ARCH;
+    Ok(Platform::of_machine(arch).ok_or_else(|| Error::Unknown {
+        what: "platform of images for this machine's architecture",
+        name: arch.to_owned(),
+        hint: "images are built for linux/amd64 and linux/arm64: name one with `--platform`".to_owned(),
+    })?)
+}
+
+fn platforms(image: &ImageSource, wanted: &[Platform]) -> Result<Vec<Platform>> {
+    let known = &image.def.platforms.value;
+    match wanted.iter().find(|platform| !known.contains(platform)) {
+        Some(missing) => Err(image
+            .source
+            .error_at(&image.def.platforms, format!("{} is not built for {missing}", image.def.name))
+            .into()),
+        None if wanted.is_empty() => Ok(known.clone()),
+        None => Ok(wanted.to_vec()),
+    }
+}

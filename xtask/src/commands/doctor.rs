@@ -1,0 +1,24 @@
+//! `doctor`: every problem of this machine at once, each with the commands that mend it.
+
+use serde_json::json;
+
+use super::Context;
+use crate::error::{Error, Result};
+use crate::setup::{Surroundings, doctor, probe, render_problems};
+
+/// Prints the problems as data; exit 1 if one of them is not optional.
+pub(super) fn run(cx: &Context<'_>) -> Result<()> {
+    let machine = probe(&Surroundings::of(&cx.environment, cx.project.root()))?;
+    let problems = doctor(&machine);
+    if cx.printer.is_json() {
+        cx.printer.json(&json!({ "problems": problems }))?;
+    } else if !problems.is_empty() {
+        cx.printer.data(render_problems(&problems).trim_end())?;
+    }
+    let needed = problems.iter().filter(|problem| !problem.optional).count();
+    if needed > 0 {
+        return Err(Error::Problems(needed).into());
+    }
+    cx.printer.good("ready", "nothing that is needed is missing");
+    Ok(())
+}

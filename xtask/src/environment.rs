@@ -1,0 +1,72 @@
+//! The one place that reads the process's environment, clock and random source; everything else is handed values.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use camino::Utf8PathBuf;
+
+use crate::error::{Error, Result};
+
+/// What the process was started with.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    folder: Option<Utf8PathBuf>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub fn of_process() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            variables: std::env::vars_os().filter_map(text).collect(),
+            folder: std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok()),
+        }
+    }
+
+    /// A variable that is set and not empty.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The folder the command was started in.
+    pub fn folder(&self) -> Result<&Utf8PathBuf> {
+        Ok(self.folder.as_ref().ok_or(Error::NoFolder)?)
+    }
+
+    /// Keys, secrets and run locks: `XEDGE_HOME`, else the platform's folder for user data.
+    pub fn data_folder(&self) -> Result<Utf8PathBuf> {
+        if let Some(home) = self.var("XEDGE_HOME") {
+            return Ok(self.folder()?.join(home));
+        }
+        if let Some(data) = self.var("XDG_DATA_HOME") {
+            return Ok(Utf8PathBuf::from(data).join("xedge"));
+        }
+        let home = Utf8PathBuf::from(self.var("HOME").ok_or(Error::NoHome)?);
+        let below = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
+        Ok(home.join(below).join("xedge"))
+    }
+
+    /// Seconds since 1970.
+    pub fn now_unix(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Fills `bytes` from the system's random source.
+    pub fn random(&self, bytes: &mut [u8]) -> Result<()> {
+        Ok(getrandom::fill(bytes).map_err(|error| Error::NoRandom(error.to_string()))?)
+    }
+
+    /// Whether this is a CI job, which gets no bars and no questions.
+    pub fn is_ci(&self) -> bool {
+        self.var("CI").is_some_and(|ci| ci != "false" && ci != "0")
+    }
+
+    /// The name of this machine, to tell its runs from those of others at a shared Engine.
+    pub fn host_name(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+}

@@ -1,0 +1,170 @@
+//! The command line's own errors, and the type that carries any stage's error up to the exit code.
+
+use camino::Utf8PathBuf;
+use xedge_model::{Class, Digest, Failure};
+
+/// Any error of any stage, with its class and hint.
+pub struct Failed(Box<dyn Failure>);
+
+/// The result of everything above the stage crates.
+pub type Result<T> = std::result::Result<T, Failed>;
+
+impl<E: Failure> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl Failed {
+    /// Whose fault it is, and the exit code.
+    pub fn class(&self) -> Class {
+        self.0.class()
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+
+    /// The message and those of its causes, outermost first.
+    pub fn chain(&self) -> Vec<String> {
+        let mut texts = vec![self.0.to_string()];
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            texts.push(error.to_string());
+            cause = error.source();
+        }
+        texts
+    }
+
+    /// Whether the reader of stdout went away, which is a normal end.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.0.source().and_then(|source| source.downcast_ref::<std::io::Error>()).is_some_and(|source| {
+            source.kind() == std::io::ErrorKind::BrokenPipe && self.chain()[0] == STDOUT
+        })
+    }
+}
+
+impl std::fmt::Debug for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+const STDOUT: &str = "failed to write to standard output";
+
+/// What can go wrong between the stages.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to find the current folder, or its name is not UTF-8")]
+    NoFolder,
+    #[error("failed to find a folder for keys and secrets: neither XEDGE_HOME nor HOME is set")]
+    NoHome,
+    #[error("failed to get random bytes from the system: {0}")]
+    NoRandom(String),
+    #[error("failed to find a project: neither {0} nor a folder above it holds Cargo.toml and images/")]
+    NoProject(Utf8PathBuf),
+    #[error("{STDOUT}")]
+    Stdout(#[source] std::io::Error),
+    #[error("failed to read {path}")]
+    Read { path: Utf8PathBuf, source: std::io::Error },
+    #[error("failed to use {path}: {reason}")]
+    BadFile { path: Utf8PathBuf, reason: String },
+    #[error("failed to find {what} `{name}`")]
+    Unknown { what: &'static str, name: String, hint: String },
+    #[error("failed to fetch {url}")]
+    Fetch { url: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("failed to fetch {url}: the server answered {status}")]
+    FetchStatus { url: String, status: u16 },
+    #[error("failed to trust {url}: it has {found}, expected {expected}")]
+    FetchDigest { url: String, found: Digest, expected: Digest },
+    #[error("failed to find a Debian mirror for {pocket}")]
+    NoMirror { pocket: String },
+    #[error("failed to use {path} as it is: {reason}")]
+    Lock { path: Utf8PathBuf, reason: String },
+    #[error("failed to build {package} for {platform}: cargo stopped with an error{output}")]
+    Cargo { package: String, platform: xedge_model::Platform, output: String },
+    #[error("failed to start {program}")]
+    Spawn { program: String, source: std::io::Error },
+    #[error("{count} of {total} scenarios did not pass")]
+    Scenarios { count: usize, total: usize, class: Class },
+    #[error("failed in {job}: {what}")]
+    Job { job: &'static str, what: String, hint: String },
+    #[error("found differences that must not be there:\n{0}")]
+    Differences(String),
+    #[error("found {0} problems on this machine")]
+    Problems(usize),
+    #[error("stopped: nothing was changed")]
+    Declined,
+    #[error("interrupted")]
+    Interrupted,
+    #[error("failed to find {image} in the Engine after it was loaded: it has no image {config}")]
+    NotLoaded { image: xedge_model::ImageName, config: Digest },
+    #[error("failed to accept the evidence {file}: {reason}")]
+    Evidence { file: String, reason: String },
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::NoFolder
+            | Error::NoHome
+            | Error::NoRandom(_)
+            | Error::Stdout(_)
+            | Error::Read { .. }
+            | Error::Fetch { .. }
+            | Error::FetchStatus { .. }
+            | Error::NoMirror { .. }
+            | Error::Spawn { .. }
+            | Error::Problems(_)
+            | Error::Declined => Class::Environment,
+            Error::NoProject(_)
+            | Error::BadFile { .. }
+            | Error::Unknown { .. }
+            | Error::Lock { .. }
+            | Error::Cargo { .. }
+            | Error::Differences(_) => Class::Input,
+            Error::FetchDigest { .. } | Error::Evidence { .. } | Error::NotLoaded { .. } => Class::Integrity,
+            Error::Scenarios { class, .. } => *class,
+            Error::Job { .. } => Class::Failed,
+            Error::Interrupted => Class::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Error::NoHome => "name a folder: `export XEDGE_HOME=$PWD/.xedge`".into(),
+            Error::NoProject(_) => "go into the project, or name it: `cargo xtask --project DIR …`".into(),
+            Error::Unknown { hint, .. } | Error::Job { hint, .. } => hint.clone(),
+            Error::Fetch { .. } | Error::FetchStatus { .. } => {
+                "is the mirror reachable? another one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()
+            }
+            Error::FetchDigest { .. } => "a proxy or mirror changed the file; another mirror: `XEDGE_DEBIAN_MIRROR=http://HOST/debian`".into(),
+            Error::NoMirror { .. } => {
+                "this machine's apt sources name none; name one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()
+            }
+            Error::Lock { .. } => "resolve it again and review the change: `cargo xtask lock --update && git diff images`".into(),
+            Error::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                format!("there is no such file: `ls {}`", path.parent().unwrap_or(path))
+            }
+            Error::Spawn { program, .. } => format!("is `{program}` installed? `cargo xtask doctor`"),
+            Error::Differences(_) => return None,
+            Error::Problems(_) => "`cargo xtask setup`".into(),
+            Error::Declined => "without a question: `cargo xtask setup --yes`".into(),
+            Error::Cargo { package, .. } => format!("see its own words: `cargo build --package {package}`"),
+            Error::Scenarios { .. } => "the reports say why: `ls target/xedge/reports`".into(),
+            _ => return None,
+        };
+        Some(text)
+    }
+}
+
+/// Reads a text file, naming it on failure.
+pub(crate) fn read_text(path: &camino::Utf8Path) -> Result<String> {
+    Ok(std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?)
+}
+
+/// Reads a file, naming it on failure.
+pub(crate) fn read_bytes(path: &camino::Utf8Path) -> Result<Vec<u8>> {
+    Ok(std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?)
+}

@@ -1,0 +1,140 @@
+//! Evidence of a run: an in-toto statement about exactly what ran, signed with the gate key, checked before it is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use camino::Utf8PathBuf;
+use xedge_bundle::statement::{
+    Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Simulated, Statement,
+    Subject, TestResult, Verdict,
+};
+use xedge_model::{Digest, atomic};
+use xedge_sign::GateKey;
+use xedge_sim::{Outcome, State};
+
+use crate::commands::Context;
+use crate::error::Result;
+use crate::simulate::Prepared;
+use crate::stage::Gated;
+use crate::{build, locks};
+
+/// Where the evidence of a scenario lies.
+pub(crate) fn file(cx: &Context<'_>, scenario: &str) -> Utf8PathBuf {
+    cx.project.output("gates").join(format!("{scenario}.dsse.json"))
+}
+
+/// Signs what a run showed and writes it; PASSED evidence must also be acceptable as a [`Gated`] right here.
+pub(crate) fn write(
+    cx: &Context<'_>,
+    prepared: &Prepared,
+    outcome: &Outcome,
+    platforms: Vec<PlatformRun>,
+) -> Result<Utf8PathBuf> {
+    let key = gate_key(cx)?;
+    let path = file(cx, &prepared.name);
+    let origin = cx.project.relative(&path).to_string();
+    let statement = statement(cx, prepared, outcome, platforms, key.status())?;
+    let envelope = key.sign_statement(&origin, &statement)?;
+    if statement.predicate.result == Verdict::Passed {
+        let verified = envelope.verify(&[key.verifying_key()])?;
+        let gated = Gated::from_evidence(&build::layout(cx)?, config(prepared), &verified)?;
+        let count = gated.manifests().len();
+        cx.printer.say(&format!("evidence: {count} platform manifests, {} key: {origin}", key.status().as_str()));
+    }
+    atomic::write(&path, &envelope.to_json(), 0o644)?;
+    Ok(path)
+}
+
+/// Removes evidence that a run without evidence (shortened, kept, failed to start) would leave standing.
+pub(crate) fn withdraw(cx: &Context<'_>, scenario: &str) {
+    // Not there is as good.
+    let _ = std::fs::remove_file(Path::new(file(cx, scenario).as_str()));
+}
+
+fn config(prepared: &Prepared) -> Option<&Digest> {
+    prepared.rendered.as_ref().map(xedge_config::Rendered::digest)
+}
+
+fn gate_key(cx: &Context<'_>) -> Result<GateKey> {
+    let folder = cx.project.home().join("keys");
+    let is_new = !GateKey::path_in(&folder).exists();
+    let mut failure = None;
+    let key = GateKey::open_or_make_development(&folder, |bytes| {
+        if let Err(error) = cx.environment.random(bytes) {
+            failure.get_or_insert(error);
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let key = key?;
+    if is_new {
+        cx.printer.say(&format!("made a development gate key: {}", GateKey::path_in(&folder)));
+    }
+    Ok(key)
+}
+
+fn statement(
+    cx: &Context<'_>,
+    prepared: &Prepared,
+    outcome: &Outcome,
+    platforms: Vec<PlatformRun>,
+    key_status: KeyStatus,
+) -> Result<Statement> {
+    let names = |state: fn(&State) -> bool| -> Vec<String> {
+        outcome.claims().iter().filter(|claim| state(&claim.state)).map(|claim| claim.id.clone()).collect()
+    };
+    let record = RunRecord {
+        format: FORMAT,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: prepared.name.clone(),
+        scenario_digest: prepared.digest.clone(),
+        seed: outcome.seed(),
+        duration_ms: u64::try_from(outcome.duration().as_millis()).unwrap_or(u64::MAX),
+        engine: Engine { kind: EngineKind::Docker, version: outcome.engine().version.clone() },
+        honesty: BTreeSet::from([Honesty::L1, Honesty::L2]),
+        config_digest: config(prepared).cloned(),
+        platforms,
+        key_status,
+    };
+    Ok(Statement {
+        subject: subjects(&record),
+        predicate: TestResult {
+            result: if outcome.verdict().class().is_none() { Verdict::Passed } else { Verdict::Failed },
+            configuration: configuration(cx, prepared)?,
+            url: None,
+            passed_tests: names(|state| *state == State::Held),
+            warned_tests: Vec::new(),
+            failed_tests: names(|state| *state != State::Held),
+            xedge: record,
+        },
+    })
+}
+
+/// Platform manifests that ran, and the configuration that was mounted.
+fn subjects(record: &RunRecord) -> Vec<Subject> {
+    let ran = record.platforms.iter().filter(|run| run.simulated != Simulated::NotSimulated);
+    let manifests = ran.filter_map(|run| {
+        let name = format!("{} {}", run.image, run.platform);
+        Some(Subject::new(&name, run.manifest.clone()?))
+    });
+    let config = record.config_digest.iter().map(|digest| Subject::new("configuration", digest.clone()));
+    manifests.chain(config).collect()
+}
+
+/// The scenario file and the locks of its images.
+fn configuration(cx: &Context<'_>, prepared: &Prepared) -> Result<Vec<ResourceDescriptor>> {
+    let mut files = BTreeMap::from([(cx.project.relative(&prepared.file).to_string(), prepared.digest.clone())]);
+    for image in prepared.images.values() {
+        let lock = locks::file(image);
+        let bytes = crate::error::read_bytes(&lock)?;
+        files.insert(cx.project.relative(&lock).to_string(), Digest::of(&bytes));
+    }
+    let descriptor = |(name, digest): (String, Digest)| ResourceDescriptor {
+        name,
+        uri: None,
+        digest: digest.into(),
+        annotations: BTreeMap::new(),
+    };
+    Ok(files.into_iter().map(descriptor).collect())
+}

@@ -1,0 +1,169 @@
+//! The only network code of the build: files over HTTP into the content-addressed store, by digest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use indicatif::ProgressBar;
+use reqwest::{Client, StatusCode};
+use tokio::io::AsyncWriteExt;
+use xedge_model::{Digest, Hasher};
+
+use crate::error::{Error, Result};
+
+const TRIES: u32 = 3;
+const AT_ONCE: usize = 8;
+
+/// A file that is wanted: where it is and what it must be.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Address.
+    pub(crate) url: String,
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Digest of the content.
+    pub(crate) digest: Digest,
+}
+
+/// Fetched files by digest, `target/xedge/store/sha256/HEX`.
+#[derive(Clone, Debug)]
+pub(crate) struct Store(Utf8PathBuf);
+
+impl Store {
+    /// The store in `folder`.
+    pub(crate) fn new(folder: Utf8PathBuf) -> Self {
+        Self(folder.join("sha256"))
+    }
+
+    /// Where the content with this digest is, or would be.
+    pub(crate) fn path(&self, digest: &Digest) -> Utf8PathBuf {
+        self.0.join(digest.hex())
+    }
+
+    /// Whether content with this digest and size is there; it was hashed when it was put there.
+    pub(crate) fn has(&self, wanted: &Wanted) -> bool {
+        self.path(&wanted.digest).metadata().is_ok_and(|meta| meta.len() == wanted.size)
+    }
+
+    /// Removes content that turned out to be damaged, so that it is fetched again.
+    pub(crate) fn forget(&self, digest: &Digest) {
+        // Already gone is as good.
+        let _ = std::fs::remove_file(self.path(digest));
+    }
+}
+
+/// What became of a fetch: all is there, or these addresses are gone from the mirror.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    /// Everything is in the store.
+    All,
+    /// The mirror answered 404 for these.
+    Gone(Vec<Digest>),
+}
+
+/// An HTTP client that honours the proxy settings of the environment.
+pub(crate) fn client() -> Result<Client> {
+    let agent = concat!("xedge/", env!("CARGO_PKG_VERSION"));
+    let built = Client::builder()
+        .user_agent(agent)
+        .connect_timeout(Duration::from_secs(15))
+        .read_timeout(Duration::from_secs(30))
+        .build();
+    Ok(built.map_err(|source| Error::Fetch { url: "any address".into(), source: source.into() })?)
+}
+
+/// Reads a small file whose digest is not known (a signed index).
+pub(crate) async fn small(client: &Client, url: &str) -> Result<Vec<u8>> {
+    let mut last = None;
+    for attempt in 0..TRIES {
+        pause(attempt).await;
+        match try_small(client, url).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error @ Error::FetchStatus { .. }) => return Err(error.into()),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.expect("there is at least one try").into())
+}
+
+async fn try_small(client: &Client, url: &str) -> std::result::Result<Vec<u8>, Error> {
+    let failed = |source: reqwest::Error| Error::Fetch { url: url.to_owned(), source: source.into() };
+    let response = client.get(url).send().await.map_err(failed)?;
+    if !response.status().is_success() {
+        return Err(Error::FetchStatus { url: url.to_owned(), status: response.status().as_u16() });
+    }
+    Ok(response.bytes().await.map_err(failed)?.to_vec())
+}
+
+/// Brings everything that is missing into the store, several at once.
+pub(crate) async fn all(client: &Client, store: &Store, wanted: &[Wanted], bar: &ProgressBar) -> Result<Fetched> {
+    let missing: BTreeMap<&Digest, &Wanted> =
+        wanted.iter().filter(|w| !store.has(w)).map(|w| (&w.digest, w)).collect();
+    let fetches = missing.into_values().map(|wanted| one(client, store, wanted, bar));
+    let gone: Vec<Option<Digest>> = stream::iter(fetches).buffer_unordered(AT_ONCE).try_collect().await?;
+    let mut gone: Vec<Digest> = gone.into_iter().flatten().collect();
+    gone.sort();
+    Ok(if gone.is_empty() { Fetched::All } else { Fetched::Gone(gone) })
+}
+
+/// How many bytes [`all`] would move.
+pub(crate) fn missing_bytes(store: &Store, wanted: &[Wanted]) -> u64 {
+    wanted.iter().filter(|w| !store.has(w)).map(|w| w.size).sum()
+}
+
+async fn one(client: &Client, store: &Store, wanted: &Wanted, bar: &ProgressBar) -> Result<Option<Digest>> {
+    let mut last = None;
+    for attempt in 0..TRIES {
+        pause(attempt).await;
+        match try_one(client, store, wanted, bar).await {
+            Ok(()) => return Ok(None),
+            Err(Error::FetchStatus { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => {
+                return Ok(Some(wanted.digest.clone()));
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.expect("there is at least one try").into())
+}
+
+async fn try_one(
+    client: &Client,
+    store: &Store,
+    wanted: &Wanted,
+    bar: &ProgressBar,
+) -> std::result::Result<(), Error> {
+    let url = &wanted.url;
+    let failed = |source: reqwest::Error| Error::Fetch { url: url.clone(), source: source.into() };
+    let response = client.get(url).send().await.map_err(failed)?;
+    if !response.status().is_success() {
+        return Err(Error::FetchStatus { url: url.clone(), status: response.status().as_u16() });
+    }
+    let target = store.path(&wanted.digest);
+    let on_disk = |source: std::io::Error| Error::Read { path: target.clone(), source };
+    let folder = target.parent().unwrap_or(Utf8Path::new("."));
+    tokio::fs::create_dir_all(folder).await.map_err(on_disk)?;
+    let beside = tempfile::Builder::new().prefix(".fetch-").tempfile_in(folder).map_err(on_disk)?;
+    let mut file = tokio::fs::File::from_std(beside.reopen().map_err(on_disk)?);
+    let mut hasher = Hasher::new();
+    let mut body = response.bytes_stream();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(failed)?;
+        hasher.update(&chunk);
+        bar.inc(chunk.len() as u64);
+        file.write_all(&chunk).await.map_err(on_disk)?;
+    }
+    let found = hasher.finish();
+    if found != wanted.digest {
+        return Err(Error::FetchDigest { url: url.clone(), found, expected: wanted.digest.clone() });
+    }
+    file.sync_all().await.map_err(on_disk)?;
+    beside.persist(&target).map_err(|error| on_disk(error.error))?;
+    Ok(())
+}
+
+async fn pause(attempt: u32) {
+    if attempt > 0 {
+        tokio::time::sleep(Duration::from_millis(500 << attempt)).await;
+    }
+}

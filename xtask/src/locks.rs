@@ -1,0 +1,264 @@
+//! Image locks with Cargo's meaning: used as they are while they can be met; else resolved again, loudly, or an error.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use camino::Utf8PathBuf;
+use serde_json::json;
+use xedge_debian::{Mirrors, Universe, index, release, resolve, skew, suite};
+use xedge_model::image::{DebianBase, From};
+use xedge_model::lock::{FORMAT, LockedPackage, PlatformLock};
+use xedge_model::{Digest, ImageLock, Platform, atomic};
+
+use crate::commands::Context;
+use crate::error::{Error, Result, read_bytes, read_text};
+use crate::fetch::{self, Fetched, Store, Wanted};
+use crate::project::{ImageSource, entries};
+
+/// How a lock may be treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// As it is while it can be met; else resolve again and say so.
+    Use,
+    /// As it is, or fail.
+    Locked,
+    /// Resolve again.
+    Update,
+}
+
+/// The lock file of an image.
+pub(crate) fn file(image: &ImageSource) -> Utf8PathBuf {
+    image.folder.join("image.lock.json")
+}
+
+/// The store of fetched files.
+pub(crate) fn store(cx: &Context<'_>) -> Store {
+    Store::new(cx.project.output("store"))
+}
+
+/// A lock that meets the definition, with the packages of these platforms in the store.
+pub(crate) async fn ensure(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platforms: &[Platform],
+    mode: Mode,
+) -> Result<ImageLock> {
+    let found = read(cx, image)?;
+    let usable = match (&found, mode) {
+        (_, Mode::Update) => None,
+        (Some(lock), _) if lock.request == request(image) => Some(lock.clone()),
+        (found, _) => {
+            let reason = if found.is_some() { "image.yaml asks for something else now" } else { "there is no lock" };
+            refuse_if_locked(cx, image, mode, reason)?;
+            None
+        }
+    };
+    if let Some(lock) = usable {
+        let gone = fetch_packages(cx, image, &lock, platforms).await?;
+        if gone.is_empty() {
+            return Ok(lock);
+        }
+        refuse_if_locked(cx, image, mode, &format!("the mirror no longer has {}", gone.join(", ")))?;
+    }
+    renew(cx, image, platforms, found.as_ref()).await
+}
+
+fn refuse_if_locked(cx: &Context<'_>, image: &ImageSource, mode: Mode, reason: &str) -> Result<()> {
+    let path = cx.project.relative(&file(image)).to_owned();
+    if mode == Mode::Locked {
+        return Err(Error::Lock { path, reason: reason.to_owned() }.into());
+    }
+    cx.printer.warn(&format!("{path}: {reason}; resolving again (see `git diff {path}`)"));
+    Ok(())
+}
+
+/// Resolves, fetches and only then writes: a lock that cannot be met never replaces one that could.
+async fn renew(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platforms: &[Platform],
+    old: Option<&ImageLock>,
+) -> Result<ImageLock> {
+    let mut lock = resolve_image(cx, image).await?;
+    for (platform, new) in &mut lock.platforms {
+        new.rustc = old.and_then(|old| old.platforms.get(platform)).and_then(|old| old.rustc.clone());
+    }
+    let gone = fetch_packages(cx, image, &lock, platforms).await?;
+    if !gone.is_empty() {
+        let reason = format!("the mirror's index names files that it does not have: {}", gone.join(", "));
+        return Err(Error::Lock { path: file(image), reason }.into());
+    }
+    if old != Some(&lock) {
+        write(image, &lock)?;
+        report_changes(cx, old, &lock);
+    }
+    Ok(lock)
+}
+
+/// Writes a lock in its canonical form.
+pub(crate) fn write(image: &ImageSource, lock: &ImageLock) -> Result<()> {
+    Ok(atomic::write(&file(image), lock.to_text().as_bytes(), 0o644)?)
+}
+
+fn read(cx: &Context<'_>, image: &ImageSource) -> Result<Option<ImageLock>> {
+    let path = file(image);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let shown = cx.project.relative(&path).to_owned();
+    let bad = |reason: String| Error::BadFile { path: shown.clone(), reason };
+    let lock: ImageLock = serde_json::from_str(&read_text(&path)?).map_err(|error| bad(error.to_string()))?;
+    if lock.format != FORMAT {
+        return Err(bad(format!("it has format {}, this xedge reads format {FORMAT}", lock.format)).into());
+    }
+    Ok(Some(lock))
+}
+
+/// What decides whether a lock belongs to a definition.
+fn request(image: &ImageSource) -> Digest {
+    let mut platforms = image.def.platforms.value.clone();
+    platforms.sort();
+    let from = match &image.def.from {
+        From::Scratch => json!("scratch"),
+        From::Debian(base) => {
+            let sorted = |list: &[String]| {
+                let mut list = list.to_vec();
+                list.sort();
+                list
+            };
+            json!({"suite": base.suite, "packages": sorted(&base.packages), "omit": sorted(&base.omit)})
+        }
+    };
+    Digest::of(json!({"from": from, "platforms": platforms}).to_string().as_bytes())
+}
+
+fn report_changes(cx: &Context<'_>, old: Option<&ImageLock>, new: &ImageLock) {
+    let Some(old) = old else { return };
+    for (platform, lock) in &new.platforms {
+        let before: BTreeMap<&str, &str> = old.platforms.get(platform).map_or_else(BTreeMap::new, versions);
+        for (name, version) in versions(lock) {
+            match before.get(name) {
+                Some(known) if *known == version => {}
+                Some(known) => cx.printer.say(&format!("  {platform} {name} {known} -> {version}")),
+                None => cx.printer.say(&format!("  {platform} {name} {version} (new)")),
+            }
+        }
+    }
+}
+
+fn versions(lock: &PlatformLock) -> BTreeMap<&str, &str> {
+    lock.packages.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect()
+}
+
+async fn resolve_image(cx: &Context<'_>, image: &ImageSource) -> Result<ImageLock> {
+    let mut packages = BTreeMap::new();
+    for platform in &image.def.platforms.value {
+        let found = match &image.def.from {
+            From::Scratch => Vec::new(),
+            From::Debian(base) => resolve_platform(cx, base, *platform).await?,
+        };
+        packages.insert(*platform, found);
+    }
+    skew::check_skew(&packages)?;
+    let lock = |packages| PlatformLock { packages, rustc: None };
+    let platforms = packages.into_iter().map(|(platform, packages)| (platform, lock(packages))).collect();
+    Ok(ImageLock { format: FORMAT, request: request(image), platforms })
+}
+
+async fn resolve_platform(cx: &Context<'_>, base: &DebianBase, platform: Platform) -> Result<Vec<LockedPackage>> {
+    let mut universe = Universe::new(platform.debian());
+    for pocket in suite::pockets(&base.suite) {
+        read_pocket(cx, base, &pocket, &mut universe).await?;
+    }
+    let chosen = resolve::resolve(&universe, &base.packages, &base.omit)?;
+    Ok(chosen.iter().map(LockedPackage::from).collect())
+}
+
+async fn read_pocket(cx: &Context<'_>, base: &DebianBase, pocket: &str, universe: &mut Universe) -> Result<()> {
+    let mirrors = mirrors(cx)?;
+    let mirror = mirrors.pocket_url(pocket).ok_or_else(|| Error::NoMirror { pocket: pocket.to_owned() })?;
+    let dists = format!("{mirror}/dists/{pocket}");
+    let client = fetch::client()?;
+    let signed = fetch::small(&client, &format!("{dists}/InRelease")).await?;
+    let scratch = cx.project.output("scratch");
+    let release = release::verify_inrelease(&signed, suite::require_keyring(&base.suite)?, &scratch)?;
+    let checks = apt_checks_valid_until();
+    if !checks {
+        cx.printer.warn("apt on this machine has Acquire::Check-Valid-Until off: an outdated index would be accepted");
+    }
+    release.check(pocket, cx.environment.now_unix(), checks)?;
+    let file = release.require_index_file("main", universe.architecture())?;
+    let wanted = Wanted { url: format!("{dists}/{}", file.path), size: file.size, digest: file.sha256.clone() };
+    let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store(cx), std::slice::from_ref(&wanted)), pocket);
+    if let Fetched::Gone(_) = fetch::all(&client, &store(cx), std::slice::from_ref(&wanted), &bar).await? {
+        return Err(Error::FetchStatus { url: wanted.url, status: 404 }.into());
+    }
+    bar.finish_and_clear();
+    let content = open(&store(cx), &wanted.digest)?;
+    index::read_packages(&file.path, content, pocket, |entry| universe.add(entry))?;
+    Ok(())
+}
+
+fn open(store: &Store, digest: &Digest) -> Result<impl Read + use<>> {
+    let path = store.path(digest);
+    Ok(std::fs::File::open(&path).map_err(|source| Error::Read { path, source })?)
+}
+
+/// Brings the packages into the store; returns the names of those that the mirror no longer has.
+async fn fetch_packages(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    lock: &ImageLock,
+    platforms: &[Platform],
+) -> Result<Vec<String>> {
+    let store = store(cx);
+    let packages: Vec<&LockedPackage> =
+        platforms.iter().filter_map(|platform| lock.platforms.get(platform)).flat_map(|lock| &lock.packages).collect();
+    let missing: Vec<&LockedPackage> =
+        packages.into_iter().filter(|package| !store.has(&wanted(package, String::new()))).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mirrors = mirrors(cx)?;
+    let mut list = Vec::new();
+    for package in &missing {
+        let mirror = mirrors.pocket_url(&package.pocket);
+        let mirror = mirror.ok_or_else(|| Error::NoMirror { pocket: package.pocket.clone() })?;
+        list.push(wanted(package, format!("{mirror}/{}", package.filename)));
+    }
+    let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store, &list), image.def.name.as_str());
+    let fetched = fetch::all(&fetch::client()?, &store, &list, &bar).await?;
+    bar.finish_and_clear();
+    Ok(match fetched {
+        Fetched::All => Vec::new(),
+        Fetched::Gone(digests) => {
+            let gone = missing.iter().filter(|package| digests.contains(&package.sha256));
+            gone.map(|package| format!("{} {} ({})", package.name, package.version, package.architecture)).collect()
+        }
+    })
+}
+
+fn wanted(package: &LockedPackage, url: String) -> Wanted {
+    Wanted { url, size: package.size, digest: package.sha256.clone() }
+}
+
+/// The mirror that the user named, else those of the machine's apt sources.
+fn mirrors(cx: &Context<'_>) -> Result<Mirrors> {
+    if let Some(url) = cx.environment.var("XEDGE_DEBIAN_MIRROR") {
+        return Ok(Mirrors::from_override(url));
+    }
+    let mut files = vec![Utf8PathBuf::from("/etc/apt/sources.list")];
+    files.extend(entries("/etc/apt/sources.list.d".into())?);
+    files.retain(|file| file.is_file());
+    let mut texts = Vec::new();
+    for file in files {
+        texts.push((file.to_string(), String::from_utf8_lossy(&read_bytes(&file)?).into_owned()));
+    }
+    Ok(Mirrors::from_apt(&texts))
+}
+
+/// apt's own setting decides whether an index past its date is refused; without apt it is.
+fn apt_checks_valid_until() -> bool {
+    let dump = std::process::Command::new("apt-config").args(["dump", "Acquire::Check-Valid-Until"]).output();
+    !dump.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("\"false\""))
+}

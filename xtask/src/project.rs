@@ -1,0 +1,170 @@
+//! Where a project's files are: found by walking up, never assumed to be this repository.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use xedge_model::yaml::{Source, near};
+use xedge_model::{ImageDef, ImageName};
+
+use crate::environment::Environment;
+use crate::error::{Error, Result, read_text};
+
+/// A project folder and the data folder that goes with it.
+#[derive(Clone, Debug)]
+pub struct Project {
+    root: Utf8PathBuf,
+    home: Utf8PathBuf,
+}
+
+/// One image of the project.
+#[derive(Clone, Debug)]
+pub struct ImageSource {
+    /// Folder below images/.
+    pub folder: Utf8PathBuf,
+    /// The text of image.yaml.
+    pub source: Source,
+    /// The definition.
+    pub def: ImageDef,
+}
+
+impl Project {
+    /// The project at `named`, else the nearest one at or above the current folder.
+    pub fn find(named: Option<&Utf8Path>, environment: &Environment) -> Result<Self> {
+        let start = match named {
+            Some(named) => environment.folder()?.join(named),
+            None => environment.folder()?.clone(),
+        };
+        let is_project = |dir: &&Utf8Path| dir.join("Cargo.toml").is_file() && dir.join("images").is_dir();
+        let root = match named {
+            Some(_) => Some(start.as_path()).filter(is_project),
+            None => start.ancestors().find(is_project),
+        };
+        let root = root.ok_or_else(|| Error::NoProject(start.clone()))?.to_owned();
+        Ok(Self { root, home: environment.data_folder()? })
+    }
+
+    /// The project's folder.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// The folder of keys, secrets and run locks; outlives `cargo clean`.
+    pub fn home(&self) -> &Utf8Path {
+        &self.home
+    }
+
+    /// A folder of outputs, `target/xedge/NAME`.
+    pub fn output(&self, name: &str) -> Utf8PathBuf {
+        self.root.join("target/xedge").join(name)
+    }
+
+    /// `templates/`.
+    pub fn templates(&self) -> Utf8PathBuf {
+        self.root.join("templates")
+    }
+
+    /// `path` as a person in the project's folder would type it.
+    pub fn relative<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+
+    /// A source text, named relative to the project.
+    pub fn source(&self, path: &Utf8Path) -> Result<Source> {
+        Ok(Source::new(self.relative(path).as_str(), read_text(path)?))
+    }
+
+    /// All images, ordered by folder.
+    pub fn images(&self) -> Result<Vec<ImageSource>> {
+        let mut images = Vec::new();
+        for folder in folders(&self.root.join("images"))? {
+            let file = folder.join("image.yaml");
+            if file.is_file() {
+                let source = self.source(&file)?;
+                let def = ImageDef::parse(&source)?;
+                images.push(ImageSource { folder, source, def });
+            }
+        }
+        Ok(images)
+    }
+
+    /// The images called by folder or name; all when none is called.
+    pub fn select_images(&self, called: &[String]) -> Result<Vec<ImageSource>> {
+        let all = self.images()?;
+        if called.is_empty() {
+            return Ok(all);
+        }
+        called.iter().map(|call| select_image(&all, call).cloned()).collect()
+    }
+
+    /// Every scenario file, ordered by name.
+    pub fn scenarios(&self) -> Result<Vec<Utf8PathBuf>> {
+        let mut files = entries(&self.root.join("scenarios"))?;
+        files.retain(|path| path.is_file() && path.extension() == Some("yaml"));
+        Ok(files)
+    }
+
+    /// The scenario files called by name or path; all when none is called.
+    pub fn select_scenarios(&self, called: &[String], folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+        let all = self.scenarios()?;
+        if called.is_empty() {
+            return Ok(all);
+        }
+        called.iter().map(|call| select_scenario(&all, call, folder)).collect()
+    }
+
+    /// Every stack, ordered by name.
+    pub fn stacks(&self) -> Result<Vec<String>> {
+        let folders = folders(&self.templates().join("stacks"))?;
+        Ok(folders.iter().filter_map(|folder| folder.file_name()).map(str::to_owned).collect())
+    }
+}
+
+/// The image called by folder or name.
+pub fn select_image<'a>(all: &'a [ImageSource], call: &str) -> Result<&'a ImageSource> {
+    let matches = |image: &&ImageSource| image.folder.file_name() == Some(call) || image.def.name.as_str() == call;
+    Ok(all.iter().find(matches).ok_or_else(|| {
+        let known = all.iter().flat_map(|image| [image.def.name.as_str(), image.folder.file_name().unwrap_or("")]);
+        Error::Unknown { what: "image", name: call.to_owned(), hint: near_or_list(call, known) }
+    })?)
+}
+
+/// The image with this name.
+pub fn image_named<'a>(all: &'a [ImageSource], name: &ImageName) -> Option<&'a ImageSource> {
+    all.iter().find(|image| image.def.name == *name)
+}
+
+fn select_scenario(all: &[Utf8PathBuf], call: &str, folder: &Utf8Path) -> Result<Utf8PathBuf> {
+    if call.ends_with(".yaml") || call.contains('/') {
+        return Ok(folder.join(call));
+    }
+    let found = all.iter().find(|path| path.file_stem() == Some(call)).cloned();
+    Ok(found.ok_or_else(|| {
+        let known = all.iter().filter_map(|path| path.file_stem());
+        Error::Unknown { what: "scenario", name: call.to_owned(), hint: near_or_list(call, known) }
+    })?)
+}
+
+fn near_or_list<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    near(name, known.clone())
+        .map_or_else(|| format!("known: {}", known.collect::<Vec<_>>().join(", ")), |near| format!("did you mean `{near}`?"))
+}
+
+fn folders(parent: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let mut found = entries(parent)?;
+    found.retain(|path| path.is_dir());
+    Ok(found)
+}
+
+/// The entries of a folder, sorted; none when there is no such folder.
+pub(crate) fn entries(parent: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let failed = |source| Error::Read { path: parent.into(), source };
+    let iterator = match parent.read_dir_utf8() {
+        Ok(iterator) => iterator,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(failed(source).into()),
+    };
+    let mut found = Vec::new();
+    for entry in iterator {
+        found.push(entry.map_err(failed)?.into_path());
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,243 @@
+//! What xedge needs of a machine, which of it is missing, and what that blocks: the text of `doctor`. Pure.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use xedge_model::Platform;
+
+use super::machine::{Engine, Machine, Trait};
+use super::remedy::remedy;
+
+/// One thing that xedge uses on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// A container engine that answers.
+    Engine,
+    /// `gpgv`.
+    Gpgv,
+    /// Certificates of public authorities.
+    Certificates,
+    /// A C compiler and a static libc for a platform.
+    Linker(Platform),
+    /// A Rust compiler and standard library for a platform.
+    RustTarget(Platform),
+    /// An emulator for a foreign platform, registered with the kernel.
+    Emulation(Platform),
+    /// `docker-compose`.
+    Compose,
+    /// `mosquitto_pub` and `mosquitto_sub`.
+    MqttClients,
+    /// `cargo fmt`.
+    Rustfmt,
+    /// `cargo clippy`.
+    Clippy,
+}
+
+/// One thing that is missing, for `doctor` and for the error of a `setup` that could not get it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What is missing, by a stable name.
+    pub need: Need,
+    /// What is wrong, as a sentence without a full stop.
+    pub what: String,
+    /// What it is for.
+    pub why: String,
+    /// The exact commands that mend it, in order; a line that starts with `#` is advice.
+    pub fix: Vec<String>,
+    /// The xedge commands that fail without it.
+    pub blocks: Vec<String>,
+    /// What works without it.
+    pub without: String,
+    /// Whether xedge's own work can do without it.
+    pub optional: bool,
+}
+
+impl Need {
+    /// Everything that `machine` should have.
+    fn all(machine: &Machine) -> Vec<Need> {
+        let mut needs = vec![Need::Engine, Need::Gpgv, Need::Certificates];
+        needs.extend(Platform::ALL.map(Need::Linker));
+        needs.extend(Platform::ALL.map(Need::RustTarget));
+        // Engines outside Linux run a virtual machine of their own, with emulators that do not show here.
+        if machine.is_linux() {
+            needs.extend(machine.foreign_platforms().map(Need::Emulation));
+        }
+        needs.extend([Need::Compose, Need::MqttClients, Need::Rustfmt, Need::Clippy]);
+        needs
+    }
+
+    /// What `machine` lacks, the needed before the optional.
+    pub fn missing(machine: &Machine) -> Vec<Need> {
+        let mut missing: Vec<Need> =
+            Self::all(machine).into_iter().filter(|need| !need.is_met(machine)).collect();
+        missing.sort_by_key(|need| need.is_optional());
+        missing
+    }
+
+    /// Whether `machine` has it.
+    pub fn is_met(self, machine: &Machine) -> bool {
+        match self {
+            Need::Engine => matches!(machine.engine, Engine::Up { .. } | Engine::Unseen { .. }),
+            Need::Gpgv => machine.programs.contains("gpgv"),
+            Need::Certificates => machine.has(Trait::Certificates),
+            Need::Linker(platform) => machine.linkers.contains_key(&platform),
+            Need::RustTarget(platform) => machine.rust.contains_key(&platform),
+            Need::Emulation(platform) => machine.emulated.contains(&platform),
+            Need::Compose => machine.programs.contains("docker-compose"),
+            Need::MqttClients => {
+                ["mosquitto_pub", "mosquitto_sub"].iter().all(|p| machine.programs.contains(*p))
+            }
+            Need::Rustfmt => machine.has(Trait::Rustfmt),
+            Need::Clippy => machine.has(Trait::Clippy),
+        }
+    }
+
+    /// Whether xedge's own work can do without it.
+    pub fn is_optional(self) -> bool {
+        match self {
+            Need::Engine | Need::Gpgv | Need::Certificates | Need::Linker(_) | Need::RustTarget(_) => false,
+            Need::Emulation(_) | Need::Compose | Need::MqttClients | Need::Rustfmt | Need::Clippy => true,
+        }
+    }
+
+    /// What is wrong when it is missing.
+    fn what(self, machine: &Machine) -> String {
+        match self {
+            Need::Engine => engine_trouble(machine),
+            Need::Gpgv => "gpgv is not installed".to_owned(),
+            Need::Certificates => "the certificates of public authorities are not installed".to_owned(),
+            Need::Linker(platform) => format!("no C compiler links static programs for {platform}"),
+            Need::RustTarget(platform) => format!("no Rust compiler builds for {platform}"),
+            Need::Emulation(platform) => format!("containers for {platform} do not run"),
+            Need::Compose => "docker-compose is not installed".to_owned(),
+            Need::MqttClients => "mosquitto_pub and mosquitto_sub are not installed".to_owned(),
+            Need::Rustfmt => "cargo fmt does not work".to_owned(),
+            Need::Clippy => "cargo clippy does not work".to_owned(),
+        }
+    }
+
+    /// What it is for.
+    pub fn why(self) -> &'static str {
+        match self {
+            Need::Engine => "simulation runs the images under test in it",
+            Need::Gpgv => "Debian's package index is trusted only after its signature was checked",
+            Need::Certificates => "mirrors and registries are reached over TLS",
+            Need::Linker(_) => {
+                "Rust payloads are linked statically, so that the device's libc does not matter"
+            }
+            Need::RustTarget(_) => "the gateway and the agent are Rust programs, built for every platform",
+            Need::Emulation(_) => {
+                "a release is simulated for every platform, emulated where it cannot be native"
+            }
+            Need::Compose => "the tests give rendered Compose files to it",
+            Need::MqttClients => "the tests speak to the broker with them",
+            Need::Rustfmt | Need::Clippy => "the lint job of CI runs it",
+        }
+    }
+
+    /// The xedge commands that fail without it.
+    fn blocks(self) -> Vec<String> {
+        let platform_build = |platform: Platform| format!("build --platform {platform} (Rust payloads)");
+        match self {
+            Need::Engine => ["sim --engine docker", "build (dockerfile images)", "build --load", "release"]
+                .map(str::to_owned)
+                .to_vec(),
+            Need::Gpgv => ["lock", "build (without a lock that can be met)"].map(str::to_owned).to_vec(),
+            Need::Certificates => ["lock", "push", "release"].map(str::to_owned).to_vec(),
+            Need::Linker(platform) | Need::RustTarget(platform) => {
+                vec![platform_build(platform), "release".into()]
+            }
+            Need::Emulation(platform) => vec![format!("sim: the probe of {platform} images")],
+            Need::Compose | Need::MqttClients => vec!["ci test".to_owned()],
+            Need::Rustfmt | Need::Clippy => vec!["ci lint".to_owned()],
+        }
+    }
+
+    /// What works without it.
+    pub fn without(self) -> &'static str {
+        match self {
+            Need::Engine => {
+                "build, lock, render and image"
+            }
+            Need::Gpgv => {
+                "builds from a lock whose packages are in the store, and everything after the build"
+            }
+            Need::Certificates => "mirrors over plain http and registries on this machine",
+            Need::Linker(_) | Need::RustTarget(_) => "the other platforms, and images without Rust payloads",
+            Need::Emulation(_) => {
+                "builds for every platform (nothing of an image is run for them); the gate records `not simulated`"
+            }
+            Need::Compose | Need::MqttClients => "all of xedge; only its own tests use it",
+            Need::Rustfmt => "all of xedge; only `cargo xtask ci lint` uses it",
+            Need::Clippy => {
+                "all of xedge; only `cargo xtask ci lint` uses it, and Debian has none of the version of rustc-web"
+            }
+        }
+    }
+}
+
+fn engine_trouble(machine: &Machine) -> String {
+    match &machine.engine {
+        Engine::Up { at, .. } | Engine::Unseen { at } => format!("the Engine is at {at}"),
+        Engine::Denied { at } => format!("this user may not speak to the Engine at {at}"),
+        Engine::Elsewhere { at } => format!("no Engine answers at {at}, which DOCKER_HOST names"),
+        Engine::Down => "the container Engine is installed but does not run".to_owned(),
+        Engine::Absent => "no container Engine is installed".to_owned(),
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Need::Engine => f.write_str("engine"),
+            Need::Gpgv => f.write_str("gpgv"),
+            Need::Certificates => f.write_str("certificates"),
+            Need::Linker(platform) => write!(f, "linker-{}", platform.debian()),
+            Need::RustTarget(platform) => write!(f, "rust-target-{}", platform.debian()),
+            Need::Emulation(platform) => write!(f, "emulation-{}", platform.debian()),
+            Need::Compose => f.write_str("compose"),
+            Need::MqttClients => f.write_str("mqtt-clients"),
+            Need::Rustfmt => f.write_str("rustfmt"),
+            Need::Clippy => f.write_str("clippy"),
+        }
+    }
+}
+
+impl Serialize for Need {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Everything that is wrong with `machine`, the needed before the optional, each with the commands that mend it.
+pub fn doctor(machine: &Machine) -> Vec<Problem> {
+    Need::missing(machine).into_iter().map(|need| problem(machine, need)).collect()
+}
+
+/// One missing need, told in full.
+pub(super) fn problem(machine: &Machine, need: Need) -> Problem {
+    Problem {
+        need,
+        what: need.what(machine),
+        why: need.why().to_owned(),
+        fix: remedy(machine, need).commands(machine),
+        blocks: need.blocks(),
+        without: need.without().to_owned(),
+        optional: need.is_optional(),
+    }
+}
+
+/// The problems for a person, each with the commands to type.
+pub fn render_problems(problems: &[Problem]) -> String {
+    let mut lines = Vec::new();
+    for problem in problems {
+        let optional = if problem.optional { " (optional)" } else { "" };
+        lines.push(format!("- {}{optional}", problem.what));
+        lines.push(format!("  why: {}", problem.why));
+        lines.extend(problem.fix.iter().map(|command| format!("    {command}")));
+        lines.push(format!("  blocks: {}", problem.blocks.join(", ")));
+        lines.push(format!("  works without it: {}", problem.without));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}

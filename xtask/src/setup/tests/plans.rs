@@ -1,0 +1,281 @@
+//! One machine after another: what is planned for it, exactly.
+
+use std::collections::BTreeSet;
+
+use xedge_model::{Failure, Platform};
+
+use super::super::machine::{Engine, Family, Machine, Privilege, System, Trait};
+use super::super::need::{Need, doctor, render_problems};
+use super::super::plan::{Step, plan, render_plan};
+use super::super::{Error, act};
+use super::{complete, fresh};
+
+const APT: &str = "env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove \
+                   -o DPkg::Lock::Timeout=120";
+const NEEDED: &str =
+    "docker.io gpgv ca-certificates gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross";
+
+/// The commands of the steps that `setup` runs itself, or of those that it leaves to the person.
+fn commands(machine: &Machine, by_hand: bool) -> Vec<String> {
+    plan(machine).into_iter().filter(|step| step.by_hand == by_hand).flat_map(|step| step.commands).collect()
+}
+
+fn check(machine: &Machine, ours: &[&str], by_hand: &[&str]) {
+    assert_eq!(commands(machine, false), ours, "what runs here");
+    assert_eq!(commands(machine, true), by_hand, "what is left to the person");
+}
+
+#[test]
+fn a_complete_machine_needs_nothing() {
+    check(&complete(), &[], &[]);
+    assert_eq!(doctor(&complete()), []);
+    assert!(render_plan(&plan(&complete())).starts_with("Nothing to do"));
+}
+
+#[test]
+fn a_fresh_debian_gets_everything_with_one_update_and_one_install() {
+    let install = format!(
+        "{APT} {NEEDED} rustc-web libstd-rust-web-dev:arm64 qemu-user-static docker-compose mosquitto-clients"
+    );
+    check(
+        &fresh(),
+        &[
+            "dpkg --add-architecture arm64",
+            "apt-get update",
+            &install,
+            "systemctl start docker",
+            "systemctl restart systemd-binfmt",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn an_optional_package_that_is_gone_does_not_keep_the_needed_ones_away() {
+    let install = plan(&fresh()).into_iter().find(|step| step.title == "install packages").unwrap();
+    assert!(!install.optional);
+    assert_eq!(install.fallback, [format!("{APT} {NEEDED} rustc-web libstd-rust-web-dev:arm64")]);
+}
+
+#[test]
+fn an_engine_that_answers_is_never_joined_by_another() {
+    let machine = Machine { engine: super::up(), ..fresh() };
+    assert!(commands(&machine, false).iter().all(|command| !command.contains("docker.io")));
+    assert!(commands(&machine, false).iter().all(|command| !command.contains("start docker")));
+}
+
+#[test]
+fn an_installed_engine_is_started_with_what_runs_services_here() {
+    let machine = Machine { engine: Engine::Down, ..complete() };
+    check(&machine, &["systemctl start docker"], &[]);
+    let mut bare = machine;
+    bare.traits.remove(&Trait::Systemd);
+    let start = "sh -c 'service docker start || { setsid dockerd >>/var/log/docker.log 2>&1 </dev/null & }'";
+    check(&bare, &[start], &[]);
+}
+
+#[test]
+fn docker_host_is_never_answered_with_a_local_engine() {
+    let machine = Machine { engine: Engine::Elsewhere { at: "tcp://build:2375".into() }, ..complete() };
+    let advice = "# start the Engine at tcp://build:2375, or use the one of this machine:";
+    check(&machine, &[], &[advice, "unset DOCKER_HOST"]);
+    check(&Machine { engine: Engine::Unseen { at: "ssh://build".into() }, ..complete() }, &[], &[]);
+}
+
+#[test]
+fn a_rustup_target_that_is_there_is_preferred_to_debians_compiler() {
+    let mut machine = fresh();
+    machine.rust.insert(Platform::LinuxArm64, super::RustFrom::Path);
+    let ours = commands(&machine, false).join("\n");
+    assert!(ours.contains("gcc-aarch64-linux-gnu"));
+    assert!(!ours.contains("rust") && !ours.contains("--add-architecture"), "{ours}");
+}
+
+#[test]
+fn debians_rustc_is_not_taken_away() {
+    let mut machine = fresh();
+    machine.packages.insert("rustc".to_owned());
+    assert!(commands(&machine, false).iter().all(|command| !command.contains("rustc-web")));
+    let by_hand = commands(&machine, true);
+    assert!(by_hand[0].contains("is not removed for you"), "{by_hand:?}");
+    assert!(by_hand.contains(&"rustup target add aarch64-unknown-linux-gnu".to_owned()));
+}
+
+#[test]
+fn a_rustc_behind_usr_bin_is_not_hidden_by_debians() {
+    let mut machine = fresh();
+    machine.traits.insert(Trait::UsrBinFirst);
+    assert!(commands(&machine, false).iter().all(|command| !command.contains("rustc-web")));
+    assert_eq!(commands(&machine, true)[1], "rustup target add aarch64-unknown-linux-gnu");
+}
+
+#[test]
+fn sudo_runs_what_needs_root_and_nothing_else() {
+    let mut machine = Machine { privilege: Privilege::Sudo, ..fresh() };
+    machine.traits.remove(&Trait::Rustfmt);
+    let ours = commands(&machine, false);
+    let without: Vec<&String> = ours.iter().filter(|command| !command.starts_with("sudo ")).collect();
+    assert_eq!(without, ["rustup component add rustfmt"]);
+    assert_eq!(commands(&machine, true)[0], "sudo usermod -aG docker \"$(id -un)\"");
+}
+
+#[test]
+fn without_root_and_sudo_everything_is_left_to_the_person() {
+    let machine = Machine { privilege: Privilege::None, ..fresh() };
+    assert_eq!(commands(&machine, false), [""; 0]);
+    let by_hand = commands(&machine, true);
+    assert!(by_hand.contains(&"sudo apt-get update".to_owned()));
+    assert!(by_hand.iter().any(|command| command.starts_with(&format!("sudo {APT} docker.io"))));
+}
+
+#[test]
+fn debian_13_is_set_up_like_12_and_11_is_not() {
+    let debian = |major| Machine {
+        system: System { family: Family::Debian, name: format!("Debian {major}"), major: Some(major) },
+        ..fresh()
+    };
+    assert_eq!(commands(&debian(13), false), commands(&fresh(), false));
+    assert_eq!(commands(&debian(11), false), [""; 0]);
+    assert!(commands(&debian(11), true).contains(&"rustup target add aarch64-unknown-linux-gnu".to_owned()));
+}
+
+#[test]
+fn apt_sources_of_somebody_else_are_not_installed_from() {
+    let machine = Machine { origins: BTreeSet::from(["Somebody".to_owned()]), ..fresh() };
+    assert_eq!(commands(&machine, false), [""; 0]);
+    // A machine that never fetched a list is fresh, not foreign.
+    let machine = Machine { origins: BTreeSet::new(), ..fresh() };
+    assert_eq!(commands(&machine, false), commands(&fresh(), false));
+}
+
+#[test]
+fn other_systems_get_their_own_commands_and_nothing_runs() {
+    let on = |family| Machine {
+        system: System { family, name: "elsewhere".into(), major: Some(24) },
+        origins: BTreeSet::new(),
+        ..fresh()
+    };
+    let cases = [
+        (Family::Ubuntu, format!("{APT} {NEEDED} qemu-user-static docker-compose mosquitto-clients")),
+        (
+            Family::Fedora,
+            "dnf install -y moby-engine gnupg2 ca-certificates gcc glibc-static qemu-user-static-aarch64 \
+             docker-compose mosquitto"
+                .to_owned(),
+        ),
+        (Family::Other, "# install Docker Engine or Podman with this system's package manager".to_owned()),
+    ];
+    for (family, expected) in cases {
+        assert_eq!(commands(&on(family), false), [""; 0], "{family:?}");
+        let by_hand = commands(&on(family), true);
+        assert!(by_hand.contains(&expected), "{family:?}: {by_hand:#?}");
+        assert!(by_hand.contains(&"rustup target add aarch64-unknown-linux-gnu".to_owned()), "{family:?}");
+    }
+}
+
+#[test]
+fn macos_builds_for_both_linux_platforms_and_needs_no_emulator_of_its_own() {
+    let mut machine = fresh();
+    machine.system = System { family: Family::MacOs, name: "macOS".into(), major: None };
+    machine.platform = None;
+    machine.privilege = Privilege::Sudo;
+    machine.rust.clear();
+    machine.traits.remove(&Trait::Systemd);
+    assert_eq!(commands(&machine, false), [""; 0]);
+    let by_hand = commands(&machine, true);
+    assert!(by_hand[0].starts_with("brew install colima gnupg ca-certificates messense/"), "{by_hand:#?}");
+    assert!(by_hand.contains(&"rustup target add x86_64-unknown-linux-gnu".to_owned()));
+    assert!(
+        by_hand.iter().all(|command| !command.contains("sudo") && !command.contains("binfmt")),
+        "{by_hand:#?}"
+    );
+}
+
+#[test]
+fn wsl_is_left_to_the_person() {
+    let mut machine = fresh();
+    machine.traits.insert(Trait::Wsl);
+    machine.traits.remove(&Trait::Systemd);
+    assert_eq!(commands(&machine, false), [""; 0]);
+    assert!(commands(&machine, true).iter().any(|command| command.contains("service docker start")));
+}
+
+#[test]
+fn a_device_of_the_other_architecture_is_the_mirror_image() {
+    let mut machine = Machine { platform: Some(Platform::LinuxArm64), ..fresh() };
+    machine.rust = [(Platform::LinuxArm64, super::RustFrom::Path)].into();
+    let ours = commands(&machine, false).join("\n");
+    assert!(ours.contains("gcc-x86-64-linux-gnu libc6-dev-amd64-cross gcc libc6-dev rustc-web"), "{ours}");
+    assert!(
+        ours.contains("libstd-rust-web-dev:amd64") && ours.contains("dpkg --add-architecture amd64"),
+        "{ours}"
+    );
+}
+
+#[test]
+fn apparmor_comes_with_an_engine_only_where_the_kernel_enforces_it() {
+    let mut machine = fresh();
+    assert!(!commands(&machine, false).join("\n").contains("apparmor"));
+    machine.traits.insert(Trait::AppArmor);
+    assert!(commands(&machine, false).join("\n").contains("docker.io apparmor gpgv"));
+    machine.programs.insert("apparmor_parser".to_owned());
+    assert!(!commands(&machine, false).join("\n").contains("apparmor"));
+}
+
+#[test]
+fn clippy_without_rustup_is_an_advice_and_never_an_error() {
+    let mut machine = complete();
+    machine.programs.remove("rustup");
+    machine.traits.remove(&Trait::Clippy);
+    let step: Step = plan(&machine).remove(0);
+    assert!(step.optional && step.by_hand && step.without.contains("rustc-web"));
+}
+
+#[test]
+fn doctor_lists_every_problem_at_once_with_its_command() {
+    let problems = doctor(&fresh());
+    let needs: Vec<String> = problems.iter().map(|problem| problem.need.to_string()).collect();
+    assert_eq!(
+        needs,
+        [
+            "engine",
+            "gpgv",
+            "certificates",
+            "linker-amd64",
+            "linker-arm64",
+            "rust-target-arm64",
+            "emulation-arm64",
+            "compose",
+            "mqtt-clients"
+        ]
+    );
+    assert!(problems.iter().all(|p| !p.fix.is_empty() && !p.blocks.is_empty() && !p.without.is_empty()));
+    let json = serde_json::to_value(&problems).unwrap();
+    assert_eq!(json[1]["need"], "gpgv");
+    assert_eq!(json[1]["fix"][1], format!("{APT} gpgv"));
+    let text = render_problems(&problems);
+    assert!(problems.iter().flat_map(|p| &p.fix).all(|command| text.contains(command.as_str())));
+}
+
+#[test]
+fn every_command_of_a_plan_is_shown_as_it_runs() {
+    let steps = plan(&fresh());
+    let text = render_plan(&steps);
+    assert!(
+        steps.iter().flat_map(|s| s.commands.iter().chain(&s.fallback)).all(|c| text.contains(c.as_str()))
+    );
+}
+
+#[test]
+fn needed_things_that_are_missing_are_the_environments_fault_and_optional_ones_a_note() {
+    let error = act::conclude(&fresh(), Vec::new(), "type this").unwrap_err();
+    assert_eq!((error.class().exit_code(), error.hint().as_deref()), (1, Some("type this")));
+    let Error::Missing { problems, .. } = &error else { panic!("{error}") };
+    assert!(problems.iter().all(|problem| !problem.optional));
+    assert!(error.to_string().contains("apt-get install"), "{error}");
+
+    let machine = Machine { emulated: BTreeSet::new(), ..complete() };
+    assert!(!Need::Emulation(Platform::LinuxArm64).is_met(&machine));
+    let act::Outcome::Done { notes } = act::conclude(&machine, Vec::new(), "").unwrap() else { panic!() };
+    assert!(notes[0].contains("containers for linux/arm64 do not run"), "{notes:?}");
+}

@@ -1,0 +1,146 @@
+//! A service of a rendered stack as a container of the simulation: the same files and settings, and a list of every
+//! difference that is left, each with its reason. A setting that is neither applied nor on the list stops the run.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use xedge_config::passwd::{Salt, secret_file};
+use xedge_config::{Rendered, RenderedFile};
+use xedge_model::compose::{Restart, Service};
+use xedge_model::stack::{SECRETS_FOLDER, SecretReference};
+use xedge_sim::{ContainerPlan, FilePlan, RestartPolicy, VolumePlan};
+
+use crate::commands::Context;
+use crate::error::{Error, Result};
+
+/// A difference between the run and production that is accepted, with its reason.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub(super) struct Difference {
+    /// Service.
+    pub(super) service: String,
+    /// Setting.
+    pub(super) setting: &'static str,
+    /// Why the run is still a proof.
+    pub(super) reason: &'static str,
+}
+
+/// Settings that a run cannot take over, and why it is still a proof. Everything else is applied or refused.
+const ACCEPTED: [(&str, &str, fn(&Service) -> bool); 8] = [
+    ("container_name", "runs side by side need names of their own", |s| s.container_name.is_some()),
+    ("ports", "published on a free loopback port: the wished one may be taken here", |s| !s.ports.is_empty()),
+    ("networks", "every run has a network of its own; services find each other by the same names", |s| !s.networks.is_empty()),
+    ("depends_on", "the run starts brokers first and waits for their CONNACK", |s| !s.depends_on.0.is_empty()),
+    ("volumes", "fresh volumes that end with the run instead of the device's", |s| s.named_volumes().next().is_some()),
+    ("secrets", "development passwords: production ones are not on this machine", |s| !s.secrets.is_empty()),
+    ("logging", "the Engine's limits of log size; the run collects the log itself", |s| s.logging.is_some()),
+    ("labels", "notes for people", |s| !s.labels.0.is_empty()),
+];
+
+/// Settings that would change what is proved, and that a run cannot take over yet.
+const REFUSED: [(&str, fn(&Service) -> bool); 2] =
+    [("user", |s| s.user.is_some()), ("healthcheck", |s| s.healthcheck.is_some())];
+
+/// The accepted differences of one service, or an error for a setting that cannot be simulated.
+pub(super) fn differences(name: &str, service: &Service) -> Result<Vec<Difference>> {
+    if let Some((setting, _)) = REFUSED.iter().find(|(_, is_set)| is_set(service)) {
+        let reason = format!("service `{name}` sets `{setting}`, which a simulation cannot take over yet");
+        return Err(Error::BadFile { path: "compose.yaml".into(), reason }.into());
+    }
+    let set = ACCEPTED.iter().filter(|(_, _, is_set)| is_set(service));
+    Ok(set.map(|(setting, reason, _)| Difference { service: name.to_owned(), setting, reason }).collect())
+}
+
+/// Gives a container the production settings and files of a service.
+pub(super) fn apply(
+    cx: &Context<'_>,
+    rendered: &Rendered,
+    service: &Service,
+    passwords: &BTreeMap<String, String>,
+    container: &mut ContainerPlan,
+) -> Result<()> {
+    for (name, value) in &service.environment.0 {
+        container.env.insert(name.clone(), value.to_string());
+    }
+    if let Some(command) = &service.command {
+        container.command = Some(command.0.iter().map(ToString::to_string).collect());
+    }
+    container.memory_bytes = service.memory_bytes().and_then(|bytes| i64::try_from(bytes).ok());
+    container.nano_cpus = service.nano_cpus().and_then(|nano| i64::try_from(nano).ok());
+    container.pids_limit = service.pids_limit.map(i64::from);
+    container.read_only = service.read_only.unwrap_or(false);
+    container.cap_drop = service.cap_drop.iter().map(ToString::to_string).collect();
+    container.security_opt = service.security_opt.iter().map(ToString::to_string).collect();
+    container.tmpfs = service.tmpfs.0.iter().map(|path| tmpfs(path)).collect();
+    container.restart = match service.restart_policy() {
+        Restart::No => RestartPolicy::No,
+        Restart::Always => RestartPolicy::Always,
+        Restart::UnlessStopped => RestartPolicy::UnlessStopped,
+        Restart::OnFailure(tries) => RestartPolicy::OnFailure(tries.unwrap_or(0)),
+    };
+    container.stop_grace = service.stop_grace().unwrap_or(container.stop_grace);
+    container.volumes = volumes(rendered, service);
+    container.volumes.extend(secrets_volume(cx, rendered, service, passwords)?);
+    Ok(())
+}
+
+fn tmpfs(entry: &str) -> (String, String) {
+    let (path, options) = entry.split_once(':').unwrap_or((entry, ""));
+    (path.to_owned(), options.to_owned())
+}
+
+fn volumes(rendered: &Rendered, service: &Service) -> Vec<VolumePlan> {
+    let mut volumes = Vec::new();
+    for (source, target, read_only) in service.binds() {
+        let below = |file: &RenderedFile| {
+            let path = file.path().strip_prefix(source.as_path()).ok()?;
+            Some(FilePlan { path: path.to_string(), mode: file.mode(), uid: 0, gid: 0, bytes: file.bytes().to_vec() })
+        };
+        let files = rendered.files().iter().filter_map(below).collect();
+        volumes.push(VolumePlan { mount_path: target.to_string(), read_only, empty: true, files, ..VolumePlan::default() });
+    }
+    for (_, target, read_only) in service.named_volumes() {
+        volumes.push(VolumePlan { mount_path: target.to_string(), read_only, ..VolumePlan::default() });
+    }
+    volumes
+}
+
+/// The service's secret files, made now and kept nowhere but in the run's volume.
+fn secrets_volume(
+    cx: &Context<'_>,
+    rendered: &Rendered,
+    service: &Service,
+    passwords: &BTreeMap<String, String>,
+) -> Result<Option<VolumePlan>> {
+    let mut files = Vec::new();
+    for (name, target) in service.secret_targets() {
+        let Some(reference) = rendered.secrets().iter().find(|reference| reference.name == name) else { continue };
+        let bytes = secret_file(reference, passwords, &salts(cx, reference)?)?;
+        let path = target.strip_prefix(SECRETS_FOLDER).unwrap_or(Utf8Path::new(name)).to_string();
+        let owner = reference.owner;
+        files.push(FilePlan { path, mode: SecretReference::MODE, uid: owner, gid: owner, bytes });
+    }
+    let volume = VolumePlan {
+        mount_path: SECRETS_FOLDER.to_owned(),
+        read_only: true,
+        empty: true,
+        files,
+        ..VolumePlan::default()
+    };
+    Ok(Some(volume).filter(|volume| !volume.files.is_empty()))
+}
+
+fn salts(cx: &Context<'_>, reference: &SecretReference) -> Result<BTreeMap<String, Salt>> {
+    let mut salts = BTreeMap::new();
+    for user in &reference.users {
+        let mut salt = Salt::default();
+        cx.environment.random(&mut salt)?;
+        salts.insert(user.clone(), salt);
+    }
+    Ok(salts)
+}
+
+/// Every user that the stack's secrets name.
+pub(super) fn users(rendered: &Rendered) -> impl Iterator<Item = &String> {
+    rendered.secrets().iter().flat_map(|reference| &reference.users)
+}
+
