@@ -96,8 +96,6 @@ pub(crate) enum Error {
     Problems(usize),
     #[error("stopped: nothing was changed")]
     Declined,
-    #[error("interrupted")]
-    Interrupted,
     #[error("failed to find {image} in the Engine after it was loaded: it has no image {config}")]
     NotLoaded { image: xedge_model::ImageName, config: Digest },
     #[error("failed to accept the evidence {file}: {reason}")]
@@ -127,7 +125,7 @@ impl Failure for Error {
             Error::FetchDigest { .. } | Error::Evidence { .. } | Error::NotLoaded { .. } => Class::Integrity,
             Error::Scenarios { class, .. } => *class,
             Error::Job { .. } => Class::Failed,
-            Error::Interrupted => Class::Interrupted,
+
         }
     }
 

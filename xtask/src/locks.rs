@@ -5,7 +5,7 @@ use std::io::Read;
 
 use camino::Utf8PathBuf;
 use serde_json::json;
-use xedge_debian::{Mirrors, Universe, index, release, resolve, skew, suite};
+use xedge_debian::{Mirrors, Release, Universe, index, release, resolve, skew, suite};
 use xedge_model::image::{DebianBase, From};
 use xedge_model::lock::{FORMAT, LockedPackage, PlatformLock};
 use xedge_model::{Digest, ImageLock, Platform, atomic};
@@ -182,11 +182,7 @@ async fn read_pocket(cx: &Context<'_>, base: &DebianBase, pocket: &str, universe
     let signed = fetch::small(&client, &format!("{dists}/InRelease")).await?;
     let scratch = cx.project.output("scratch");
     let release = release::verify_inrelease(&signed, suite::require_keyring(&base.suite)?, &scratch)?;
-    let checks = apt_checks_valid_until();
-    if !checks {
-        cx.printer.warn("apt on this machine has Acquire::Check-Valid-Until off: an outdated index would be accepted");
-    }
-    release.check(pocket, cx.environment.now_unix(), checks)?;
+    check_age(cx, &release, pocket)?;
     let file = release.require_index_file("main", universe.architecture())?;
     let wanted = Wanted { url: format!("{dists}/{}", file.path), size: file.size, digest: file.sha256.clone() };
     let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store(cx), std::slice::from_ref(&wanted)), pocket);
@@ -255,6 +251,19 @@ fn mirrors(cx: &Context<'_>) -> Result<Mirrors> {
         texts.push((file.to_string(), String::from_utf8_lossy(&read_bytes(&file)?).into_owned()));
     }
     Ok(Mirrors::from_apt(&texts))
+}
+
+/// An index past its date may hide security updates: refused, unless this machine's apt takes it too.
+fn check_age(cx: &Context<'_>, release: &Release, pocket: &str) -> Result<()> {
+    let now = cx.environment.now_unix();
+    match release.check(pocket, now, true) {
+        Err(_) if !apt_checks_valid_until() && release.check(pocket, now, false).is_ok() => {
+            let why = "taken all the same, as apt on this machine has Acquire::Check-Valid-Until off";
+            cx.printer.warn(&format!("the index of {pocket} is past its date: {why}"));
+            Ok(())
+        }
+        checked => Ok(checked?),
+    }
 }
 
 /// apt's own setting decides whether an index past its date is refused; without apt it is.

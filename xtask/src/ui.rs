@@ -108,25 +108,23 @@ impl Printer {
         read.is_ok_and(|count| count > 0) && matches!(answer.trim(), "" | "y" | "Y" | "yes")
     }
 
-    /// Prints an error with its causes and hint, and gives the exit code.
+    /// Prints the error that ends the process, and gives the exit code.
     pub(crate) fn failed(&self, failed: &Failed) -> ExitCode {
         if failed.is_broken_pipe() {
             return ExitCode::SUCCESS;
         }
-        if self.is_json() {
-            let report = json!({
-                "error": { "class": failed.class().to_string(), "code": failed.class().exit_code(),
-                    "messages": failed.chain(), "hint": failed.hint() }
-            });
-            self.stderr(&report.to_string());
-        } else {
-            self.report(failed);
-        }
+        self.report(failed);
         ExitCode::from(failed.class().exit_code())
     }
 
-    fn report(&self, failed: &Failed) {
+    /// Prints an error with its causes and hint.
+    pub(crate) fn report(&self, failed: &Failed) {
         let chain = failed.chain();
+        if self.is_json() {
+            let (class, hint) = (failed.class(), failed.hint());
+            let report = json!({"class": class.to_string(), "code": class.exit_code(), "messages": chain, "hint": hint});
+            return self.stderr(&json!({ "error": report }).to_string());
+        }
         self.stderr(&format!("{} {}", self.paint("31", "error:"), chain[0]));
         for cause in &chain[1..] {
             self.stderr(&format!("  because: {cause}"));

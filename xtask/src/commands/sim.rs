@@ -46,7 +46,7 @@ fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<Vec<Prepared>>
         }
     }
     let Some(last) = bad.pop() else { return Ok(good) };
-    bad.iter().for_each(|error| drop(cx.printer.failed(error)));
+    bad.iter().for_each(|error| cx.printer.report(error));
     Err(last)
 }
 
@@ -69,7 +69,7 @@ async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Resul
             Ok(finished) => report(cx, scenario, &finished)?,
             Err(error) if ends_all(&error) || prepared.len() == 1 => return Err(error),
             Err(error) => {
-                drop(cx.printer.failed(&error));
+                cx.printer.report(&error);
                 Some(error.class())
             }
         });

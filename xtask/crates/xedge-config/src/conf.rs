@@ -106,7 +106,7 @@ impl Conf {
     /// One line as mosquitto splits it: a comment needs `#` as its first character, and only spaces separate.
     fn entry(&self, line: usize, text: &str) -> Result<Option<Entry>, Error> {
         let text = text.strip_suffix('\r').unwrap_or(text);
-        if let Some(position) = text.chars().position(|c| c.is_control()) {
+        if let Some(position) = text.chars().position(char::is_control) {
             let message = "a control character: mosquitto separates by spaces only";
             return Err(self.error(line, position + 1, message, None));
         }
@@ -183,7 +183,7 @@ impl Conf {
 
     fn error(&self, line: usize, column: usize, message: &str, hint: Option<String>) -> Error {
         let place = Place::new(&self.file, &self.text, line, column);
-        Error::Conf { place, message: message.to_owned(), hint }
+        Error::Conf { place: Box::new(place), message: message.to_owned(), hint }
     }
 }
 

@@ -13,20 +13,20 @@ use xedge_model::{Class, Failure};
 pub enum Error {
     /// A YAML file is wrong: a stack, an environment, parity.yaml, or a rendered Compose file.
     #[error(transparent)]
-    Yaml(#[from] YamlError),
+    Yaml(Box<YamlError>),
     /// A rendered Compose file is wrong; the place is in the rendered text.
     #[error("failed to use what {template} renders to")]
     Compose {
         /// The template it came from.
         template: Utf8PathBuf,
         /// What is wrong.
-        source: YamlError,
+        source: Box<YamlError>,
     },
     /// A template is wrong, or uses a value that is not there.
     #[error("failed to render {place}: {message}{}", .place.snippet)]
     Template {
         /// Where in the template.
-        place: Place,
+        place: Box<Place>,
         /// What is wrong.
         message: String,
         /// What to do about it.
@@ -36,7 +36,7 @@ pub enum Error {
     #[error("failed to read {place}: {message}{}", .place.snippet)]
     Conf {
         /// Where in the file.
-        place: Place,
+        place: Box<Place>,
         /// What is wrong.
         message: String,
         /// What to do about it.
@@ -107,6 +107,12 @@ pub enum Error {
         /// Each difference.
         unexplained: Vec<String>,
     },
+}
+
+impl From<YamlError> for Error {
+    fn from(error: YamlError) -> Self {
+        Self::Yaml(Box::new(error))
+    }
 }
 
 fn differences(count: usize) -> String {

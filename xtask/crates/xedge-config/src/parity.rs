@@ -95,17 +95,7 @@ pub fn compare(from: &Rendered, to: &Rendered, reasons: &Parity) -> Result<Table
             unused,
         });
     }
-    let mut by_aspect: BTreeMap<Aspect, Vec<Difference>> = BTreeMap::new();
-    let mut by_extra: BTreeMap<usize, Vec<Difference>> = BTreeMap::new();
-    let mut unexplained = Vec::new();
-    for difference in all {
-        let extra = reasons.extras.iter().position(|extra| covers(extra, &difference.place));
-        match (cells::aspect(&difference.place), extra) {
-            (Some(aspect), _) => by_aspect.entry(aspect).or_default().push(difference),
-            (None, Some(index)) => by_extra.entry(index).or_default().push(difference),
-            (None, None) => unexplained.push(difference),
-        }
-    }
+    let (mut by_aspect, mut by_extra, unexplained) = sorted(all, &reasons.extras);
     let row = |aspect: Aspect| Row {
         aspect,
         from: cells::cell(aspect, from),
@@ -178,6 +168,22 @@ fn differences(from: &Rendered, to: &Rendered) -> Vec<Difference> {
             to: to.get(place).cloned(),
         })
         .collect()
+}
+
+/// Differences by aspect, by position of the entry under `extras`, and those without either.
+type Sorted = (BTreeMap<Aspect, Vec<Difference>>, BTreeMap<usize, Vec<Difference>>, Vec<Difference>);
+
+fn sorted(all: Vec<Difference>, extras: &[Extra]) -> Sorted {
+    let (mut by_aspect, mut by_extra, mut unexplained) = Sorted::default();
+    for difference in all {
+        let extra = extras.iter().position(|extra| covers(extra, &difference.place));
+        match (cells::aspect(&difference.place), extra) {
+            (Some(aspect), _) => by_aspect.entry(aspect).or_default().push(difference),
+            (None, Some(index)) => by_extra.entry(index).or_default().push(difference),
+            (None, None) => unexplained.push(difference),
+        }
+    }
+    (by_aspect, by_extra, unexplained)
 }
 
 /// Places that explain nothing: the difference is gone, or it was never there, or one of the six rows has it already.

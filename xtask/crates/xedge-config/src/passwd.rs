@@ -135,7 +135,7 @@ mod tests {
         assert!(make(SecretKind::Password, &["a", "b"], "x").unwrap_err().contains("one user, not 2"));
     }
 
-    /// Made by mosquitto_passwd 2.0.11: `mosquitto_passwd -b FILE sensor 'correct horse'`.
+    /// Made by `mosquitto_passwd` 2.0.11: `mosquitto_passwd -b FILE sensor 'correct horse'`.
     #[test]
     fn a_line_of_mosquitto_passwd_is_made_again() {
         let salt: Salt = [148, 97, 62, 243, 105, 200, 89, 120, 232, 110, 149, 145];

@@ -191,7 +191,7 @@ fn secrets(def: &StackDef, source: &Source, compose: &Compose) -> Result<Vec<Sec
 }
 
 fn compose_error(def: &StackDef, source: xedge_model::yaml::YamlError) -> Error {
-    Error::Compose { template: def.compose.value.as_path().to_owned(), source }
+    Error::Compose { template: def.compose.value.as_path().to_owned(), source: Box::new(source) }
 }
 
 fn unknown(what: &'static str, name: &str, known: &[String]) -> Error {

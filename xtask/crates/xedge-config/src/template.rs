@@ -70,10 +70,10 @@ fn syntax() -> SyntaxConfig {
 }
 
 fn problem(file: &str, text: &str, error: &minijinja::Error, environment: Option<&Environment>) -> Error {
-    let place = match error.range() {
+    let place = Box::new(match error.range() {
         Some(range) => Place::at_offset(file, text, range.start),
         None => Place::new(file, text, error.line().unwrap_or(1), 1),
-    };
+    });
     let asked = error.range().and_then(|range| text.get(range)).map(str::trim);
     if let (ErrorKind::UndefinedError, Some(asked), Some(environment)) = (error.kind(), asked, environment) {
         let known: Vec<String> = environment.leaves().into_iter().map(|(name, _)| name).collect();
