@@ -16,7 +16,8 @@ fn outdate(project: &Path) {
     for platform in lock["platforms"].as_object_mut().unwrap().values_mut() {
         for package in platform["packages"].as_array_mut().unwrap() {
             if package["source"] == "mosquitto" {
-                let (name, arch) = (package["name"].as_str().unwrap(), package["architecture"].as_str().unwrap());
+                let (name, arch) =
+                    (package["name"].as_str().unwrap(), package["architecture"].as_str().unwrap());
                 package["filename"] = format!("pool/main/m/mosquitto/{name}_{GONE}_{arch}.deb").into();
                 package["sha256"] = format!("sha256:{:064}", name.len()).into();
                 package["version"] = GONE.into();
@@ -34,10 +35,17 @@ fn a_package_that_left_the_mirror_is_resolved_again_loudly_but_never_with_locked
     let file = project.path().join("images/mqtt-broker/image.lock.json");
     let before = fs::read_to_string(&file).unwrap();
 
-    run(project.path(), &["build", "--locked", "mqtt-broker"]).expect(3).says(GONE).says("cargo xtask lock --update");
+    run(project.path(), &["build", "--locked", "mqtt-broker"])
+        .expect(3)
+        .says(GONE)
+        .says("cargo xtask lock --update");
     assert_eq!(fs::read_to_string(&file).unwrap(), before, "--locked changed the lock");
 
-    let built = run(project.path(), &["build", "mqtt-broker"]).expect(0).says("warning:").says(GONE).says("resolving again");
+    let built = run(project.path(), &["build", "mqtt-broker"])
+        .expect(0)
+        .says("warning:")
+        .says(GONE)
+        .says("resolving again");
     assert!(built.stdout.starts_with("xedgesim/mosquitto@sha256:"), "{}", built.stdout);
     assert!(!fs::read_to_string(&file).unwrap().contains(GONE));
 
@@ -47,7 +55,11 @@ fn a_package_that_left_the_mirror_is_resolved_again_loudly_but_never_with_locked
 #[test]
 fn a_changed_definition_needs_a_new_lock() {
     let project = copy();
-    edit(&project.path().join("images/mqtt-broker/image.yaml"), "mosquitto-clients]", "mosquitto-clients, no-such-package]");
+    edit(
+        &project.path().join("images/mqtt-broker/image.yaml"),
+        "mosquitto-clients]",
+        "mosquitto-clients, no-such-package]",
+    );
     run(project.path(), &["build", "--locked", "mqtt-broker"]).expect(3).says("asks for something else now");
     run(project.path(), &["build", "mqtt-broker"]).expect(3).says("no-such-package");
 }

@@ -14,7 +14,10 @@ fn files(extension: &str) -> Vec<(PathBuf, String)> {
             if path.is_dir() && name != "target" && name != ".git" {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == extension) {
-                found.push((path.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
+                found.push((
+                    path.strip_prefix(root()).unwrap().to_owned(),
+                    fs::read_to_string(&path).unwrap(),
+                ));
             }
         }
     }
@@ -61,7 +64,8 @@ fn dependencies_come_from_the_workspace_table() {
         if path == Path::new("Cargo.toml") {
             continue;
         }
-        let sections = text.split("\n[").filter(|s| s.starts_with("dependencies") || s.starts_with("dev-dependencies"));
+        let sections =
+            text.split("\n[").filter(|s| s.starts_with("dependencies") || s.starts_with("dev-dependencies"));
         for line in sections.flat_map(|section| section.lines().skip(1)).filter(|line| line.contains('=')) {
             assert!(line.contains("workspace = true"), "{}: {line}", path.display());
         }

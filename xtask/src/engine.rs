@@ -17,7 +17,9 @@ pub(crate) async fn connect(cx: &Context<'_>) -> Result<Docker> {
     let usual = "/var/run/docker.sock".to_owned();
     let host = match cx.environment.var("DOCKER_HOST") {
         Some(host) => host.to_owned(),
-        None => engine_sockets(&surroundings(cx)).iter().find(|s| s.exists()).map_or(usual, |s| s.to_string()),
+        None => {
+            engine_sockets(&surroundings(cx)).iter().find(|s| s.exists()).map_or(usual, ToString::to_string)
+        }
     };
     Ok(Docker::connect(&host).await?)
 }
@@ -32,7 +34,12 @@ pub(crate) fn ids(image: &PlatformImage) -> BTreeSet<Digest> {
 }
 
 /// Puts one platform of an image into the Engine, unless it is there.
-pub(crate) async fn ensure(cx: &Context<'_>, engine: &Docker, entry: &ImageEntry, platform: Platform) -> Result<()> {
+pub(crate) async fn ensure(
+    cx: &Context<'_>,
+    engine: &Docker,
+    entry: &ImageEntry,
+    platform: Platform,
+) -> Result<()> {
     match loaded(engine, entry.platform(platform)?).await? {
         Some(_) => Ok(()),
         None => load(cx, engine, entry, platform).await,
@@ -40,16 +47,26 @@ pub(crate) async fn ensure(cx: &Context<'_>, engine: &Docker, entry: &ImageEntry
 }
 
 /// Streams one platform of an image into the Engine, as NAME:latest; every blob is checked on the way.
-pub(crate) async fn load(cx: &Context<'_>, engine: &Docker, entry: &ImageEntry, platform: Platform) -> Result<()> {
+pub(crate) async fn load(
+    cx: &Context<'_>,
+    engine: &Docker,
+    entry: &ImageEntry,
+    platform: Platform,
+) -> Result<()> {
     let image = entry.platform(platform)?;
     let spinner = cx.printer.spinner(&format!("{} {platform}: into the Engine", entry.name()));
     let (layout, name) = (build::layout(cx)?, entry.name().clone());
-    let fill = move |sink: &mut dyn io::Write| archive::save(&layout, &name, platform, sink).map_err(io::Error::other);
+    let fill = move |sink: &mut dyn io::Write| {
+        archive::save(&layout, &name, platform, sink).map_err(io::Error::other)
+    };
     engine.load_image_with(fill).await?;
     spinner.finish_and_clear();
     match loaded(engine, image).await? {
         Some(_) => Ok(()),
-        None => Err(Error::NotLoaded { image: entry.name().clone(), config: image.config_blob().digest.clone() }.into()),
+        None => {
+            Err(Error::NotLoaded { image: entry.name().clone(), config: image.config_blob().digest.clone() }
+                .into())
+        }
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) enum Error {
     Stdout(#[source] std::io::Error),
     #[error("failed to read {path}")]
     Read { path: Utf8PathBuf, source: std::io::Error },
+    #[error("failed to write {path}")]
+    Write { path: Utf8PathBuf, source: std::io::Error },
     #[error("failed to use {path}: {reason}")]
     BadFile { path: Utf8PathBuf, reason: String },
     #[error("failed to find {what} `{name}`")]
@@ -110,6 +112,7 @@ impl Failure for Error {
             | Error::NoRandom(_)
             | Error::Stdout(_)
             | Error::Read { .. }
+            | Error::Write { .. }
             | Error::Fetch { .. }
             | Error::FetchStatus { .. }
             | Error::NoMirror { .. }
@@ -125,7 +128,6 @@ impl Failure for Error {
             Error::FetchDigest { .. } | Error::Evidence { .. } | Error::NotLoaded { .. } => Class::Integrity,
             Error::Scenarios { class, .. } => *class,
             Error::Job { .. } => Class::Failed,
-
         }
     }
 
@@ -145,8 +147,10 @@ impl Failure for Error {
             Error::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
                 format!("there is no such file: `ls {}`", path.parent().unwrap_or(path))
             }
+            Error::Write { path, source } if source.kind() == std::io::ErrorKind::StorageFull => {
+                format!("the disk is full: `df -h {}`", path.parent().unwrap_or(path))
+            }
             Error::Spawn { program, .. } => format!("is `{program}` installed? `cargo xtask doctor`"),
-            Error::Differences(_) => return None,
             Error::Problems(_) => "`cargo xtask setup`".into(),
             Error::Declined => "without a question: `cargo xtask setup --yes`".into(),
             Error::Cargo { package, .. } => format!("see its own words: `cargo build --package {package}`"),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::statement::{
-    Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Simulated, Statement,
-    Subject, TestResult, Verdict,
+    Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Simulated,
+    Statement, Subject, TestResult, Verdict,
 };
 use xedge_model::{Digest, atomic};
 use xedge_sign::GateKey;
@@ -39,7 +39,8 @@ pub(crate) fn write(
         let verified = envelope.verify(&[key.verifying_key()])?;
         let gated = Gated::from_evidence(&build::layout(cx)?, config(prepared), &verified)?;
         let count = gated.manifests().len();
-        cx.printer.say(&format!("evidence: {count} platform manifests, {} key: {origin}", key.status().as_str()));
+        cx.printer
+            .say(&format!("evidence: {count} platform manifests, {} key: {origin}", key.status().as_str()));
     }
     atomic::write(&path, &envelope.to_json(), 0o644)?;
     Ok(path)
@@ -124,7 +125,8 @@ fn subjects(record: &RunRecord) -> Vec<Subject> {
 
 /// The scenario file and the locks of its images.
 fn configuration(cx: &Context<'_>, prepared: &Prepared) -> Result<Vec<ResourceDescriptor>> {
-    let mut files = BTreeMap::from([(cx.project.relative(&prepared.file).to_string(), prepared.digest.clone())]);
+    let mut files =
+        BTreeMap::from([(cx.project.relative(&prepared.file).to_string(), prepared.digest.clone())]);
     for image in prepared.images.values() {
         let lock = locks::file(image);
         let bytes = crate::error::read_bytes(&lock)?;

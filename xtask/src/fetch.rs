@@ -6,13 +6,14 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
-use reqwest::{Client, StatusCode};
+use reqwest::Client;
 use tokio::io::AsyncWriteExt;
 use xedge_model::{Digest, Hasher};
 
 use crate::error::{Error, Result};
 
-const TRIES: u32 = 3;
+/// Pauses between tries, in milliseconds.
+const PAUSES_MS: [u64; 2] = [500, 1_500];
 const AT_ONCE: usize = 8;
 
 /// A file that is wanted: where it is and what it must be.
@@ -32,7 +33,7 @@ pub(crate) struct Store(Utf8PathBuf);
 
 impl Store {
     /// The store in `folder`.
-    pub(crate) fn new(folder: Utf8PathBuf) -> Self {
+    pub(crate) fn new(folder: &Utf8Path) -> Self {
         Self(folder.join("sha256"))
     }
 
@@ -75,16 +76,25 @@ pub(crate) fn client() -> Result<Client> {
 
 /// Reads a small file whose digest is not known (a signed index).
 pub(crate) async fn small(client: &Client, url: &str) -> Result<Vec<u8>> {
-    let mut last = None;
-    for attempt in 0..TRIES {
-        pause(attempt).await;
-        match try_small(client, url).await {
-            Ok(bytes) => return Ok(bytes),
-            Err(error @ Error::FetchStatus { .. }) => return Err(error.into()),
-            Err(error) => last = Some(error),
+    Ok(patiently(async || try_small(client, url).await).await?)
+}
+
+/// Tries again after what may pass: a broken connection, a busy server.
+async fn patiently<T>(
+    attempt: impl AsyncFn() -> std::result::Result<T, Error>,
+) -> std::result::Result<T, Error> {
+    let passes = |error: &Error| match error {
+        Error::Fetch { .. } => true,
+        Error::FetchStatus { status, .. } => *status >= 500,
+        _ => false,
+    };
+    for pause_ms in PAUSES_MS {
+        match attempt().await {
+            Err(error) if passes(&error) => tokio::time::sleep(Duration::from_millis(pause_ms)).await,
+            result => return result,
         }
     }
-    Err(last.expect("there is at least one try").into())
+    attempt().await
 }
 
 async fn try_small(client: &Client, url: &str) -> std::result::Result<Vec<u8>, Error> {
@@ -97,7 +107,12 @@ async fn try_small(client: &Client, url: &str) -> std::result::Result<Vec<u8>, E
 }
 
 /// Brings everything that is missing into the store, several at once.
-pub(crate) async fn all(client: &Client, store: &Store, wanted: &[Wanted], bar: &ProgressBar) -> Result<Fetched> {
+pub(crate) async fn all(
+    client: &Client,
+    store: &Store,
+    wanted: &[Wanted],
+    bar: &ProgressBar,
+) -> Result<Fetched> {
     let missing: BTreeMap<&Digest, &Wanted> =
         wanted.iter().filter(|w| !store.has(w)).map(|w| (&w.digest, w)).collect();
     let fetches = missing.into_values().map(|wanted| one(client, store, wanted, bar));
@@ -113,18 +128,11 @@ pub(crate) fn missing_bytes(store: &Store, wanted: &[Wanted]) -> u64 {
 }
 
 async fn one(client: &Client, store: &Store, wanted: &Wanted, bar: &ProgressBar) -> Result<Option<Digest>> {
-    let mut last = None;
-    for attempt in 0..TRIES {
-        pause(attempt).await;
-        match try_one(client, store, wanted, bar).await {
-            Ok(()) => return Ok(None),
-            Err(Error::FetchStatus { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => {
-                return Ok(Some(wanted.digest.clone()));
-            }
-            Err(error) => last = Some(error),
-        }
+    match patiently(async || try_one(client, store, wanted, bar).await).await {
+        Ok(()) => Ok(None),
+        Err(Error::FetchStatus { status: 404, .. }) => Ok(Some(wanted.digest.clone())),
+        Err(error) => Err(error.into()),
     }
-    Err(last.expect("there is at least one try").into())
 }
 
 async fn try_one(
@@ -140,7 +148,7 @@ async fn try_one(
         return Err(Error::FetchStatus { url: url.clone(), status: response.status().as_u16() });
     }
     let target = store.path(&wanted.digest);
-    let on_disk = |source: std::io::Error| Error::Read { path: target.clone(), source };
+    let on_disk = |source: std::io::Error| Error::Write { path: target.clone(), source };
     let folder = target.parent().unwrap_or(Utf8Path::new("."));
     tokio::fs::create_dir_all(folder).await.map_err(on_disk)?;
     let beside = tempfile::Builder::new().prefix(".fetch-").tempfile_in(folder).map_err(on_disk)?;
@@ -160,10 +168,4 @@ async fn try_one(
     file.sync_all().await.map_err(on_disk)?;
     beside.persist(&target).map_err(|error| on_disk(error.error))?;
     Ok(())
-}
-
-async fn pause(attempt: u32) {
-    if attempt > 0 {
-        tokio::time::sleep(Duration::from_millis(500 << attempt)).await;
-    }
 }

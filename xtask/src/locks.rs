@@ -33,7 +33,7 @@ pub(crate) fn file(image: &ImageSource) -> Utf8PathBuf {
 
 /// The store of fetched files.
 pub(crate) fn store(cx: &Context<'_>) -> Store {
-    Store::new(cx.project.output("store"))
+    Store::new(&cx.project.output("store"))
 }
 
 /// A lock that meets the definition, with the packages of these platforms in the store.
@@ -48,7 +48,8 @@ pub(crate) async fn ensure(
         (_, Mode::Update) => None,
         (Some(lock), _) if lock.request == request(image) => Some(lock.clone()),
         (found, _) => {
-            let reason = if found.is_some() { "image.yaml asks for something else now" } else { "there is no lock" };
+            let reason =
+                if found.is_some() { "image.yaml asks for something else now" } else { "there is no lock" };
             refuse_if_locked(cx, image, mode, reason)?;
             None
         }
@@ -165,7 +166,11 @@ async fn resolve_image(cx: &Context<'_>, image: &ImageSource) -> Result<ImageLoc
     Ok(ImageLock { format: FORMAT, request: request(image), platforms })
 }
 
-async fn resolve_platform(cx: &Context<'_>, base: &DebianBase, platform: Platform) -> Result<Vec<LockedPackage>> {
+async fn resolve_platform(
+    cx: &Context<'_>,
+    base: &DebianBase,
+    platform: Platform,
+) -> Result<Vec<LockedPackage>> {
     let mut universe = Universe::new(platform.debian());
     for pocket in suite::pockets(&base.suite) {
         read_pocket(cx, base, &pocket, &mut universe).await?;
@@ -174,7 +179,12 @@ async fn resolve_platform(cx: &Context<'_>, base: &DebianBase, platform: Platfor
     Ok(chosen.iter().map(LockedPackage::from).collect())
 }
 
-async fn read_pocket(cx: &Context<'_>, base: &DebianBase, pocket: &str, universe: &mut Universe) -> Result<()> {
+async fn read_pocket(
+    cx: &Context<'_>,
+    base: &DebianBase,
+    pocket: &str,
+    universe: &mut Universe,
+) -> Result<()> {
     let mirrors = mirrors(cx)?;
     let mirror = mirrors.pocket_url(pocket).ok_or_else(|| Error::NoMirror { pocket: pocket.to_owned() })?;
     let dists = format!("{mirror}/dists/{pocket}");
@@ -184,7 +194,8 @@ async fn read_pocket(cx: &Context<'_>, base: &DebianBase, pocket: &str, universe
     let release = release::verify_inrelease(&signed, suite::require_keyring(&base.suite)?, &scratch)?;
     check_age(cx, &release, pocket)?;
     let file = release.require_index_file("main", universe.architecture())?;
-    let wanted = Wanted { url: format!("{dists}/{}", file.path), size: file.size, digest: file.sha256.clone() };
+    let wanted =
+        Wanted { url: format!("{dists}/{}", file.path), size: file.size, digest: file.sha256.clone() };
     let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store(cx), std::slice::from_ref(&wanted)), pocket);
     if let Fetched::Gone(_) = fetch::all(&client, &store(cx), std::slice::from_ref(&wanted), &bar).await? {
         return Err(Error::FetchStatus { url: wanted.url, status: 404 }.into());
@@ -208,8 +219,11 @@ async fn fetch_packages(
     platforms: &[Platform],
 ) -> Result<Vec<String>> {
     let store = store(cx);
-    let packages: Vec<&LockedPackage> =
-        platforms.iter().filter_map(|platform| lock.platforms.get(platform)).flat_map(|lock| &lock.packages).collect();
+    let packages: Vec<&LockedPackage> = platforms
+        .iter()
+        .filter_map(|platform| lock.platforms.get(platform))
+        .flat_map(|lock| &lock.packages)
+        .collect();
     let missing: Vec<&LockedPackage> =
         packages.into_iter().filter(|package| !store.has(&wanted(package, String::new()))).collect();
     if missing.is_empty() {
@@ -229,7 +243,8 @@ async fn fetch_packages(
         Fetched::All => Vec::new(),
         Fetched::Gone(digests) => {
             let gone = missing.iter().filter(|package| digests.contains(&package.sha256));
-            gone.map(|package| format!("{} {} ({})", package.name, package.version, package.architecture)).collect()
+            gone.map(|package| format!("{} {} ({})", package.name, package.version, package.architecture))
+                .collect()
         }
     })
 }

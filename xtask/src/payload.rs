@@ -68,7 +68,8 @@ fn cargo(
     platform: Platform,
     target_dir: &Utf8PathBuf,
 ) -> Result<()> {
-    let spawn = |error: xshell::Error| Error::Spawn { program: "cargo".into(), source: std::io::Error::other(error) };
+    let spawn =
+        |error: xshell::Error| Error::Spawn { program: "cargo".into(), source: std::io::Error::other(error) };
     let sh = Shell::new().map_err(spawn)?;
     sh.change_dir(project.root());
     let flags = remaps(project, environment);
@@ -96,7 +97,8 @@ fn remaps(project: &Project, environment: &Environment) -> Vec<String> {
         .var("CARGO_HOME")
         .map(str::to_owned)
         .or_else(|| environment.var("HOME").map(|home| format!("{home}/.cargo")));
-    let mut flags: Vec<String> = cargo_home.map(|home| format!("--remap-path-prefix={home}=/cargo")).into_iter().collect();
+    let mut flags: Vec<String> =
+        cargo_home.map(|home| format!("--remap-path-prefix={home}=/cargo")).into_iter().collect();
     flags.push(format!("--remap-path-prefix={}=/project", project.root()));
     flags
 }

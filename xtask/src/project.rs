@@ -119,9 +119,11 @@ impl Project {
 
 /// The image called by folder or name.
 pub fn select_image<'a>(all: &'a [ImageSource], call: &str) -> Result<&'a ImageSource> {
-    let matches = |image: &&ImageSource| image.folder.file_name() == Some(call) || image.def.name.as_str() == call;
+    let matches =
+        |image: &&ImageSource| image.folder.file_name() == Some(call) || image.def.name.as_str() == call;
     Ok(all.iter().find(matches).ok_or_else(|| {
-        let known = all.iter().flat_map(|image| [image.def.name.as_str(), image.folder.file_name().unwrap_or("")]);
+        let known =
+            all.iter().flat_map(|image| [image.def.name.as_str(), image.folder.file_name().unwrap_or("")]);
         Error::Unknown { what: "image", name: call.to_owned(), hint: near_or_list(call, known) }
     })?)
 }
@@ -132,7 +134,7 @@ pub fn image_named<'a>(all: &'a [ImageSource], name: &ImageName) -> Option<&'a I
 }
 
 fn select_scenario(all: &[Utf8PathBuf], call: &str, folder: &Utf8Path) -> Result<Utf8PathBuf> {
-    if call.ends_with(".yaml") || call.contains('/') {
+    if Utf8Path::new(call).extension().is_some() || call.contains('/') {
         return Ok(folder.join(call));
     }
     let found = all.iter().find(|path| path.file_stem() == Some(call)).cloned();
@@ -143,8 +145,10 @@ fn select_scenario(all: &[Utf8PathBuf], call: &str, folder: &Utf8Path) -> Result
 }
 
 fn near_or_list<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    near(name, known.clone())
-        .map_or_else(|| format!("known: {}", known.collect::<Vec<_>>().join(", ")), |near| format!("did you mean `{near}`?"))
+    near(name, known.clone()).map_or_else(
+        || format!("known: {}", known.collect::<Vec<_>>().join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    )
 }
 
 fn folders(parent: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {

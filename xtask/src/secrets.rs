@@ -9,7 +9,8 @@ use crate::environment::Environment;
 use crate::error::{Result, read_text};
 use crate::project::Project;
 
-const NOTE: &str = "Development passwords, made by `cargo xtask sim` on first use. A production device never gets them.\n";
+const NOTE: &str =
+    "Development passwords, made by `cargo xtask sim` on first use. A production device never gets them.\n";
 const LENGTH: usize = 24;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

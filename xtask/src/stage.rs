@@ -64,7 +64,11 @@ pub struct Release {
 impl Gated {
     /// Accepts evidence whose signature was verified, if it says PASSED and is about exactly what is in the layout and
     /// about exactly this configuration.
-    pub fn from_evidence(layout: &Layout, config: Option<&Digest>, evidence: &VerifiedPayload) -> Result<Self> {
+    pub fn from_evidence(
+        layout: &Layout,
+        config: Option<&Digest>,
+        evidence: &VerifiedPayload,
+    ) -> Result<Self> {
         let statement = evidence.statement()?;
         let refuse = |reason: String| Error::Evidence { file: evidence.origin().to_owned(), reason };
         if statement.predicate.result != Verdict::Passed {
@@ -72,7 +76,8 @@ impl Gated {
         }
         let proved = statement.predicate.xedge.config_digest.as_ref();
         if proved != config {
-            let name = |digest: Option<&Digest>| digest.map_or("no configuration".to_owned(), Digest::to_string);
+            let name =
+                |digest: Option<&Digest>| digest.map_or("no configuration".to_owned(), Digest::to_string);
             return Err(refuse(format!("it is about {}, not {}", name(proved), name(config))).into());
         }
         Ok(Self { manifests: proved_manifests(layout, &statement, refuse)?, config: config.cloned() })
@@ -103,7 +108,9 @@ fn proved_manifests(
         let entry = layout.image(image)?;
         let built = &entry.platform(*platform)?.manifest().digest;
         if built != manifest {
-            return Err(refuse(format!("it is about {image} {platform} {manifest}, the layout has {built}")).into());
+            return Err(
+                refuse(format!("it is about {image} {platform} {manifest}, the layout has {built}")).into()
+            );
         }
         manifests.insert((image.clone(), *platform), manifest.clone());
     }

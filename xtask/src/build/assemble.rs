@@ -50,7 +50,9 @@ fn unpack(store: &Store, package: &LockedPackage, tree: &mut Tree) -> Result<i64
     let found = hashed.finish().map_err(|source| Error::Read { path: file.clone(), source })?;
     if found != package.sha256 {
         store.forget(&package.sha256);
-        return Err(Error::FetchDigest { url: file.to_string(), found, expected: package.sha256.clone() }.into());
+        return Err(
+            Error::FetchDigest { url: file.to_string(), found, expected: package.sha256.clone() }.into()
+        );
     }
     let control = result?;
     status(tree, package, &control)?;
@@ -77,7 +79,8 @@ fn insert(tree: &mut Tree, package: &str, entry: deb::DataEntry<'_>) -> Result<(
 
 fn is_left_out(path: &Utf8Path) -> bool {
     let path = path.as_str();
-    let is_doc = path.starts_with("usr/share/doc/") && path.matches('/').count() > 3 && !path.ends_with("/copyright");
+    let is_doc =
+        path.starts_with("usr/share/doc/") && path.matches('/').count() > 3 && !path.ends_with("/copyright");
     is_doc || LEFT_OUT.iter().any(|folder| path.starts_with(folder))
 }
 
@@ -100,7 +103,10 @@ pub(super) fn files(def: &ImageDef, folder: &Utf8Path) -> Result<Tree> {
     if !def.users.is_empty() {
         tree.insert("/etc/passwd", Node::file(passwd(&def.users).into_bytes(), 0o644))?;
         tree.insert("/etc/group", Node::file(group(&def.users).into_bytes(), 0o644))?;
-        tree.insert("/etc/nsswitch.conf", Node::file(b"passwd: files\ngroup: files\nhosts: files dns\n".to_vec(), 0o644))?;
+        tree.insert(
+            "/etc/nsswitch.conf",
+            Node::file(b"passwd: files\ngroup: files\nhosts: files dns\n".to_vec(), 0o644),
+        )?;
     }
     for directory in &def.directories {
         tree.insert(&directory.path, Node::dir(directory.mode.0).owned_by(directory.owner, directory.owner))?;
@@ -123,7 +129,8 @@ pub(super) fn programs(programs: &[Program]) -> Result<Tree> {
 fn passwd(users: &[User]) -> String {
     let mut text = String::from("root:x:0:0:root:/root:/usr/sbin/nologin\n");
     for User { name, id, home } in users {
-        writeln!(text, "{name}:x:{id}:{id}:{name}:{home}:/usr/sbin/nologin").expect("writing to a string cannot fail");
+        writeln!(text, "{name}:x:{id}:{id}:{name}:{home}:/usr/sbin/nologin")
+            .expect("writing to a string cannot fail");
     }
     text + "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 }
@@ -144,7 +151,11 @@ pub(super) fn rootfs(folder: &Utf8Path) -> Result<BTreeMap<Utf8PathBuf, Utf8Path
     while let Some(folder) = folders.pop() {
         for entry in entries(&folder)? {
             if entry.is_symlink() {
-                return Err(Error::BadFile { path: entry, reason: "a symlink in rootfs/ is not supported".into() }.into());
+                return Err(Error::BadFile {
+                    path: entry,
+                    reason: "a symlink in rootfs/ is not supported".into(),
+                }
+                .into());
             }
             if entry.is_dir() {
                 folders.push(entry);

@@ -4,8 +4,10 @@ mod assemble;
 mod inputs;
 mod sbom;
 
-
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+
+use camino::Utf8PathBuf;
 
 use xedge_model::{ImageLock, Platform};
 use xedge_oci::config::History;
@@ -25,6 +27,36 @@ pub(crate) fn layout(cx: &Context<'_>) -> Result<Layout> {
     Ok(Layout::open_or_create(&cx.project.output("layout"))?)
 }
 
+/// Held while blobs are made that no image names yet, so that `gc` does not take them away.
+fn hold(cx: &Context<'_>) -> Result<File> {
+    let file = open_lock(cx)?;
+    file.lock_shared().map_err(|source| Error::Read { path: lock_file(cx), source })?;
+    Ok(file)
+}
+
+/// Held while blobs are removed; `None` while an image is being built.
+pub(crate) fn hold_alone(cx: &Context<'_>) -> Result<Option<File>> {
+    let file = open_lock(cx)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(Error::Read { path: lock_file(cx), source }.into()),
+    }
+}
+
+fn lock_file(cx: &Context<'_>) -> Utf8PathBuf {
+    cx.project.output("build.lock")
+}
+
+fn open_lock(cx: &Context<'_>) -> Result<File> {
+    let path = lock_file(cx);
+    let open = || {
+        std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path)
+    };
+    Ok(open().map_err(|source| Error::Read { path: path.clone(), source })?)
+}
+
 /// Builds one image for these platforms, which must be among those of its definition, and puts it into the layout.
 pub(crate) async fn image(
     cx: &Context<'_>,
@@ -34,11 +66,12 @@ pub(crate) async fn image(
 ) -> Result<ImageEntry> {
     let lock = locks::ensure(cx, image, platforms, mode).await?;
     let layout = layout(cx)?;
+    let _held = hold(cx)?;
     let spinner = cx.printer.spinner(&format!("{}: building", image.def.name));
-    let made = platform_manifests(cx, image, platforms, &lock, mode, &layout)?;
+    let done = platform_manifests(cx, image, platforms, &lock, mode, &layout)?;
     spinner.finish_and_clear();
-    let notes = Notes { title: image.def.name.to_string(), created: newest(&made), base: None };
-    let manifests: Vec<Descriptor> = made.into_values().map(|made| made.manifest).collect();
+    let notes = Notes { title: image.def.name.to_string(), created: newest(&done), base: None };
+    let manifests: Vec<Descriptor> = done.into_values().map(|made| made.manifest).collect();
     let index = index::write_index(layout.blobs(), manifests, &notes)?;
     layout.set_image(&image.def.name, index)?;
     Ok(layout.image(&image.def.name)?)
@@ -69,7 +102,9 @@ fn platform_manifests(
         payload::build(&cx.project, &cx.environment, &image.def.payloads, platform)
     })?;
     let lock = &record_compilers(cx, image, lock, &programs, mode)?;
-    side_by_side(platforms, |platform| platform_manifest(cx, image, platform, lock, &programs[&platform], layout))
+    side_by_side(platforms, |platform| {
+        platform_manifest(cx, image, platform, lock, &programs[&platform], layout)
+    })
 }
 
 fn side_by_side<T: Send>(
@@ -98,7 +133,9 @@ fn record_compilers(
 ) -> Result<ImageLock> {
     let mut recorded = lock.clone();
     for (platform, built) in programs {
-        let (Some(found), Some(entry)) = (&built.rustc, recorded.platforms.get_mut(platform)) else { continue };
+        let (Some(found), Some(entry)) = (&built.rustc, recorded.platforms.get_mut(platform)) else {
+            continue;
+        };
         match &entry.rustc {
             None => entry.rustc = Some(found.clone()),
             Some(locked) if locked == found => {}
@@ -108,7 +145,9 @@ fn record_compilers(
                 if mode == Mode::Locked {
                     return Err(Error::Lock { path, reason }.into());
                 }
-                cx.printer.warn(&format!("{path}: {reason}: the image gets another digest than with that compiler"));
+                cx.printer.warn(&format!(
+                    "{path}: {reason}: the image gets another digest than with that compiler"
+                ));
             }
         }
     }
@@ -140,7 +179,8 @@ fn platform_manifest(
     let created = rfc3339(date);
     let (layers, history) = write_layers(layout, steps, &created)?;
     let notes = Notes { title: image.def.name.to_string(), created: created.clone(), base: None };
-    let parts = PlatformParts { platform, run: &image.def.config, layers: &layers, history: &history, notes: &notes };
+    let parts =
+        PlatformParts { platform, run: &image.def.config, layers: &layers, history: &history, notes: &notes };
     let manifest = write_platform(layout.blobs(), &parts)?;
     sbom::write(cx, image, platform, &manifest.digest, &created, packages)?;
     let made = Made { manifest, created };

@@ -88,7 +88,8 @@ struct CargoLockPackage {
 fn crates(cx: &Context<'_>, roots: &[&str], platform: Platform) -> Result<Vec<SbomPackage>> {
     let metadata = metadata(cx, platform)?;
     let checksums = checksums(cx)?;
-    let by_id: BTreeMap<&str, &MetadataPackage> = metadata.packages.iter().map(|p| (p.id.as_str(), p)).collect();
+    let by_id: BTreeMap<&str, &MetadataPackage> =
+        metadata.packages.iter().map(|p| (p.id.as_str(), p)).collect();
     let reached = closure(&metadata, roots);
     let known = reached.iter().filter_map(|id| by_id.get(id));
     Ok(known
@@ -101,9 +102,11 @@ fn crates(cx: &Context<'_>, roots: &[&str], platform: Platform) -> Result<Vec<Sb
 
 /// Everything that the roots need at run time; what only builds or tests need is not in the image.
 fn closure<'a>(metadata: &'a Metadata, roots: &[&str]) -> BTreeSet<&'a str> {
-    let nodes: BTreeMap<&str, &ResolveNode> = metadata.resolve.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
+    let nodes: BTreeMap<&str, &ResolveNode> =
+        metadata.resolve.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
     let is_root = |package: &&MetadataPackage| roots.contains(&package.name.as_str());
-    let mut open: Vec<&str> = metadata.packages.iter().filter(is_root).map(|package| package.id.as_str()).collect();
+    let mut open: Vec<&str> =
+        metadata.packages.iter().filter(is_root).map(|package| package.id.as_str()).collect();
     let mut reached = BTreeSet::new();
     while let Some(id) = open.pop() {
         if reached.insert(id) {
@@ -117,12 +120,16 @@ fn closure<'a>(metadata: &'a Metadata, roots: &[&str]) -> BTreeSet<&'a str> {
 
 fn metadata(cx: &Context<'_>, platform: Platform) -> Result<Metadata> {
     let cargo = cx.environment.var("CARGO").unwrap_or("cargo");
-    let spawn = |error: xshell::Error| Error::Spawn { program: cargo.into(), source: std::io::Error::other(error) };
+    let spawn =
+        |error: xshell::Error| Error::Spawn { program: cargo.into(), source: std::io::Error::other(error) };
     let sh = Shell::new().map_err(spawn)?;
     sh.change_dir(cx.project.root());
     let command = sh.cmd(cargo).args(["metadata", "--locked", "--format-version", "1", "--filter-platform"]);
     let text = command.arg(platform.rust_target()).quiet().ignore_stderr().read().map_err(spawn)?;
-    let bad = |error: serde_json::Error| Error::BadFile { path: "cargo metadata".into(), reason: error.to_string() };
+    let bad = |error: serde_json::Error| Error::BadFile {
+        path: "cargo metadata".into(),
+        reason: error.to_string(),
+    };
     Ok(serde_json::from_str(&text).map_err(bad)?)
 }
 

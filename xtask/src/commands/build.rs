@@ -26,7 +26,9 @@ pub(super) fn run(cx: &Context<'_>, flags: &Build) -> Result<()> {
                 .iter()
                 .map(|(platform, built)| (platform.to_string(), json!(built.manifest().digest)))
                 .collect();
-            cx.printer.json(&json!({"name": entry.name(), "index": entry.index().digest, "manifests": manifests}))?;
+            cx.printer.json(
+                &json!({"name": entry.name(), "index": entry.index().digest, "manifests": manifests}),
+            )?;
         } else {
             cx.printer.data(&format!("{}@{}", entry.name(), entry.index().digest))?;
         }

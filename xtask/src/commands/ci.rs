@@ -23,10 +23,13 @@ pub(super) fn run(cx: &Context<'_>, flags: &Ci) -> Result<()> {
 fn lint(cx: &Context<'_>) -> Result<()> {
     cargo(cx, "lint", &["fmt", "--all", "--check"], "`cargo fmt --all`")?;
     if !has_clippy(cx) {
-        cx.printer.warn("clippy is not installed, so lints were NOT checked (Debian packages none for its current Rust)");
+        cx.printer.warn(
+            "clippy is not installed, so lints were NOT checked (Debian packages none for its current Rust)",
+        );
         return Ok(());
     }
-    let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"];
+    let clippy =
+        ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"];
     cargo(cx, "lint", &clippy, "`cargo clippy --workspace --all-targets`")?;
     cx.printer.good("lint", "formatting and lints are clean");
     Ok(())

@@ -27,7 +27,9 @@ fn ls(cx: &Context<'_>) -> Result<()> {
     for entry in build::layout(cx)?.images()? {
         let platforms: Vec<&str> = entry.platforms().keys().map(|platform| platform.as_str()).collect();
         if cx.printer.is_json() {
-            cx.printer.json(&json!({"name": entry.name(), "index": entry.index().digest, "platforms": platforms}))?;
+            cx.printer.json(
+                &json!({"name": entry.name(), "index": entry.index().digest, "platforms": platforms}),
+            )?;
         } else {
             cx.printer.data(&format!("{}@{} {}", entry.name(), entry.index().digest, platforms.join(" ")))?;
         }

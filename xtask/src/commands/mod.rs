@@ -48,5 +48,6 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
 /// The runtime of the network and engine edges.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    Ok(built.map_err(|source| crate::error::Error::Spawn { program: "the network runtime".into(), source })?)
+    Ok(built
+        .map_err(|source| crate::error::Error::Spawn { program: "the network runtime".into(), source })?)
 }

@@ -53,7 +53,8 @@ fn stack(cx: &Context<'_>, flags: &Render) -> Result<String> {
         (None, [only]) => Ok(only.clone()),
         (None, _) => {
             let hint = format!("name one of {}: `cargo xtask render --stack NAME`", known.join(", "));
-            Err(Error::Unknown { what: "the one stack to render", name: "templates/stacks".into(), hint }.into())
+            Err(Error::Unknown { what: "the one stack to render", name: "templates/stacks".into(), hint }
+                .into())
         }
     }
 }

@@ -12,12 +12,17 @@ pub(super) fn run(cx: &Context<'_>, flags: &Setup) -> Result<()> {
         (false, true) => Mode::Go,
         (false, false) => Mode::Ask,
     };
-    let talk = Talk { say: &|text| cx.printer.say(text.trim_end()), confirm: &|question| cx.printer.confirm(question) };
+    let talk = Talk {
+        say: &|text| cx.printer.say(text.trim_end()),
+        confirm: &|question| cx.printer.confirm(question),
+    };
     match setup(&Surroundings::of(&cx.environment, cx.project.root()), mode, &talk)? {
         Outcome::Complete => cx.printer.good("ready", "nothing is missing"),
         Outcome::Declined => return Err(Error::Declined.into()),
         Outcome::Done { notes } => {
-            notes.iter().for_each(|note| cx.printer.warn(note));
+            for note in notes {
+                cx.printer.warn(&note);
+            }
             cx.printer.good("ready", "everything needed is there");
         }
     }

@@ -46,7 +46,9 @@ fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<Vec<Prepared>>
         }
     }
     let Some(last) = bad.pop() else { return Ok(good) };
-    bad.iter().for_each(|error| cx.printer.report(error));
+    for error in &bad {
+        cx.printer.report(error);
+    }
     Err(last)
 }
 

@@ -156,9 +156,7 @@ impl Need {
     /// What works without it.
     pub fn without(self) -> &'static str {
         match self {
-            Need::Engine => {
-                "build, lock, render and image"
-            }
+            Need::Engine => "build, lock, render and image",
             Need::Gpgv => {
                 "builds from a lock whose packages are in the store, and everything after the build"
             }

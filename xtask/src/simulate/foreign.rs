@@ -1,12 +1,12 @@
 //! The platforms that this machine only emulates: their images are started and probed, or the evidence says why not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
 use xedge_model::scenario::Role;
-use xedge_model::{Class, Failure, Platform};
+use xedge_model::{Class, Failure, ImageName, Platform};
 use xedge_oci::ImageEntry;
 use xedge_sim::{ContainerPlan, Docker, Limits, ProbePlan, Progress, Secret, probe_container};
 
@@ -105,7 +105,10 @@ async fn probe_all(
             run_id: format!("{}-{number}", run.run_id),
             container: container.clone(),
             beside: run.containers.iter().filter(needs).cloned().collect(),
-            credentials: passwords.iter().map(|(user, password)| (user.clone(), Secret::new(password.clone()))).collect(),
+            credentials: passwords
+                .iter()
+                .map(|(user, password)| (user.clone(), Secret::new(password.clone())))
+                .collect(),
             observe: OBSERVE,
             limits: Limits::EMULATED,
         };
@@ -142,7 +145,10 @@ async fn probe_one(
         Ok(probed) => {
             let millis = probed.answered().as_millis();
             cx.printer.good("  emulated", &format!("{name} {platform} answers after {millis} ms"));
-            Ok(entry(Simulated::Emulated, "started, answered and stayed up under emulation; nothing is said about timing"))
+            Ok(entry(
+                Simulated::Emulated,
+                "started, answered and stayed up under emulation; nothing is said about timing",
+            ))
         }
         Err(error) if error.class() == Class::Failed => Err(error.into()),
         Err(error) if error.class() == Class::Interrupted => Err(error.into()),
@@ -153,15 +159,18 @@ async fn probe_one(
     }
 }
 
-fn not_simulated(cx: &Context<'_>, prepared: &Prepared, platform: Platform, reason: &str) -> Vec<PlatformRun> {
-    let mut images: BTreeMap<_, _> = BTreeMap::new();
-    for image in prepared.images.values().filter(|image| image.def.platforms.value.contains(&platform)) {
-        images.insert(image.def.name.clone(), ());
-    }
+fn not_simulated(
+    cx: &Context<'_>,
+    prepared: &Prepared,
+    platform: Platform,
+    reason: &str,
+) -> Vec<PlatformRun> {
+    let wanted = prepared.images.values().filter(|image| image.def.platforms.value.contains(&platform));
+    let images: BTreeSet<ImageName> = wanted.map(|image| image.def.name.clone()).collect();
     let entry = |image| {
         cx.printer.say(&format!("  not simulated: {image} {platform}: {reason}"));
         let (simulated, reason) = (Simulated::NotSimulated, Some(reason.to_owned()));
         PlatformRun { image, platform, manifest: None, simulated, reason }
     };
-    images.into_keys().map(entry).collect()
+    images.into_iter().map(entry).collect()
 }

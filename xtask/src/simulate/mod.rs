@@ -66,7 +66,10 @@ pub(crate) async fn scenario(
     let outcome = ran?;
     conclude(cx, prepared, &outcome);
     if flags.keep {
-        cx.printer.say(&format!("kept: look with `docker ps --filter label=xedge.run={}`, remove with `cargo xtask gc`", plan.run_id));
+        cx.printer.say(&format!(
+            "kept: look with `docker ps --filter label=xedge.run={}`, remove with `cargo xtask gc`",
+            plan.run_id
+        ));
     }
     let mut finished = Finished { class: outcome.verdict().class(), report, evidence: None };
     if outcome.eligible_for_evidence() && flags.seed.is_none() {
@@ -151,7 +154,9 @@ fn publish_report(cx: &Context<'_>, prepared: &Prepared, place: &Place) -> Resul
 fn show(cx: &Context<'_>, progress: &Progress) {
     match progress {
         Progress::Starting { node } => cx.printer.say(&format!("  starting {node}")),
-        Progress::Ready { node, waited } => cx.printer.say(&format!("  {node} answers after {} ms", waited.as_millis())),
+        Progress::Ready { node, waited } => {
+            cx.printer.say(&format!("  {node} answers after {} ms", waited.as_millis()));
+        }
         Progress::Phase { name } => cx.printer.say(&format!("  {name}")),
         Progress::Warning(text) => cx.printer.warn(text),
         Progress::Claim(claim) => match claim.state {

@@ -36,7 +36,8 @@ pub(super) fn run_plan(
     for (node, docker) in containers(scenario) {
         plans.push(container(cx, prepared, built, platform, passwords, node, docker)?);
     }
-    let credentials = passwords.iter().map(|(user, password)| (user.clone(), Secret::new(password.clone()))).collect();
+    let credentials =
+        passwords.iter().map(|(user, password)| (user.clone(), Secret::new(password.clone()))).collect();
     Ok(RunPlan {
         scenario_name: prepared.name.clone(),
         run_id: run_id(cx)?,

@@ -96,7 +96,9 @@ fn image(
 }
 
 fn note_unused_context(cx: &Context<'_>, docker: &Docker, name: &ImageName) {
-    if let Some(context) = docker.build_context.as_ref().filter(|c| !cx.project.root().join(&c.value).exists()) {
+    if let Some(context) =
+        docker.build_context.as_ref().filter(|c| !cx.project.root().join(&c.value).exists())
+    {
         cx.printer.say(&format!("note: there is no {}; {name} is built from images/", context.value));
     }
 }
@@ -116,7 +118,9 @@ fn differences(source: &Source, scenario: &Scenario, rendered: Option<&Rendered>
         match (&node.service, rendered) {
             (None, None) => {}
             (Some(service), None) => {
-                return Err(source.error_at(service, "`service` needs `profile: production` and `stack`").into());
+                return Err(source
+                    .error_at(service, "`service` needs `profile: production` and `stack`")
+                    .into());
             }
             (None, Some(_)) => {
                 let message = format!("node `{}` needs `service` in a production run", node.id.value);
@@ -143,16 +147,23 @@ fn service_differences(
         return Err(source.unknown_name(service, "service", &service.value, &known).into());
     };
     if node.id.value != service.value {
-        let message = format!("a production node is called like its service, `{}`: others find it by that name", service.value);
+        let message = format!(
+            "a production node is called like its service, `{}`: others find it by that name",
+            service.value
+        );
         return Err(source.error_at(&node.id, message).into());
     }
     if !docker.environment.is_empty() || docker.command.is_some() {
-        let message = format!("node `{}` sets what the production files decide: no `environment`, no `command`", node.id.value);
+        let message = format!(
+            "node `{}` sets what the production files decide: no `environment`, no `command`",
+            node.id.value
+        );
         return Err(source.error_at(&node.id, message).into());
     }
     let image = docker.image.as_ref().and_then(|image| ImageName::from_reference(&image.value).ok());
     if image.is_none_or(|(name, _)| name != settings.image_name()) {
-        let message = format!("node `{}` must run the image of its service, {}", node.id.value, settings.image_name());
+        let message =
+            format!("node `{}` must run the image of its service, {}", node.id.value, settings.image_name());
         return Err(source.error_at(&node.id, message).into());
     }
     production::differences(&service.value, settings)

@@ -24,20 +24,29 @@ pub(super) struct Difference {
     pub(super) reason: &'static str,
 }
 
+/// Whether a service has a setting.
+type IsSet = fn(&Service) -> bool;
+
 /// Settings that a run cannot take over, and why it is still a proof. Everything else is applied or refused.
-const ACCEPTED: [(&str, &str, fn(&Service) -> bool); 8] = [
+const ACCEPTED: [(&str, &str, IsSet); 8] = [
     ("container_name", "runs side by side need names of their own", |s| s.container_name.is_some()),
     ("ports", "published on a free loopback port: the wished one may be taken here", |s| !s.ports.is_empty()),
-    ("networks", "every run has a network of its own; services find each other by the same names", |s| !s.networks.is_empty()),
-    ("depends_on", "the run starts brokers first and waits for their CONNACK", |s| !s.depends_on.0.is_empty()),
-    ("volumes", "fresh volumes that end with the run instead of the device's", |s| s.named_volumes().next().is_some()),
+    ("networks", "every run has a network of its own; services find each other by the same names", |s| {
+        !s.networks.is_empty()
+    }),
+    ("depends_on", "the run starts brokers first and waits for their CONNACK", |s| {
+        !s.depends_on.0.is_empty()
+    }),
+    ("volumes", "fresh volumes that end with the run instead of the device's", |s| {
+        s.named_volumes().next().is_some()
+    }),
     ("secrets", "development passwords: production ones are not on this machine", |s| !s.secrets.is_empty()),
     ("logging", "the Engine's limits of log size; the run collects the log itself", |s| s.logging.is_some()),
     ("labels", "notes for people", |s| !s.labels.0.is_empty()),
 ];
 
 /// Settings that would change what is proved, and that a run cannot take over yet.
-const REFUSED: [(&str, fn(&Service) -> bool); 2] =
+const REFUSED: [(&str, IsSet); 2] =
     [("user", |s| s.user.is_some()), ("healthcheck", |s| s.healthcheck.is_some())];
 
 /// The accepted differences of one service, or an error for a setting that cannot be simulated.
@@ -93,10 +102,22 @@ fn volumes(rendered: &Rendered, service: &Service) -> Vec<VolumePlan> {
     for (source, target, read_only) in service.binds() {
         let below = |file: &RenderedFile| {
             let path = file.path().strip_prefix(source.as_path()).ok()?;
-            Some(FilePlan { path: path.to_string(), mode: file.mode(), uid: 0, gid: 0, bytes: file.bytes().to_vec() })
+            Some(FilePlan {
+                path: path.to_string(),
+                mode: file.mode(),
+                uid: 0,
+                gid: 0,
+                bytes: file.bytes().to_vec(),
+            })
         };
         let files = rendered.files().iter().filter_map(below).collect();
-        volumes.push(VolumePlan { mount_path: target.to_string(), read_only, empty: true, files, ..VolumePlan::default() });
+        volumes.push(VolumePlan {
+            mount_path: target.to_string(),
+            read_only,
+            empty: true,
+            files,
+            ..VolumePlan::default()
+        });
     }
     for (_, target, read_only) in service.named_volumes() {
         volumes.push(VolumePlan { mount_path: target.to_string(), read_only, ..VolumePlan::default() });
@@ -113,7 +134,9 @@ fn secrets_volume(
 ) -> Result<Option<VolumePlan>> {
     let mut files = Vec::new();
     for (name, target) in service.secret_targets() {
-        let Some(reference) = rendered.secrets().iter().find(|reference| reference.name == name) else { continue };
+        let Some(reference) = rendered.secrets().iter().find(|reference| reference.name == name) else {
+            continue;
+        };
         let bytes = secret_file(reference, passwords, &salts(cx, reference)?)?;
         let path = target.strip_prefix(SECRETS_FOLDER).unwrap_or(Utf8Path::new(name)).to_string();
         let owner = reference.owner;
@@ -143,4 +166,3 @@ fn salts(cx: &Context<'_>, reference: &SecretReference) -> Result<BTreeMap<Strin
 pub(super) fn users(rendered: &Rendered) -> impl Iterator<Item = &String> {
     rendered.secrets().iter().flat_map(|reference| &reference.users)
 }
-

@@ -133,7 +133,8 @@ impl Statement {
     fn check_subjects_are_what_ran(&self) -> Result<(), String> {
         let record = &self.predicate.xedge;
         let ran = record.platforms.iter().filter(|p| p.simulated != Simulated::NotSimulated);
-        let proved: BTreeSet<&Digest> = ran.filter_map(|p| p.manifest.as_ref()).chain(&record.config_digest).collect();
+        let proved: BTreeSet<&Digest> =
+            ran.filter_map(|p| p.manifest.as_ref()).chain(&record.config_digest).collect();
         if let Some(digest) = proved.iter().find(|digest| !self.covers(digest)) {
             return Err(format!("{digest} was part of the run but is not a subject"));
         }

@@ -44,7 +44,9 @@ pub enum Error {
         image: String,
     },
     /// The Engine would run another image than the plan says.
-    #[error("failed to run node {node}: the Engine took image {found}, which is not the one under test ({wanted})")]
+    #[error(
+        "failed to run node {node}: the Engine took image {found}, which is not the one under test ({wanted})"
+    )]
     WrongImage {
         /// Node of the scenario.
         node: String,
@@ -76,7 +78,9 @@ pub enum Error {
         detail: String,
     },
     /// A container ended although nobody stopped it.
-    #[error("failed to keep node {node} running: its container ended {when} with exit code {code}{extra}\n{log}")]
+    #[error(
+        "failed to keep node {node} running: its container ended {when} with exit code {code}{extra}\n{log}"
+    )]
     Exited {
         /// Node of the scenario.
         node: String,
@@ -179,21 +183,24 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoEngine { .. } => Some("install and start a Docker Engine with `cargo xtask setup`".into()),
+            Self::NoEngine { .. } => {
+                Some("install and start a Docker Engine with `cargo xtask setup`".into())
+            }
             Self::EngineLost { .. } => {
                 Some("the Engine stopped during the run: look at it with `cargo xtask doctor`".into())
             }
             Self::MissingImage { .. } => {
                 Some("build the images and load them into the Engine with `cargo xtask build --load`".into())
             }
-            Self::WrongImage { .. } | Self::WrongPlatform { .. } => {
-                Some("another image has this reference: load the right one with `cargo xtask build --load`".into())
-            }
+            Self::WrongImage { .. } | Self::WrongPlatform { .. } => Some(
+                "another image has this reference: load the right one with `cargo xtask build --load`".into(),
+            ),
             Self::ForeignPlatform { .. } => {
                 Some("install the emulation of foreign platforms (binfmt) with `cargo xtask setup`".into())
             }
             Self::EngineRefused { message, .. } if message.contains("address pool") => Some(
-                "all of the Engine's address pools are in use: remove left networks with `cargo xtask gc`".into(),
+                "all of the Engine's address pools are in use: remove left networks with `cargo xtask gc`"
+                    .into(),
             ),
             Self::Write(error) => error.hint(),
             Self::EngineRefused { .. }
@@ -205,6 +212,64 @@ impl Failure for Error {
             | Self::Archive(_)
             | Self::Report { .. }
             | Self::Interrupted { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xedge_model::{Class, Failure, Platform};
+
+    use super::Error;
+
+    fn all() -> Vec<(Error, Class)> {
+        let text = || "x".to_owned();
+        let io = || std::io::Error::other("the disk said no");
+        vec![
+            (Error::NoEngine { host: text(), detail: text() }, Class::Environment),
+            (Error::EngineLost { host: text(), action: text(), detail: text() }, Class::Environment),
+            (Error::EngineRefused { action: text(), status: 500, message: text() }, Class::Environment),
+            (Error::MissingImage { node: text(), image: text() }, Class::Input),
+            (Error::WrongImage { node: text(), found: text(), wanted: text() }, Class::Integrity),
+            (
+                Error::WrongPlatform {
+                    node: text(),
+                    image: text(),
+                    found: text(),
+                    platform: Platform::LinuxArm64,
+                },
+                Class::Integrity,
+            ),
+            (
+                Error::ForeignPlatform { node: text(), platform: Platform::LinuxArm64, detail: text() },
+                Class::Environment,
+            ),
+            (Error::Exited { node: text(), when: "at once", code: 1, extra: "", log: text() }, Class::Failed),
+            (Error::NotReady { node: text(), waited_s: 1, detail: text(), log: text() }, Class::Failed),
+            (Error::plan("x", "y"), Class::Input),
+            (Error::Lock { path: "x".into(), source: io() }, Class::Environment),
+            (Error::RunExists { run_id: text(), path: "x".into() }, Class::Environment),
+            (Error::Archive(io()), Class::Environment),
+            (Error::Report { what: "x", detail: text() }, Class::Environment),
+            (Error::Interrupted { run_id: text() }, Class::Interrupted),
+        ]
+    }
+
+    #[test]
+    fn classes_and_texts_follow_the_house_style() {
+        for (error, class) in all() {
+            let text = error.to_string();
+            assert_eq!(error.class(), class, "{text}");
+            assert!(text.starts_with("failed to ") && !text.ends_with('.'), "{text}");
+            if let Some(cause) = std::error::Error::source(&error) {
+                assert!(!text.contains(&cause.to_string()), "{text} repeats its cause");
+            }
+            if let Some(hint) = error.hint() {
+                assert!(
+                    !hint.starts_with("hint") && hint.ends_with('`') && hint.contains("`cargo xtask "),
+                    "{hint}"
+                );
+            }
         }
     }
 }

@@ -69,7 +69,13 @@ impl Broker<'_> {
     }
 
     /// A refusal counts only if somebody else gets in: a broker that refuses everyone, or is gone, proves nothing.
-    async fn refusal(&self, id: Expectation, who: &str, answer: Result<(), Refused>, control: Option<&str>) -> Claim {
+    async fn refusal(
+        &self,
+        id: Expectation,
+        who: &str,
+        answer: Result<(), Refused>,
+        control: Option<&str>,
+    ) -> Claim {
         let refused = match answer {
             Ok(()) => return Claim::new(id, State::Failed, format!("{who} got in")),
             Err(refused @ (Refused::Code(4 | 5) | Refused::Closed)) => refused,
@@ -77,7 +83,9 @@ impl Broker<'_> {
         };
         match control {
             Some(user) => match self.ask(&self.login(Some(user))).await {
-                Ok(()) => Claim::new(id, State::Held, format!("{who} was refused: {refused}; `{user}` got in")),
+                Ok(()) => {
+                    Claim::new(id, State::Held, format!("{who} was refused: {refused}; `{user}` got in"))
+                }
                 Err(error) => {
                     let text = format!("{who} was refused ({refused}), but so was `{user}`: {error}");
                     Claim::new(id, State::Invalid, text)
@@ -86,7 +94,11 @@ impl Broker<'_> {
             None if matches!(refused, Refused::Code(_)) => {
                 Claim::new(id, State::Held, format!("{who} was refused: {refused}"))
             }
-            None => Claim::new(id, State::Invalid, format!("{who} got no answer, and there is no user to compare with")),
+            None => Claim::new(
+                id,
+                State::Invalid,
+                format!("{who} got no answer, and there is no user to compare with"),
+            ),
         }
     }
 

@@ -46,7 +46,9 @@ pub async fn sweep(engine: &Docker, host: &str) -> Result<Swept, Error> {
 pub async fn remove_kept(engine: &Docker, host: &str) -> Result<Swept, Error> {
     let mut swept = Swept::default();
     for (run, objects) in runs_of(engine, host).await? {
-        let busy = |o: &Object| o.labels.get(LOCK).is_some_and(|l| matches!(holder(Utf8Path::new(l), &run), Holder::Busy));
+        let busy = |o: &Object| {
+            o.labels.get(LOCK).is_some_and(|l| matches!(holder(Utf8Path::new(l), &run), Holder::Busy))
+        };
         if objects.iter().any(is_kept) && !objects.iter().any(busy) {
             remove(engine, run, &objects, &mut swept).await?;
         }

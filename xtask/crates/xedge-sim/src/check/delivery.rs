@@ -35,9 +35,17 @@ pub fn sensors_publish(events: &[Event], roster: &Roster) -> Claim {
     if roster.sensors.is_empty() {
         complaints.push("there is no sensor".to_owned());
     }
-    let held = format!("{} sensors sent {} readings, {} acknowledged", roster.sensors.len(), sent.len(), acked.len());
-    conclude(&Expectation::SensorsPublish, &complaints, held)
-        .with([("sensors", roster.sensors.len() as u64), ("sent", count(&sent)), ("acknowledged", count(&acked))])
+    let held = format!(
+        "{} sensors sent {} readings, {} acknowledged",
+        roster.sensors.len(),
+        sent.len(),
+        acked.len()
+    );
+    conclude(&Expectation::SensorsPublish, &complaints, held).with([
+        ("sensors", roster.sensors.len() as u64),
+        ("sent", count(&sent)),
+        ("acknowledged", count(&acked)),
+    ])
 }
 
 /// `gateway.receives`: every gateway received at least one reading.
@@ -71,7 +79,9 @@ pub fn end_to_end(events: &[Event], roster: &Roster) -> Claim {
     let mut ends = Ends::default();
     for gateway in &roster.gateways {
         match &gateway.model {
-            Some((filter, upstream)) => ends.model(events, roster, gateway, (filter, upstream), (&acked, &sent)),
+            Some((filter, upstream)) => {
+                ends.model(events, roster, gateway, (filter, upstream), (&acked, &sent));
+            }
             None => ends.container(events, roster, gateway, (count(&acked), count(&sent))),
         }
     }
@@ -110,8 +120,12 @@ impl Ends {
         (acked, sent): (&BTreeSet<Reading<'_>>, &BTreeSet<Reading<'_>>),
     ) {
         self.seen += 1;
-        let heard: BTreeSet<&str> =
-            roster.sensors.iter().filter(|s| topic::matches(filter, &s.topic)).map(|s| s.id.as_str()).collect();
+        let heard: BTreeSet<&str> = roster
+            .sensors
+            .iter()
+            .filter(|s| topic::matches(filter, &s.topic))
+            .map(|s| s.id.as_str())
+            .collect();
         let (received, repeated) = received(events, &gateway.id);
         self.duplicates += repeated;
         let lost: Vec<&Reading<'_>> =
@@ -125,7 +139,8 @@ impl Ends {
             ));
         }
         if let Some((sensor, seq)) = received.difference(sent).next() {
-            self.complaints.push(format!("{} received reading {seq} of {sensor}, which was not sent", gateway.id));
+            self.complaints
+                .push(format!("{} received reading {seq} of {sensor}, which was not sent", gateway.id));
         }
         for cloud in roster.clouds.iter().filter(|c| topic::matches(&c.filter, upstream)) {
             self.cloud(events, &cloud.id, &gateway.id, (count(&received), count(&received)));
@@ -153,7 +168,8 @@ impl Ends {
                 heard.sum, heard.total
             ));
         } else if heard.total < least {
-            self.complaints.push(format!("{cloud} heard of {} readings by way of {gateway}, of {least}", heard.total));
+            self.complaints
+                .push(format!("{cloud} heard of {} readings by way of {gateway}, of {least}", heard.total));
         } else if heard.total > most {
             self.complaints.push(format!(
                 "{cloud} heard of {} readings by way of {gateway}, and only {most} were there",
@@ -190,11 +206,11 @@ fn upstream(events: &[Event], cloud: &str, from: &str) -> Heard {
     let mut repeated = 0;
     let mut last = 0;
     for event in events.iter().filter(|e| &*e.node == cloud) {
-        if let Kind::Upstream { gateway, window, readings, total, .. } = &event.kind {
-            if gateway == from {
-                repeated += u64::from(windows.insert(*window, *readings).is_some());
-                last = last.max(*total);
-            }
+        if let Kind::Upstream { gateway, window, readings, total, .. } = &event.kind
+            && gateway == from
+        {
+            repeated += u64::from(windows.insert(*window, *readings).is_some());
+            last = last.max(*total);
         }
     }
     Heard { sum: windows.values().sum(), total: last, repeated }
@@ -234,7 +250,9 @@ fn of_sensors<'a>(
 
 fn per_sensor<'a>(readings: &BTreeSet<Reading<'a>>) -> BTreeMap<&'a str, u64> {
     let mut counts = BTreeMap::new();
-    readings.iter().for_each(|(sensor, _)| *counts.entry(*sensor).or_default() += 1);
+    for (sensor, _) in readings {
+        *counts.entry(*sensor).or_default() += 1;
+    }
     counts
 }
 

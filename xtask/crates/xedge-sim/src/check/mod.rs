@@ -43,7 +43,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    pub(crate) fn new(id: impl ToString, state: State, text: impl Into<String>) -> Self {
+    pub(crate) fn new(id: impl std::fmt::Display, state: State, text: impl Into<String>) -> Self {
         Self { id: id.to_string(), state, text: text.into(), counts: BTreeMap::new() }
     }
 
@@ -118,7 +118,10 @@ pub fn generator_kept_up(lag: Option<&Percentiles>, limit: Duration) -> Option<C
         lag.p99_us / 1_000,
         limit_us / 1_000,
     );
-    Some(Claim::new("generator.keeps_up", State::Invalid, text).with([("lag_p99_us", lag.p99_us), ("limit_us", limit_us)]))
+    Some(
+        Claim::new("generator.keeps_up", State::Invalid, text)
+            .with([("lag_p99_us", lag.p99_us), ("limit_us", limit_us)]),
+    )
 }
 
 #[cfg(test)]

@@ -64,6 +64,10 @@ impl Roster {
         let clouds = plan
             .models_of(Role::Cloud)
             .map(|m| CloudEntry { id: m.id.clone(), filter: m.config.subscribe.clone() });
-        Self { sensors: sensors.collect(), gateways: models.chain(containers).collect(), clouds: clouds.collect() }
+        Self {
+            sensors: sensors.collect(),
+            gateways: models.chain(containers).collect(),
+            clouds: clouds.collect(),
+        }
     }
 }

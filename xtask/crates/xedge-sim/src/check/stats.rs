@@ -92,7 +92,9 @@ pub fn send_lag(events: &[Event], roster: &Roster) -> Option<Percentiles> {
 pub fn ack_latency(events: &[Event], roster: &Roster) -> Option<Percentiles> {
     let sensors: BTreeSet<&str> = roster.sensors.iter().map(|s| s.id.as_str()).collect();
     let latency = |event: &Event| match event.kind {
-        Kind::Acked { planned_us, .. } if sensors.contains(&*event.node) => Some(event.t_us.saturating_sub(planned_us)),
+        Kind::Acked { planned_us, .. } if sensors.contains(&*event.node) => {
+            Some(event.t_us.saturating_sub(planned_us))
+        }
         _ => None,
     };
     Percentiles::of(events.iter().filter_map(latency).collect())
@@ -103,10 +105,10 @@ pub fn delivery_latency(events: &[Event]) -> Option<Percentiles> {
     let mut seen = BTreeSet::new();
     let mut values = Vec::new();
     for event in events {
-        if let Kind::Received { from, seq, planned_us, .. } = &event.kind {
-            if seen.insert((&*event.node, from.as_str(), *seq)) {
-                values.push(event.t_us.saturating_sub(*planned_us));
-            }
+        if let Kind::Received { from, seq, planned_us, .. } = &event.kind
+            && seen.insert((&*event.node, from.as_str(), *seq))
+        {
+            values.push(event.t_us.saturating_sub(*planned_us));
         }
     }
     Percentiles::of(values)

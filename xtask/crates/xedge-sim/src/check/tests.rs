@@ -5,15 +5,24 @@ use std::time::Duration;
 
 use super::roster::{CloudEntry, GatewayEntry, Roster, SensorEntry};
 use super::stats::{delivery_latency, per_node, send_lag};
-use super::{Claim, Percentiles, State, Verdict, end_to_end, gateway_receives, generator_kept_up, sensors_publish};
+use super::{
+    Claim, Percentiles, State, Verdict, end_to_end, gateway_receives, generator_kept_up, sensors_publish,
+};
 use crate::history::{Event, Kind};
 
 fn roster() -> Roster {
-    let sensor =
-        |id: &str| SensorEntry { id: id.into(), topic: format!("sensors/{id}"), acknowledged: true, planned: 2 };
+    let sensor = |id: &str| SensorEntry {
+        id: id.into(),
+        topic: format!("sensors/{id}"),
+        acknowledged: true,
+        planned: 2,
+    };
     Roster {
         sensors: vec![sensor("a"), sensor("b")],
-        gateways: vec![GatewayEntry { id: "gw".into(), model: Some(("sensors/+".into(), "upstream/gw".into())) }],
+        gateways: vec![GatewayEntry {
+            id: "gw".into(),
+            model: Some(("sensors/+".into(), "upstream/gw".into())),
+        }],
         clouds: vec![],
     }
 }
@@ -32,7 +41,11 @@ fn at(t_us: u64, node: &str, kind: Kind) -> Event {
 
 fn sent(node: &str, seq: u64) -> Event {
     let topic = Arc::from(format!("sensors/{node}"));
-    at(1_000 * seq + 7, node, Kind::Sent { topic, seq, planned_us: 1_000 * seq, packet_id: Some(1), dup: false })
+    at(
+        1_000 * seq + 7,
+        node,
+        Kind::Sent { topic, seq, planned_us: 1_000 * seq, packet_id: Some(1), dup: false },
+    )
 }
 
 fn acked(node: &str, seq: u64) -> Event {
@@ -41,12 +54,20 @@ fn acked(node: &str, seq: u64) -> Event {
 
 fn received(from: &str, seq: u64) -> Event {
     let topic = format!("sensors/{from}");
-    at(1_000 * seq + 30, "gw", Kind::Received { topic, from: from.into(), seq, planned_us: 1_000 * seq, dup: false })
+    at(
+        1_000 * seq + 30,
+        "gw",
+        Kind::Received { topic, from: from.into(), seq, planned_us: 1_000 * seq, dup: false },
+    )
 }
 
 fn upstream(window: u64, readings: u64, total: u64) -> Event {
     let topic = "upstream/gw".to_owned();
-    at(9_000 + window, "c", Kind::Upstream { topic, gateway: "gw".into(), window, readings, total, dup: false })
+    at(
+        9_000 + window,
+        "c",
+        Kind::Upstream { topic, gateway: "gw".into(), window, readings, total, dup: false },
+    )
 }
 
 fn good() -> Vec<Event> {
@@ -72,7 +93,9 @@ fn a_good_history_holds() {
         assert_eq!(claim.state, State::Held, "{claim:?}");
     }
     let events = [&good()[..8], &[upstream(1, 1, 1), upstream(2, 3, 4)]].concat();
-    for claim in [sensors_publish, gateway_receives, end_to_end].map(|check| check(&events, &with_container())) {
+    for claim in
+        [sensors_publish, gateway_receives, end_to_end].map(|check| check(&events, &with_container()))
+    {
         assert_eq!(claim.state, State::Held, "{claim:?}");
     }
 }
@@ -91,7 +114,10 @@ fn nothing_happened_holds_nothing() {
 #[test]
 fn unsent_and_unacknowledged_readings_fail() {
     failed(&sensors_publish(&without(good(), &sent("b", 2)), &roster()), "b sent 1 of 2 readings");
-    failed(&sensors_publish(&without(good(), &acked("a", 2)), &roster()), "1 of 2 readings of a were acknowledged");
+    failed(
+        &sensors_publish(&without(good(), &acked("a", 2)), &roster()),
+        "1 of 2 readings of a were acknowledged",
+    );
     let refused = at(1, "b", Kind::Refused { code: Some(5), reason: "not authorised".into() });
     let only_a: Vec<Event> = good().into_iter().filter(|e| &*e.node != "b").chain([refused]).collect();
     failed(&sensors_publish(&only_a, &roster()), "b sent 0 of 2 readings: not authorised");

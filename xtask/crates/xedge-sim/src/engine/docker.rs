@@ -8,8 +8,9 @@ use std::time::Duration;
 use bollard::errors::Error as Refusal;
 use bollard::exec::StartExecOptions;
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, ExecConfig, HostConfig, Mount, MountType, MountVolumeOptions, NetworkCreateRequest,
-    NetworkingConfig, PortBinding, RestartPolicy as Policy, RestartPolicyNameEnum, VolumeCreateRequest,
+    ContainerCreateBody, EndpointSettings, ExecConfig, HostConfig, Mount, MountType, MountVolumeOptions,
+    NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy as Policy, RestartPolicyNameEnum,
+    VolumeCreateRequest,
 };
 use bollard::query_parameters as query;
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use crate::plan::{ContainerPlan, RestartPolicy};
 /// Seconds that the Engine has for an answer.
 const TIMEOUT_S: u64 = 120;
 /// The same for loading an image, which it answers only at the end.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(1_800);
+const LOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// A connection to a Docker Engine; cheap to clone.
 #[derive(Clone, Debug)]
@@ -129,14 +130,16 @@ impl Docker {
 
     pub(crate) async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), Error> {
         let labels = Some(labels.clone().into_iter().collect());
-        let request = NetworkCreateRequest { name: name.to_owned(), labels, ..NetworkCreateRequest::default() };
+        let request =
+            NetworkCreateRequest { name: name.to_owned(), labels, ..NetworkCreateRequest::default() };
         let made = self.client.create_network(request).await;
         made.map(drop).map_err(|e| self.failed(&format!("create network {name}"), e))
     }
 
     pub(crate) async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), Error> {
         let labels = Some(labels.clone().into_iter().collect());
-        let request = VolumeCreateRequest { name: Some(name.to_owned()), labels, ..VolumeCreateRequest::default() };
+        let request =
+            VolumeCreateRequest { name: Some(name.to_owned()), labels, ..VolumeCreateRequest::default() };
         let made = self.client.create_volume(request).await;
         made.map(drop).map_err(|e| self.failed(&format!("create volume {name}"), e))
     }
@@ -145,10 +148,12 @@ impl Docker {
         let options = query::CreateContainerOptionsBuilder::default().name(creation.name).build();
         match self.client.create_container(Some(options), body(creation)).await {
             Ok(_) => Ok(()),
-            Err(error) if status(&error) == 404 && error.to_string().contains("image") => Err(Error::MissingImage {
-                node: creation.plan.node_id.clone(),
-                image: creation.plan.image_ref.clone(),
-            }),
+            Err(error) if status(&error) == 404 && error.to_string().contains("image") => {
+                Err(Error::MissingImage {
+                    node: creation.plan.node_id.clone(),
+                    image: creation.plan.image_ref.clone(),
+                })
+            }
             Err(error) => Err(self.failed(&format!("create container {}", creation.name), error)),
         }
     }
@@ -223,15 +228,21 @@ impl Docker {
     pub async fn logs(&self, container: &str, tail: Option<usize>) -> Result<Vec<u8>, Error> {
         let tail = tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
         let options = query::LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&tail).build();
-        let lines = self.client.logs(container, Some(options)).try_fold(Vec::new(), |mut all, line| async move {
-            all.extend_from_slice(line.as_ref());
-            Ok(all)
-        });
+        let lines =
+            self.client.logs(container, Some(options)).try_fold(Vec::new(), |mut all, line| async move {
+                all.extend_from_slice(line.as_ref());
+                Ok(all)
+            });
         lines.await.map_err(|e| self.failed(&format!("read the log of {container}"), e))
     }
 
     /// Runs a command in a container and says its exit code; `None` if it does not end within `limit`.
-    pub async fn exec(&self, container: &str, command: &[String], limit: Duration) -> Result<Option<i64>, Error> {
+    pub async fn exec(
+        &self,
+        container: &str,
+        command: &[String],
+        limit: Duration,
+    ) -> Result<Option<i64>, Error> {
         let failed = |e| self.failed(&format!("run a command in {container}"), e);
         let config = ExecConfig { cmd: Some(command.to_vec()), ..ExecConfig::default() };
         let id = self.client.create_exec(container, config).await.map_err(failed)?.id;
@@ -258,7 +269,8 @@ impl Docker {
         let volumes = self.client.list_volumes(Some(options)).await.map_err(failed)?;
         let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
         let networks = self.client.list_networks(Some(options)).await.map_err(failed)?;
-        let containers = containers.into_iter().map(|c| (Kind::Container, c.id.unwrap_or_default(), c.labels));
+        let containers =
+            containers.into_iter().map(|c| (Kind::Container, c.id.unwrap_or_default(), c.labels));
         let volumes = volumes.volumes.into_iter().flatten().map(|v| (Kind::Volume, v.name, Some(v.labels)));
         let networks = networks.into_iter().map(|n| (Kind::Network, n.id.unwrap_or_default(), n.labels));
         let mut objects: Vec<Object> = containers
@@ -297,14 +309,15 @@ impl Docker {
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "it is the last use of the error, in map_err")]
     fn failed(&self, action: &str, error: Refusal) -> Error {
         let action = action.to_owned();
         match error {
             Refusal::DockerResponseServerError { status_code, message } => {
                 Error::EngineRefused { action, status: status_code, message: message.trim().to_owned() }
             }
-            Refusal::DockerStreamError { error } => Error::EngineRefused { action, status: 0, message: error },
+            Refusal::DockerStreamError { error } => {
+                Error::EngineRefused { action, status: 0, message: error }
+            }
             other => Error::EngineLost { host: self.host.clone(), action, detail: detail(&other) },
         }
     }
@@ -343,7 +356,8 @@ fn command(test: &[String]) -> Option<Vec<String>> {
 
 fn body(creation: &Creation<'_>) -> ContainerCreateBody {
     let plan = creation.plan;
-    let endpoint = EndpointSettings { aliases: Some(vec![plan.node_id.clone()]), ..EndpointSettings::default() };
+    let endpoint =
+        EndpointSettings { aliases: Some(vec![plan.node_id.clone()]), ..EndpointSettings::default() };
     let port = format!("{}/tcp", plan.service_port);
     ContainerCreateBody {
         image: Some(plan.image_ref.clone()),
@@ -388,7 +402,10 @@ fn mounts(plan: &ContainerPlan, creation: &Creation<'_>) -> Vec<Mount> {
         source: creation.volumes.get(&volume.mount_path).cloned(),
         typ: Some(MountType::VOLUME),
         read_only: Some(volume.read_only),
-        volume_options: Some(MountVolumeOptions { no_copy: Some(volume.empty), ..MountVolumeOptions::default() }),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(volume.empty),
+            ..MountVolumeOptions::default()
+        }),
         ..Mount::default()
     };
     plan.volumes.iter().map(mount).collect()

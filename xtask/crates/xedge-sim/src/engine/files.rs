@@ -77,8 +77,17 @@ mod tests {
 
     #[test]
     fn owners_and_modes_are_in_the_headers() {
-        let files = vec![file("conf.d/a.conf", 0o644, 0), file("conf.d/b.conf", 0o600, 7), file("passwd", 0o400, 1883)];
-        let volume = VolumePlan { mount_path: "/etc/x".into(), owner: Some((1883, 1883)), files, ..VolumePlan::default() };
+        let files = vec![
+            file("conf.d/a.conf", 0o644, 0),
+            file("conf.d/b.conf", 0o600, 7),
+            file("passwd", 0o400, 1883),
+        ];
+        let volume = VolumePlan {
+            mount_path: "/etc/x".into(),
+            owner: Some((1883, 1883)),
+            files,
+            ..VolumePlan::default()
+        };
         let bytes = volume_tar(&volume).unwrap().unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let mut seen = Vec::new();

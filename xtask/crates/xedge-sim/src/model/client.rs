@@ -96,7 +96,12 @@ impl Client {
         None
     }
 
-    async fn session(&mut self, connection: &mut Connection, outbox: &mut Outbox, model: &mut dyn Behaviour) -> End {
+    async fn session(
+        &mut self,
+        connection: &mut Connection,
+        outbox: &mut Outbox,
+        model: &mut dyn Behaviour,
+    ) -> End {
         match self.try_session(connection, outbox, model).await {
             Ok(()) => End::Over,
             Err(error) => End::Lost(error),
@@ -111,7 +116,8 @@ impl Client {
     ) -> io::Result<()> {
         let filter = self.settings.subscribe.as_str();
         if !filter.is_empty() {
-            let granted = connection.subscribe(filter, self.settings.qos, |publish| model.message(&publish)).await?;
+            let granted =
+                connection.subscribe(filter, self.settings.qos, |publish| model.message(&publish)).await?;
             self.record(Kind::Subscribed { filter: filter.to_owned(), granted });
         }
         for (packet, kind) in outbox.again(&self.recorder) {
@@ -226,7 +232,8 @@ impl Outbox {
             payload: outgoing.payload.clone(),
         };
         let planned_us = recorder.micros(outgoing.planned);
-        let kind = Kind::Sent { topic: self.topic.clone(), seq: outgoing.seq, planned_us, packet_id: id, dup };
+        let kind =
+            Kind::Sent { topic: self.topic.clone(), seq: outgoing.seq, planned_us, packet_id: id, dup };
         (Packet::Publish(publish), kind)
     }
 

@@ -46,7 +46,9 @@ impl Fleet {
         for roles in [&[Role::Gateway, Role::Cloud][..], &[Role::Sensor]] {
             let (ready, mut arrived) = mpsc::unbounded_channel();
             let mut waiting = 0;
-            for (index, (in_role, model)) in indexed(plan).enumerate().filter(|(_, (_, m))| roles.contains(&m.role)) {
+            for (index, (in_role, model)) in
+                indexed(plan).enumerate().filter(|(_, (_, m))| roles.contains(&m.role))
+            {
                 let address = setting.addresses[index % setting.addresses.len()];
                 let client = Client {
                     id: Arc::from(model.id.as_str()),
@@ -105,9 +107,7 @@ fn indexed(plan: &RunPlan) -> impl Iterator<Item = (usize, &ModelPlan)> {
 fn behaviour(setting: &Setting<'_>, model: &ModelPlan, index: usize) -> Box<dyn Behaviour> {
     let (recorder, tally) = (setting.recorder.clone(), setting.tally.clone());
     match model.role {
-        Role::Sensor => {
-            Box::new(Sensor::new(model, index, Schedule::of(model, setting.plan), tally))
-        }
+        Role::Sensor => Box::new(Sensor::new(model, index, Schedule::of(model, setting.plan), tally)),
         Role::Gateway => Box::new(Gateway::new(model, index, recorder, tally)),
         Role::Cloud | Role::Broker => Box::new(Cloud::new(model, recorder, tally)),
     }

@@ -68,7 +68,8 @@ pub fn stimulus(plan: &RunPlan) -> Digest {
         for seq in 1..=schedule.count() {
             let (due, value) = (schedule.due_us(seq), schedule.next_value());
             let payload = Reading::text(&model.id, seq, due, value);
-            hasher.update(format!("{due} {} {} {payload}\n", model.config.qos, model.config.topic).as_bytes());
+            hasher
+                .update(format!("{due} {} {} {payload}\n", model.config.qos, model.config.topic).as_bytes());
         }
     }
     hasher.finish()

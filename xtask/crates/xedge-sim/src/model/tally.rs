@@ -97,7 +97,9 @@ impl Tally {
         };
         let all: u64 = self.sensors.iter().map(|s| load(&s.acked)).sum();
         let received = |g: &GatewayCount| load(&g.received);
-        self.gateways.iter().all(|g| received(g) >= acked(&g.filter) && self.heard(&g.id, received(g), Some(&g.topic)))
+        self.gateways
+            .iter()
+            .all(|g| received(g) >= acked(&g.filter) && self.heard(&g.id, received(g), Some(&g.topic)))
             && self.containers.iter().all(|id| self.heard(id, all, None))
     }
 

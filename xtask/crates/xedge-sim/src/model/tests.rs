@@ -71,7 +71,10 @@ async fn a_good_broker_holds_every_claim() {
     let events = play(&plan(), Habits::default()).await;
     assert_eq!(states(&events), [State::Held; 3], "{:?}", end_to_end(&events, &Roster::of(&plan())));
     let claim = end_to_end(&events, &Roster::of(&plan()));
-    assert_eq!((claim.counts["acknowledged"], claim.counts["duplicates"], claim.counts["far_ends"]), (20, 0, 2));
+    assert_eq!(
+        (claim.counts["acknowledged"], claim.counts["duplicates"], claim.counts["far_ends"]),
+        (20, 0, 2)
+    );
     let latency = stats::delivery_latency(&events).unwrap();
     assert_eq!(latency.count, 20);
 }

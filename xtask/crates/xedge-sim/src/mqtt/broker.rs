@@ -115,7 +115,7 @@ fn answer(packet: Packet, sender: &mpsc::UnboundedSender<Packet>, state: &Mutex<
             }
             send(Packet::SubAck { id, codes: filters.iter().map(|(_, qos)| *qos).collect() });
         }
-        Packet::Publish(publish) => return publish_to_all(publish, sender, &mut state),
+        Packet::Publish(publish) => return publish_to_all(&publish, sender, &mut state),
         Packet::PingReq => send(Packet::PingResp),
         Packet::Disconnect => return false,
         _ => {}
@@ -128,7 +128,7 @@ fn pass(client: &mpsc::UnboundedSender<Packet>, packet: Packet) {
     client.send(packet).ok();
 }
 
-fn publish_to_all(publish: Publish, sender: &mpsc::UnboundedSender<Packet>, state: &mut State) -> bool {
+fn publish_to_all(publish: &Publish, sender: &mpsc::UnboundedSender<Packet>, state: &mut State) -> bool {
     state.count += 1;
     let number = state.count;
     if state.habits.cut_at == Some(number) {
@@ -147,7 +147,8 @@ fn publish_to_all(publish: Publish, sender: &mpsc::UnboundedSender<Packet>, stat
         Some(lose) if lose(number) => 0,
         _ => 1 + usize::from(state.habits.repeat),
     };
-    for (_, qos, subscriber) in state.subscribers.iter().filter(|(f, _, _)| topic::matches(f, &publish.topic)) {
+    for (_, qos, subscriber) in state.subscribers.iter().filter(|(f, _, _)| topic::matches(f, &publish.topic))
+    {
         let id = (*qos == 1).then(|| u16::try_from(number % 65_535).unwrap() + 1);
         for _ in 0..times {
             let message = Publish { retain: false, dup: false, id, ..publish.clone() };

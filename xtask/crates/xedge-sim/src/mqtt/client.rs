@@ -85,8 +85,13 @@ impl Connection {
         let stream = TcpStream::connect(address).await.map_err(|e| Refused::Io(e.to_string()))?;
         // A reading must leave when it is due, not when the kernel has collected enough.
         stream.set_nodelay(true).map_err(|e| Refused::Io(e.to_string()))?;
-        let mut connection =
-            Self { stream, inbox: BytesMut::new(), session_present: false, last_sent: Instant::now(), pinged: false };
+        let mut connection = Self {
+            stream,
+            inbox: BytesMut::new(),
+            session_present: false,
+            last_sent: Instant::now(),
+            pinged: false,
+        };
         let closed = |e: io::Error| match e.kind() {
             io::ErrorKind::InvalidData => Refused::Io(e.to_string()),
             _ => Refused::Closed,
@@ -110,7 +115,8 @@ impl Connection {
     /// The next packet. Cancelling it loses nothing.
     pub async fn receive(&mut self) -> io::Result<Packet> {
         loop {
-            let packet = decode(&mut self.inbox).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+            let packet =
+                decode(&mut self.inbox).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
             match packet {
                 Some(Packet::PingResp) => self.pinged = false,
                 Some(packet) => return Ok(packet),
@@ -138,12 +144,19 @@ impl Connection {
 
     /// Subscribes to one filter and waits for the answer: the granted `QoS`, or 128 for a refusal. Messages that come
     /// before the answer are handed to `early`.
-    pub async fn subscribe(&mut self, filter: &str, qos: u8, mut early: impl FnMut(Publish)) -> io::Result<u8> {
+    pub async fn subscribe(
+        &mut self,
+        filter: &str,
+        qos: u8,
+        mut early: impl FnMut(Publish),
+    ) -> io::Result<u8> {
         let id = 1;
         self.send(&Packet::Subscribe { id, filters: vec![(filter.to_owned(), qos)] }).await?;
         loop {
             match self.receive().await? {
-                Packet::SubAck { id: answered, codes } if answered == id && codes.len() == 1 => return Ok(codes[0]),
+                Packet::SubAck { id: answered, codes } if answered == id && codes.len() == 1 => {
+                    return Ok(codes[0]);
+                }
                 Packet::Publish(publish) => {
                     if let Some(id) = publish.id {
                         self.send(&Packet::PubAck(id)).await?;

@@ -198,7 +198,13 @@ mod tests {
 
     fn vectors() -> Vec<(Packet, Vec<u8>)> {
         let publish = |dup, retain, id, payload: &'static [u8]| {
-            Packet::Publish(Publish { dup, retain, topic: "a/b".into(), id, payload: Bytes::from_static(payload) })
+            Packet::Publish(Publish {
+                dup,
+                retain,
+                topic: "a/b".into(),
+                id,
+                payload: Bytes::from_static(payload),
+            })
         };
         let connect = Connect {
             client_id: "c".into(),
@@ -217,7 +223,10 @@ mod tests {
             (publish(false, true, None, b""), b"\x31\x05\0\x03a/b".to_vec()),
             (publish(true, false, Some(10), b"x"), b"\x3A\x08\0\x03a/b\0\x0Ax".to_vec()),
             (Packet::PubAck(258), vec![0x40, 2, 1, 2]),
-            (Packet::Subscribe { id: 1, filters: vec![("a/+".into(), 1)] }, b"\x82\x08\0\x01\0\x03a/+\x01".to_vec()),
+            (
+                Packet::Subscribe { id: 1, filters: vec![("a/+".into(), 1)] },
+                b"\x82\x08\0\x01\0\x03a/+\x01".to_vec(),
+            ),
             (Packet::SubAck { id: 1, codes: vec![1, 0x80] }, vec![0x90, 4, 0, 1, 1, 0x80]),
             (Packet::PingReq, vec![0xC0, 0]),
             (Packet::PingResp, vec![0xD0, 0]),
@@ -305,8 +314,13 @@ mod tests {
     fn lengths_at_the_edges_of_their_encoding_survive() {
         for size in [0, 122, 123, 16_378, 16_379, 1_000_000] {
             let payload = Bytes::from(vec![7; size]);
-            let packet =
-                Packet::Publish(Publish { dup: false, retain: false, topic: "a/b".into(), id: None, payload });
+            let packet = Packet::Publish(Publish {
+                dup: false,
+                retain: false,
+                topic: "a/b".into(),
+                id: None,
+                payload,
+            });
             let mut buffer = BytesMut::new();
             encode(&packet, &mut buffer);
             assert_eq!(decode(&mut buffer), Ok(Some(packet)));

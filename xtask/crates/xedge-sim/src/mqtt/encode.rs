@@ -11,7 +11,9 @@ use super::packet::{Connect, Packet, Publish};
 pub fn encode(packet: &Packet, out: &mut BytesMut) {
     match packet {
         Packet::Connect(connect) => encode_connect(connect, out),
-        Packet::ConnAck { session_present, code } => out.put_slice(&[0x20, 2, u8::from(*session_present), *code]),
+        Packet::ConnAck { session_present, code } => {
+            out.put_slice(&[0x20, 2, u8::from(*session_present), *code]);
+        }
         Packet::Publish(publish) => encode_publish(publish, out),
         Packet::PubAck(id) => {
             out.put_slice(&[0x40, 2]);
@@ -45,7 +47,9 @@ fn encode_connect(connect: &Connect, out: &mut BytesMut) {
     out.put_u8(4);
     let flag = |set: bool, bit: u8| u8::from(set) << bit;
     out.put_u8(
-        flag(connect.clean_session, 1) | flag(connect.password.is_some(), 6) | flag(connect.user.is_some(), 7),
+        flag(connect.clean_session, 1)
+            | flag(connect.password.is_some(), 6)
+            | flag(connect.user.is_some(), 7),
     );
     out.put_u16(connect.keep_alive_s);
     string(connect.client_id.as_bytes(), out);

@@ -54,8 +54,14 @@ nodes:
         assert_eq!(models[1].config.topic, "sensors/s-2");
         assert_eq!(models[1].config.every, Duration::from_millis(250));
         assert_eq!(models[1].config.user.as_deref(), Some("dev"));
-        assert_eq!((models[2].config.topic.as_str(), models[2].config.subscribe.as_str()), ("upstream/gw", "sensors/+"));
+        assert_eq!(
+            (models[2].config.topic.as_str(), models[2].config.subscribe.as_str()),
+            ("upstream/gw", "sensors/+")
+        );
         assert_eq!(models[2].config.every, Duration::from_secs(5));
-        assert_eq!((models[3].config.topic.as_str(), models[3].config.subscribe.as_str()), ("", "upstream/+"));
+        assert_eq!(
+            (models[3].config.topic.as_str(), models[3].config.subscribe.as_str()),
+            ("", "upstream/+")
+        );
     }
 }

@@ -172,7 +172,8 @@ impl ModelSettings {
             Role::Gateway => (5, "upstream/{id}", "sensors/+"),
             Role::Cloud | Role::Broker => (1, "", "upstream/+"),
         };
-        let text = |own: &Option<String>, default: &str| own.as_deref().unwrap_or(default).replace("{id}", id);
+        let text =
+            |own: &Option<String>, default: &str| own.as_deref().unwrap_or(default).replace("{id}", id);
         Self {
             every: config.every.map_or(Duration::from_secs(every), |span| span.0),
             topic: text(&config.topic, topic),
@@ -223,7 +224,8 @@ impl Limits {
     };
 
     /// For emulated containers, which start about ten times slower.
-    pub const EMULATED: Self = Self { ready: Duration::from_secs(120), probe: Duration::from_secs(30), ..Self::NATIVE };
+    pub const EMULATED: Self =
+        Self { ready: Duration::from_mins(2), probe: Duration::from_secs(30), ..Self::NATIVE };
 }
 
 /// Where a run keeps its files, and whose it is.
@@ -259,3 +261,6 @@ impl RunPlan {
         self.models.iter().filter(move |m| m.role == role)
     }
 }
+
+#[cfg(test)]
+mod tests;

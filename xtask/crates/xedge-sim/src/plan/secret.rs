@@ -42,8 +42,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown() {
-        let credentials: Credentials =
-            [("a", "hunter22"), ("b", "hunter22-longer"), ("c", "log")].map(|(u, p)| (u.into(), Secret::new(p))).into();
+        let credentials: Credentials = [("a", "hunter22"), ("b", "hunter22-longer"), ("c", "log")]
+            .map(|(u, p)| (u.into(), Secret::new(p)))
+            .into();
         assert!(!format!("{credentials:?}").contains("hunter"));
         let log = redact("log: user b sent hunter22-longer, a sent hunter22", &credentials);
         assert_eq!(log, "log: user b sent ***, a sent ***");

@@ -49,6 +49,11 @@ impl RunPlan {
 
     fn check_models(&self) -> Result<(), Error> {
         self.broker()?;
+        let long =
+            |(user, secret): &(&String, &super::Secret)| user.len().max(secret.expose().len()) > 65_000;
+        if self.credentials.iter().any(|entry| long(&entry)) {
+            return Err(self.wrong("a user or password has more than 65000 bytes, which MQTT cannot carry"));
+        }
         for model in &self.models {
             let settings = &model.config;
             if settings.every.is_zero() {
@@ -61,7 +66,9 @@ impl RunPlan {
                 return Err(self.wrong(format!("`{}` of {} is no topic", settings.topic, model.id)));
             }
             if model.role != Role::Sensor && !topic::is_filter(&settings.subscribe) {
-                return Err(self.wrong(format!("`{}` of {} is no topic filter", settings.subscribe, model.id)));
+                return Err(
+                    self.wrong(format!("`{}` of {} is no topic filter", settings.subscribe, model.id))
+                );
             }
         }
         Ok(())
@@ -73,8 +80,12 @@ impl RunPlan {
         match expectation {
             Expectation::SensorsPublish if self.models_of(Role::Sensor).next().is_none() => needs("a sensor"),
             Expectation::GatewayReceives if !self.has_gateway() => needs("a gateway"),
-            Expectation::GatewayReceives if self.unheard() => needs("a cloud that hears the gateway's container"),
-            Expectation::EndToEnd if !acknowledged => needs("a sensor with `qos: 1`, so that something is acknowledged"),
+            Expectation::GatewayReceives if self.unheard() => {
+                needs("a cloud that hears the gateway's container")
+            }
+            Expectation::EndToEnd if !acknowledged => {
+                needs("a sensor with `qos: 1`, so that something is acknowledged")
+            }
             Expectation::EndToEnd if !self.has_gateway() => needs("a gateway"),
             Expectation::EndToEnd if self.unheard() => needs("a cloud that hears the gateway's container"),
             Expectation::LoginAccepted(user) | Expectation::WrongPasswordRefused(user)
@@ -93,7 +104,9 @@ impl RunPlan {
             return Err(self.wrong(format!("`{}` of the retained probe is no topic", probe.topic)));
         }
         match probe.publisher.iter().chain(&probe.reader).find(|user| !self.credentials.contains_key(*user)) {
-            Some(user) => Err(self.wrong(format!("the retained probe logs in as `{user}`, which has no password"))),
+            Some(user) => {
+                Err(self.wrong(format!("the retained probe logs in as `{user}`, which has no password")))
+            }
             None => Ok(()),
         }
     }
@@ -175,5 +188,7 @@ impl FilePlan {
 /// Ids become names in the Engine and of files.
 fn is_node_id(id: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    (1..=80).contains(&id.len()) && id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(fits)
+    (1..=80).contains(&id.len())
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.chars().all(fits)
 }

@@ -15,7 +15,8 @@ use crate::plan::RunPlan;
 const COLUMNS: [&str; 7] = ["t_us", "node", "kind", "topic", "seq", "planned_us", "packet_id"];
 
 pub(super) fn write(folder: &Utf8Path, plan: &RunPlan, events: &[Event]) -> Result<(), Error> {
-    let groups: BTreeMap<&str, &str> = plan.models.iter().map(|m| (m.id.as_str(), m.group.as_str())).collect();
+    let groups: BTreeMap<&str, &str> =
+        plan.models.iter().map(|m| (m.id.as_str(), m.group.as_str())).collect();
     let mut files: BTreeMap<&str, String> = BTreeMap::new();
     for event in events {
         let group = groups.get(&*event.node).copied().unwrap_or(&event.node);
@@ -69,8 +70,11 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_are_no_formulas() {
-        let cells = [("a", "a"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\""), ("=1+1", "'=1+1"), ("a\nb", "\"a\nb\"")];
-        cells.iter().for_each(|(cell, want)| assert_eq!(quoted(cell), *want));
+        let cells =
+            [("a", "a"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\""), ("=1+1", "'=1+1"), ("a\nb", "\"a\nb\"")];
+        for (cell, want) in cells {
+            assert_eq!(quoted(cell), want);
+        }
     }
 
     #[test]

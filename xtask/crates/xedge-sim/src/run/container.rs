@@ -74,7 +74,8 @@ pub async fn probe_container(
 ) -> Result<ContainerProbe, Error> {
     let all: Vec<ContainerPlan> = plan.beside.iter().chain([&plan.container]).cloned().collect();
     for container in &all {
-        let wrong = |message: String| Error::plan(&plan.run_id, format!("node {}: {message}", container.node_id));
+        let wrong =
+            |message: String| Error::plan(&plan.run_id, format!("node {}: {message}", container.node_id));
         container.validate().map_err(wrong)?;
     }
     let lock = RunLock::take(&place.locks, &plan.run_id)?;

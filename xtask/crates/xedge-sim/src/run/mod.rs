@@ -111,7 +111,9 @@ impl Measurement<'_> {
         let broker = self.plan.broker()?;
         self.stage.open().await?;
         let mut containers = Vec::new();
-        let brokers_first = |role: Role| self.plan.containers.iter().filter(move |c| (c.role == Role::Broker) == (role == Role::Broker));
+        let brokers_first = |role: Role| {
+            self.plan.containers.iter().filter(move |c| (c.role == Role::Broker) == (role == Role::Broker))
+        };
         for container in brokers_first(Role::Broker).chain(brokers_first(Role::Gateway)) {
             containers.push(self.stage.run(container).await?);
         }
@@ -161,7 +163,11 @@ impl Measurement<'_> {
         if addresses.is_empty() {
             self.stage.up(plan, "during the run").await?;
             let action = format!("find the published port of {}", plan.node_id);
-            return Err(Error::EngineRefused { action, status: 0, message: "no port is published".to_owned() });
+            return Err(Error::EngineRefused {
+                action,
+                status: 0,
+                message: "no port is published".to_owned(),
+            });
         }
         Ok(addresses)
     }
@@ -207,7 +213,9 @@ impl Measurement<'_> {
             })
             .chain(check::generator_kept_up(send_lag.as_ref(), plan.limits.lag_p99))
             .collect();
-        claims.iter().for_each(|claim| (self.stage.progress)(Progress::Claim(claim.clone())));
+        for claim in &claims {
+            (self.stage.progress)(Progress::Claim(claim.clone()));
+        }
         let facts = Facts {
             scenario: plan.scenario_name.clone(),
             run_id: plan.run_id.clone(),

@@ -159,3 +159,32 @@ impl Outcome {
         &self.leftovers
     }
 }
+
+#[cfg(test)]
+impl Outcome {
+    /// An outcome with these claims, for tests of reports.
+    pub(crate) fn sample(claims: Vec<Claim>) -> Self {
+        let engine = EngineFacts {
+            name: "Engine".into(),
+            version: "1".into(),
+            api: "1.41".into(),
+            architecture: "amd64".into(),
+        };
+        let facts = Facts {
+            scenario: "smoke".into(),
+            run_id: "r1".into(),
+            seed: 1,
+            duration: Duration::from_secs(1),
+            shortened: false,
+            kept: false,
+            engine,
+            containers: vec![],
+            stimulus: Digest::of(b""),
+            send_lag: None,
+            ack_latency: None,
+            delivery_latency: None,
+        };
+        let verdict = Verdict::over(&claims);
+        Self { verdict, claims, nodes: BTreeMap::new(), facts, leftovers: vec![] }
+    }
+}

@@ -31,7 +31,9 @@ pub(super) async fn retained_survives(
             let text = format!("the message on {} could not be read before the restart either", probe.topic);
             return Ok(claim(State::Invalid, text));
         }
-        Err(refused) => return Ok(claim(State::Invalid, format!("{} could not be read: {refused}", probe.topic))),
+        Err(refused) => {
+            return Ok(claim(State::Invalid, format!("{} could not be read: {refused}", probe.topic)));
+        }
     }
     let code = stage.stop(container).await?;
     stage.start(container).await?;
@@ -42,19 +44,27 @@ pub(super) async fn retained_survives(
         Ok(Some(found)) if found == payload.as_bytes() => {
             claim(State::Held, format!("the message on {} is there after the restart", probe.topic))
         }
-        Ok(Some(_)) => claim(State::Failed, format!("another message is on {} after the restart", probe.topic)),
+        Ok(Some(_)) => {
+            claim(State::Failed, format!("another message is on {} after the restart", probe.topic))
+        }
         Ok(None) => {
             let text = format!("the message on {} is gone after the restart (exit code {code})", probe.topic);
             claim(State::Failed, text)
         }
-        Err(refused) => claim(State::Failed, format!("{} cannot be read after the restart: {refused}", probe.topic)),
+        Err(refused) => {
+            claim(State::Failed, format!("{} cannot be read after the restart: {refused}", probe.topic))
+        }
     };
     let kind = Kind::Probe { name: claim.id.clone(), result: claim.text.clone() };
     stage.recorder.record(&Arc::from(container.node_id.as_str()), kind);
     Ok(claim)
 }
 
-async fn broker<'a>(stage: &Stage<'_>, plan: &'a RunPlan, container: &ContainerPlan) -> Result<Broker<'a>, Error> {
+async fn broker<'a>(
+    stage: &Stage<'_>,
+    plan: &'a RunPlan,
+    container: &ContainerPlan,
+) -> Result<Broker<'a>, Error> {
     let addresses = stage.addresses(container).await?;
     let Some(address) = addresses.first().copied() else {
         let action = format!("find the published port of {}", container.node_id);

@@ -38,7 +38,7 @@ pub(super) struct Stage<'a> {
     pub(super) published: usize,
 }
 
-impl<'a> Stage<'a> {
+impl Stage<'_> {
     /// The labels that everything of a run carries.
     pub(super) fn labels(run_id: &str, keep: bool, place: &Place, lock: &RunLock) -> Labels {
         let labels = [(RUN, run_id), (LOCK, lock.path().as_str()), (HOST, place.host.as_str())];
@@ -126,7 +126,11 @@ impl<'a> Stage<'a> {
 
     /// The Engine takes no files into a volume that is mounted read-only, so a container that is never started mounts
     /// it first.
-    async fn fill_read_only(&self, plan: &ContainerPlan, volumes: &BTreeMap<String, String>) -> Result<(), Error> {
+    async fn fill_read_only(
+        &self,
+        plan: &ContainerPlan,
+        volumes: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
         if !plan.volumes.iter().any(|v| v.read_only) {
             return Ok(());
         }
@@ -150,7 +154,9 @@ impl<'a> Stage<'a> {
     /// Starts a container; one that the kernel cannot execute is an error of its own.
     pub(super) async fn start(&self, plan: &ContainerPlan) -> Result<(), Error> {
         match self.engine.start(&self.name(&plan.node_id)).await {
-            Err(Error::EngineRefused { message, .. }) if message.contains(BAD_FORMAT) => Err(foreign(plan, message)),
+            Err(Error::EngineRefused { message, .. }) if message.contains(BAD_FORMAT) => {
+                Err(foreign(plan, message))
+            }
             other => other,
         }
     }
@@ -173,7 +179,12 @@ impl<'a> Stage<'a> {
     }
 
     /// What is still missing for a container to count as ready.
-    async fn answer(&self, plan: &ContainerPlan, status: &Status, begun: Instant) -> Result<Option<String>, Error> {
+    async fn answer(
+        &self,
+        plan: &ContainerPlan,
+        status: &Status,
+        begun: Instant,
+    ) -> Result<Option<String>, Error> {
         if plan.role == Role::Broker {
             let Some(address) = self.addresses(plan).await?.first().copied() else {
                 return Ok(Some("its port is not published yet".to_owned()));

@@ -1,0 +1,165 @@
+//! Plans that must be refused before anything is started.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use xedge_model::scenario::{Expectation, ModelConfig, Role};
+use xedge_model::{Class, Digest, Failure, Platform};
+
+use super::{
+    ContainerPlan, Credentials, FilePlan, Limits, ModelPlan, ModelSettings, RestartPolicy, RetainedProbe,
+    RunPlan, Secret, VolumePlan,
+};
+
+fn container(node_id: &str, role: Role) -> ContainerPlan {
+    ContainerPlan {
+        node_id: node_id.into(),
+        role,
+        image_ref: "sha256:x".into(),
+        accepted_ids: vec![Digest::of(b"image")],
+        platform: Platform::LinuxAmd64,
+        emulated: false,
+        env: BTreeMap::new(),
+        command: None,
+        service_port: 1883,
+        volumes: vec![],
+        memory_bytes: None,
+        nano_cpus: None,
+        pids_limit: None,
+        restart: RestartPolicy::No,
+        read_only: false,
+        cap_drop: vec![],
+        security_opt: vec![],
+        tmpfs: BTreeMap::new(),
+        stop_grace: Duration::from_secs(1),
+    }
+}
+
+fn model(id: &str, role: Role) -> ModelPlan {
+    let config = ModelSettings::new(&ModelConfig::default(), role, id);
+    ModelPlan { id: id.into(), group: id.into(), role, config }
+}
+
+fn good() -> RunPlan {
+    RunPlan {
+        scenario_name: "smoke".into(),
+        run_id: "r-1".into(),
+        seed: 1,
+        duration: Duration::from_secs(1),
+        shortened: false,
+        keep: false,
+        containers: vec![container("broker", Role::Broker)],
+        models: vec![model("s", Role::Sensor), model("gw", Role::Gateway)],
+        expectations: Expectation::SEED.to_vec(),
+        credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
+        retained: None,
+        limits: Limits::NATIVE,
+    }
+}
+
+/// The good plan with a change is refused, and the text has this part.
+fn refused(part: &str, change: impl FnOnce(&mut RunPlan)) {
+    let mut plan = good();
+    change(&mut plan);
+    let error = plan.validate().expect_err(part);
+    assert_eq!(error.class(), Class::Input);
+    assert!(error.to_string().contains(part), "{error}");
+}
+
+#[test]
+fn a_good_plan_is_taken() {
+    good().validate().unwrap();
+}
+
+#[test]
+fn there_must_be_one_broker() {
+    refused("there is no broker", |p| p.containers.clear());
+    refused("more than one broker", |p| p.containers.push(container("b2", Role::Broker)));
+    refused("only brokers and gateways", |p| p.containers.push(container("x", Role::Cloud)));
+}
+
+#[test]
+fn names_become_files_and_objects() {
+    for id in ["", "../x", "a/b", "-a", "a b", "a\n"] {
+        refused("is no node id", |p| p.models[0].id = id.into());
+        refused("is no node id", |p| p.models[0].group = id.into());
+    }
+    refused("two nodes would be called `broker`", |p| p.models[0].id = "broker".into());
+    for id in ["", "A", "a b", "../x", &"x".repeat(41)] {
+        refused("is no run id", |p| p.run_id = id.into());
+    }
+}
+
+#[test]
+fn files_stay_inside_of_their_volume() {
+    let with = |mount_path: &str, path: &str, mode| VolumePlan {
+        mount_path: mount_path.into(),
+        files: vec![FilePlan { path: path.into(), mode, uid: 0, gid: 0, bytes: vec![] }],
+        ..VolumePlan::default()
+    };
+    for path in ["/etc/passwd", "../x", "a/../../x", "a//b", "", ".", "a/", "a\0b"] {
+        refused("is no path inside of a volume", |p| {
+            p.containers[0].volumes.push(with("/data", path, 0o644));
+        });
+    }
+    for mount in ["", "/", "data", "/a/../b"] {
+        refused("is no place for a volume", |p| p.containers[0].volumes.push(with(mount, "x", 0o644)));
+    }
+    refused("more than permission bits", |p| p.containers[0].volumes.push(with("/data", "x", 0o100_644)));
+    refused("no digest says", |p| p.containers[0].accepted_ids.clear());
+}
+
+#[test]
+fn a_claim_that_nothing_could_break_is_refused() {
+    refused("it claims nothing", |p| p.expectations.clear());
+    refused("needs a sensor", |p| p.models.retain(|m| m.role != Role::Sensor));
+    refused("needs a gateway", |p| p.models.retain(|m| m.role != Role::Gateway));
+    refused("with `qos: 1`", |p| p.models[0].config.qos = 0);
+    refused("needs a cloud", |p| p.containers.push(container("gw2", Role::Gateway)));
+    refused("needs the password of `eve`", |p| p.expectations.push(Expectation::LoginAccepted("eve".into())));
+}
+
+#[test]
+fn models_need_topics_time_and_passwords() {
+    refused("is no topic", |p| p.models[0].config.topic = "a/+".into());
+    refused("is no topic filter", |p| p.models[1].config.subscribe = "a/#/b".into());
+    refused("`every` of s is 0", |p| p.models[0].config.every = Duration::ZERO);
+    refused("more than 65000 bytes", |p| {
+        drop(p.credentials.insert("a".into(), Secret::new("x".repeat(65_001))))
+    });
+    refused("logs in as `eve`", |p| p.models[0].config.user = Some("eve".into()));
+    refused("the retained probe logs in as `eve`", |p| {
+        p.expectations.push(Expectation::RetainedSurvivesRestart);
+        p.retained = Some(RetainedProbe { publisher: None, reader: Some("eve".into()), topic: "a".into() });
+    });
+}
+
+#[test]
+fn the_retained_probe_goes_the_way_of_the_models() {
+    let mut plan = good();
+    plan.models[0].config.user = Some("dev".into());
+    let probe = plan.retained_probe();
+    assert_eq!(
+        (probe.publisher.as_deref(), probe.reader, probe.topic.as_str()),
+        (Some("dev"), None, "sensors/s")
+    );
+    plan.models.pop();
+    assert_eq!(plan.retained_probe().reader.as_deref(), Some("dev"));
+}
+
+#[test]
+fn debug_output_of_a_plan_has_no_secret() {
+    let mut plan = good();
+    let bytes = b"topsecret".to_vec();
+    let files = vec![FilePlan { path: "passwd".into(), mode: 0o400, uid: 1, gid: 1, bytes }];
+    plan.containers[0].volumes.push(VolumePlan {
+        mount_path: "/etc/x".into(),
+        files,
+        ..VolumePlan::default()
+    });
+    let text = format!("{plan:?}");
+    assert!(
+        !text.contains("right") && !text.contains("topsecret") && !text.contains("116, 111, 112"),
+        "{text}"
+    );
+}
