@@ -125,7 +125,7 @@ fn models_need_topics_time_and_passwords() {
     refused("is no topic filter", |p| p.models[1].config.subscribe = "a/#/b".into());
     refused("`every` of s is 0", |p| p.models[0].config.every = Duration::ZERO);
     refused("more than 65000 bytes", |p| {
-        drop(p.credentials.insert("a".into(), Secret::new("x".repeat(65_001))))
+        drop(p.credentials.insert("a".into(), Secret::new("x".repeat(65_001))));
     });
     refused("logs in as `eve`", |p| p.models[0].config.user = Some("eve".into()));
     refused("the retained probe logs in as `eve`", |p| {
