@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 
 use xedge_model::{Digest, Platform};
-use xedge_oci::{ImageEntry, PlatformImage, archive};
+use xedge_oci::archive::{self, Tag};
+use xedge_oci::{ImageEntry, PlatformImage};
 use xedge_sim::Docker;
 
 use crate::build;
@@ -33,7 +34,7 @@ pub(crate) fn ids(image: &PlatformImage) -> BTreeSet<Digest> {
     [image.config_blob().digest.clone(), image.manifest().digest.clone()].into()
 }
 
-/// Puts one platform of an image into the Engine, unless it is there.
+/// Puts one platform of an image into the Engine, unless it is there, without touching the user's tags.
 pub(crate) async fn ensure(
     cx: &Context<'_>,
     engine: &Docker,
@@ -42,22 +43,23 @@ pub(crate) async fn ensure(
 ) -> Result<()> {
     match loaded(engine, entry.platform(platform)?).await? {
         Some(_) => Ok(()),
-        None => load(cx, engine, entry, platform).await,
+        None => load(cx, engine, entry, platform, Tag::None).await,
     }
 }
 
-/// Streams one platform of an image into the Engine, as NAME:latest; every blob is checked on the way.
+/// Streams one platform of an image into the Engine; every blob is checked on the way.
 pub(crate) async fn load(
     cx: &Context<'_>,
     engine: &Docker,
     entry: &ImageEntry,
     platform: Platform,
+    tag: Tag,
 ) -> Result<()> {
     let image = entry.platform(platform)?;
     let spinner = cx.printer.spinner(&format!("{} {platform}: into the Engine", entry.name()));
-    let (layout, name) = (build::layout(cx)?, entry.name().clone());
+    let (layout, streamed) = (build::layout(cx)?, entry.clone());
     let fill = move |sink: &mut dyn io::Write| {
-        archive::save(&layout, &name, platform, sink).map_err(io::Error::other)
+        archive::save(&layout, &streamed, platform, tag, sink).map_err(io::Error::other)
     };
     engine.load_image_with(fill).await?;
     spinner.finish_and_clear();

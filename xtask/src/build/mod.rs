@@ -57,24 +57,63 @@ fn open_lock(cx: &Context<'_>) -> Result<File> {
     Ok(open().map_err(|source| Error::Read { path: path.clone(), source })?)
 }
 
-/// Builds one image for these platforms, which must be among those of its definition, and puts it into the layout.
-pub(crate) async fn image(
+/// Builds one image for these platforms, which must be among those of its definition; the layout then names an index
+/// of exactly these.
+pub(crate) async fn exactly(
     cx: &Context<'_>,
     image: &ImageSource,
     platforms: &[Platform],
     mode: Mode,
 ) -> Result<ImageEntry> {
-    let lock = locks::ensure(cx, image, platforms, mode).await?;
-    let layout = layout(cx)?;
-    let _held = hold(cx)?;
-    let spinner = cx.printer.spinner(&format!("{}: building", image.def.name));
-    let done = platform_manifests(cx, image, platforms, &lock, mode, &layout)?;
-    spinner.finish_and_clear();
+    let (layout, _held) = (layout(cx)?, hold(cx)?);
+    let done = manifests(cx, image, platforms, mode, &layout).await?;
+    name(&layout, image, done)
+}
+
+/// Builds one image for these platforms at least. An index in the layout that has their manifests and those of further
+/// platforms stays: a run on this machine's platform must not take the others away from a run beside it.
+pub(crate) async fn at_least(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platforms: &[Platform],
+    mode: Mode,
+) -> Result<ImageEntry> {
+    let (layout, _held) = (layout(cx)?, hold(cx)?);
+    let done = manifests(cx, image, platforms, mode, &layout).await?;
+    match layout.image(&image.def.name) {
+        Ok(entry) if covers(&entry, image, &done) => Ok(entry),
+        _ => name(&layout, image, done),
+    }
+}
+
+fn covers(entry: &ImageEntry, image: &ImageSource, done: &BTreeMap<Platform, Made>) -> bool {
+    let has = |(platform, made): (&Platform, &Made)| {
+        entry.platforms().get(platform).is_some_and(|built| built.manifest().digest == made.manifest.digest)
+    };
+    let wanted = &image.def.platforms.value;
+    done.iter().all(has) && entry.platforms().keys().all(|platform| wanted.contains(platform))
+}
+
+fn name(layout: &Layout, image: &ImageSource, done: BTreeMap<Platform, Made>) -> Result<ImageEntry> {
     let notes = Notes { title: image.def.name.to_string(), created: newest(&done), base: None };
     let manifests: Vec<Descriptor> = done.into_values().map(|made| made.manifest).collect();
     let index = index::write_index(layout.blobs(), manifests, &notes)?;
-    layout.set_image(&image.def.name, index)?;
-    Ok(layout.image(&image.def.name)?)
+    layout.set_image(&image.def.name, index.clone())?;
+    Ok(layout.entry(image.def.name.clone(), index)?)
+}
+
+async fn manifests(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platforms: &[Platform],
+    mode: Mode,
+    layout: &Layout,
+) -> Result<BTreeMap<Platform, Made>> {
+    let lock = locks::ensure(cx, image, platforms, mode).await?;
+    let spinner = cx.printer.spinner(&format!("{}: building", image.def.name));
+    let done = platform_manifests(cx, image, platforms, &lock, mode, layout);
+    spinner.finish_and_clear();
+    done
 }
 
 /// One platform's manifest, and the date of what is in it.

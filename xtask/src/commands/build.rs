@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use xedge_model::Platform;
+use xedge_oci::archive::Tag;
 
 use super::Context;
 use crate::cli::Build;
@@ -16,7 +17,7 @@ pub(super) fn run(cx: &Context<'_>, flags: &Build) -> Result<()> {
     let runtime = super::runtime()?;
     for image in cx.project.select_images(&flags.images)? {
         let platforms = platforms(&image, &flags.platform)?;
-        let entry = runtime.block_on(build::image(cx, &image, &platforms, mode))?;
+        let entry = runtime.block_on(build::exactly(cx, &image, &platforms, mode))?;
         for (platform, built) in entry.platforms() {
             cx.printer.say(&format!("  {platform} {} {} bytes", built.manifest().digest, built.size()));
         }
@@ -35,7 +36,7 @@ pub(super) fn run(cx: &Context<'_>, flags: &Build) -> Result<()> {
         if flags.load {
             runtime.block_on(async {
                 let engine = engine::connect(cx).await?;
-                engine::load(cx, &engine, &entry, host_platform()?).await
+                engine::load(cx, &engine, &entry, host_platform()?, Tag::Latest).await
             })?;
         }
     }

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use xedge_model::atomic;
-use xedge_oci::{ImageEntry, archive};
+use xedge_oci::ImageEntry;
+use xedge_oci::archive::{self, Tag};
 
 use super::Context;
 use super::build::host_platform;
@@ -68,7 +69,8 @@ fn save(
     let (layout, entry) = find(cx, called)?;
     let mut failure = None;
     let written = atomic::write_with(output, 0o644, |file| {
-        archive::save(&layout, entry.name(), platform, std::io::BufWriter::new(file)).map_err(|error| {
+        let writer = std::io::BufWriter::new(file);
+        archive::save(&layout, &entry, platform, Tag::Latest, writer).map_err(|error| {
             failure = Some(error);
             std::io::Error::other("the archive could not be made")
         })

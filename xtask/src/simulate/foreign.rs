@@ -77,7 +77,7 @@ async fn build_all(
 ) -> Result<BTreeMap<String, ImageEntry>> {
     let mut built = BTreeMap::new();
     for (node, image) in &prepared.images {
-        built.insert(node.clone(), build::image(cx, image, &[native, platform], mode).await?);
+        built.insert(node.clone(), build::at_least(cx, image, &[native, platform], mode).await?);
     }
     Ok(built)
 }

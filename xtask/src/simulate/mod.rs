@@ -97,7 +97,7 @@ async fn built(
             let message = format!("{} is not built for {platform}, which this machine runs", image.def.name);
             return Err(image.source.error_at(supported, message).into());
         }
-        let entry = build::image(cx, image, &[platform], mode).await?;
+        let entry = build::at_least(cx, image, &[platform], mode).await?;
         let manifest = &entry.platform(platform)?.manifest().digest;
         cx.printer.say(&format!("{node}: {}:latest is {manifest} ({platform})", image.def.name));
         engine::ensure(cx, engine, &entry, platform).await?;

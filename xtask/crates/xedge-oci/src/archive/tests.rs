@@ -6,14 +6,15 @@ use std::io::{self, Read, Write};
 
 use xedge_model::{Class, Digest, Failure, Platform};
 
-use super::save;
+use super::{Tag, save};
 use crate::index::Index;
 use crate::sample::{folder, layout, name, path};
 use crate::{Error, Layout};
 
 fn archive(layout: &Layout, platform: Platform) -> Vec<u8> {
     let mut bytes = Vec::new();
-    save(layout, &name("xedgesim/sample"), platform, &mut bytes).unwrap();
+    let entry = layout.image(&name("xedgesim/sample")).unwrap();
+    save(layout, &entry, platform, Tag::Latest, &mut bytes).unwrap();
     bytes
 }
 
@@ -59,6 +60,19 @@ fn it_holds_one_platform_and_nothing_else() {
 }
 
 #[test]
+fn without_a_tag_nothing_is_named() {
+    let dir = folder();
+    let layout = layout(&dir);
+    let entry = layout.image(&name("xedgesim/sample")).unwrap();
+    let mut bytes = Vec::new();
+    save(&layout, &entry, Platform::LinuxAmd64, Tag::None, &mut bytes).unwrap();
+    let files = files(&bytes);
+    assert!(String::from_utf8_lossy(&files["manifest.json"]).contains(r#""RepoTags":null"#));
+    let index: Index = serde_json::from_slice(&files["index.json"]).unwrap();
+    assert!(index.manifests[0].annotations.is_empty());
+}
+
+#[test]
 fn unpacked_it_is_a_layout() {
     let (from, to) = (folder(), folder());
     let archive = archive(&layout(&from), Platform::LinuxAmd64);
@@ -78,7 +92,7 @@ fn damage_stops_it() {
     let mut bytes = fs::read(&file).unwrap();
     bytes[30] ^= 1;
     fs::write(&file, bytes).unwrap();
-    let error = save(&layout, image.name(), Platform::LinuxAmd64, io::sink()).unwrap_err();
+    let error = save(&layout, &image, Platform::LinuxAmd64, Tag::Latest, io::sink()).unwrap_err();
     assert_eq!(error.class(), Class::Integrity);
     assert!(error.to_string().contains(layer.digest.as_str()), "{error}");
 }
@@ -99,7 +113,9 @@ impl Write for Closed {
 #[test]
 fn a_closed_pipe_is_an_error_of_the_environment() {
     let dir = folder();
-    let error = save(&layout(&dir), &name("xedgesim/sample"), Platform::LinuxAmd64, Closed).unwrap_err();
+    let layout = layout(&dir);
+    let entry = layout.image(&name("xedgesim/sample")).unwrap();
+    let error = save(&layout, &entry, Platform::LinuxAmd64, Tag::Latest, Closed).unwrap_err();
     assert!(matches!(error, Error::Archive { .. }));
     assert_eq!(error.class(), Class::Environment);
 }

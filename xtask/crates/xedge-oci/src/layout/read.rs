@@ -162,7 +162,8 @@ impl Layout {
         Ok(())
     }
 
-    fn entry(&self, name: ImageName, index: Descriptor) -> Result<ImageEntry, Error> {
+    /// The image behind an index that this process just wrote, whatever the name stands for by now.
+    pub fn entry(&self, name: ImageName, index: Descriptor) -> Result<ImageEntry, Error> {
         let mut platforms = BTreeMap::new();
         if index.is_manifest() {
             let image = self.platform_image(&index)?;
