@@ -119,13 +119,9 @@ impl Failure for Error {
                     .into(),
             ),
             Error::NoValidSignature { .. } => Some(
-                "the evidence was changed or was signed by another key; the gate key of this machine: \
-                 `cargo xtask keys show --role gate --format pem`"
-                    .into(),
+                "the evidence was changed or was signed by another gate key: make it anew with `cargo xtask sim`".into(),
             ),
-            Error::NotAKey { .. } => Some(
-                "print the public key again with `cargo xtask keys show --role gate --format pem`".into(),
-            ),
+            Error::NotAKey { .. } => Some("a public key is a PEM file that starts with `-----BEGIN PUBLIC KEY-----`".into()),
         }
     }
 }

@@ -184,7 +184,9 @@ impl Failure for Error {
             Self::NotOurs { folder, .. } => Some(format!(
                 "move the folder away, or render into another one: `cargo xtask render --out {folder}-new`"
             )),
-            Self::Secret { .. } => Some("make what is missing: `cargo xtask secrets gen`".into()),
+            Self::Secret { .. } => {
+                Some("development passwords are made on first use by `cargo xtask sim`".into())
+            }
             Self::Unused { .. } => Some("remove these from templates/parity.yaml".into()),
             Self::Unexplained { .. } => Some(
                 "undo the difference, or name it with a reason under `extras` in templates/parity.yaml"

@@ -89,10 +89,10 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Exposed { path, .. } => Some(format!(
-                "if nobody else uses this machine: `chmod 600 {path}`, else make another key: `cargo xtask keys init`"
+                "if nobody else uses this machine: `chmod 600 {path}`, else move it away and let `cargo xtask sim` make another"
             )),
             Error::NotAKeyFile { path, .. } | Error::Seal { path } => Some(format!(
-                "restore it from its backup, or move it away with `mv {path} {path}.bad` and make another: `cargo xtask keys init`"
+                "restore it from its backup, or move it away with `mv {path} {path}.bad` and let `cargo xtask sim` make another"
             )),
             Error::Exists { path } => {
                 Some(format!("to replace it, first move it away: `mv {path} {path}.old`"))
