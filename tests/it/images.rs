@@ -1,1 +1,7 @@
-//! Placeholder that the next commit fills.
+//! Images as a user builds, inspects, saves and loads them: reproducible, valid, whole, and run by the real Engine.
+
+mod engine;
+mod full;
+mod layout;
+mod sources;
+mod whole;

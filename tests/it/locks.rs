@@ -16,8 +16,8 @@ fn outdate(project: &Path) {
     for platform in lock["platforms"].as_object_mut().unwrap().values_mut() {
         for package in platform["packages"].as_array_mut().unwrap() {
             if package["source"] == "mosquitto" {
-                let (name, arch) =
-                    (package["name"].as_str().unwrap(), package["architecture"].as_str().unwrap());
+                let text = |key: &str| package[key].as_str().unwrap().to_owned();
+                let (name, arch) = (text("name"), text("architecture"));
                 package["filename"] = format!("pool/main/m/mosquitto/{name}_{GONE}_{arch}.deb").into();
                 package["sha256"] = format!("sha256:{:064}", name.len()).into();
                 package["version"] = GONE.into();

@@ -1,1 +1,9 @@
-//! Placeholder that the next commit fills.
+//! `sim` as a user runs it, on the real Engine: what passes, what fails, what is signed, and that nothing stays behind.
+
+mod bench;
+mod broken;
+mod clean;
+mod lost;
+mod passes;
+mod production;
+mod signed;

@@ -113,3 +113,30 @@ pub fn edit(path: &Path, from: &str, to: &str) {
     assert!(text.contains(from), "`{from}` is not in {}", path.display());
     fs::write(path, text.replace(from, to)).expect("a written file");
 }
+
+/// A copy of this repository that shares its fetched packages, so that only one test fetches them.
+pub fn project_with_packages() -> TempDir {
+    static FETCHED: OnceLock<()> = OnceLock::new();
+    FETCHED.get_or_init(|| drop(here(&["lock", "mqtt-broker"]).expect(0)));
+    let project = copy();
+    let outputs = project.path().join("target/xedge");
+    fs::create_dir_all(&outputs).expect("a folder");
+    std::os::unix::fs::symlink(root().join("target/xedge/store"), outputs.join("store")).expect("a link");
+    project
+}
+
+/// Where `mark` is in a text; a `|` in it stands where the caret must be.
+#[track_caller]
+pub fn place(text: &str, mark: &str) -> (usize, usize) {
+    let start = text.find(&mark.replace('|', "")).unwrap_or_else(|| panic!("`{mark}` is not in\n{text}"));
+    let before = &text[..start + mark.find('|').unwrap_or(0)];
+    (before.matches('\n').count() + 1, before.len() - before.rfind('\n').map_or(0, |end| end + 1) + 1)
+}
+
+/// What is said of a mistake at a line and column of a text: the place, the line, and a caret below it.
+pub fn told(file: &str, text: &str, (line, column): (usize, usize), message: &str) -> String {
+    let pad = " ".repeat(line.to_string().len());
+    let content = text.lines().nth(line - 1).expect("a line of the text");
+    let caret = " ".repeat(column - 1);
+    format!("{file}:{line}:{column}: {message}\n{pad} |\n{line} | {content}\n{pad} | {caret}^\n")
+}

@@ -10,7 +10,7 @@ use xedge_sim::Docker;
 
 use crate::build;
 use crate::commands::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Failed, Result};
 use crate::setup::{Surroundings, engine_sockets};
 
 /// Connects to `DOCKER_HOST`, else to the first of the usual sockets that is there.
@@ -59,9 +59,13 @@ pub(crate) async fn load(
     let spinner = cx.printer.spinner(&format!("{} {platform}: into the Engine", entry.name()));
     let (layout, streamed) = (build::layout(cx)?, entry.clone());
     let fill = move |sink: &mut dyn io::Write| {
-        archive::save(&layout, &streamed, platform, tag, sink).map_err(io::Error::other)
+        archive::save(&layout, &streamed, platform, tag, sink).map_err(|error| match error {
+            // When the Engine hangs up, its answer says more than the broken pipe.
+            xedge_oci::Error::Archive { source, .. } => source,
+            other => io::Error::other(other),
+        })
     };
-    engine.load_image_with(fill).await?;
+    engine.load_image_with(fill).await.map_err(blame)?;
     spinner.finish_and_clear();
     match loaded(engine, image).await? {
         Some(_) => Ok(()),
@@ -69,6 +73,17 @@ pub(crate) async fn load(
             Err(Error::NotLoaded { image: entry.name().clone(), config: image.config_blob().digest.clone() }
                 .into())
         }
+    }
+}
+
+/// A damaged blob is not the Engine's fault and keeps its class.
+fn blame(error: xedge_sim::Error) -> Failed {
+    match error {
+        xedge_sim::Error::Archive(source) => match source.downcast::<xedge_oci::Error>() {
+            Ok(own) => own.into(),
+            Err(source) => xedge_sim::Error::Archive(source).into(),
+        },
+        other => other.into(),
     }
 }
 

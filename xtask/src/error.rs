@@ -111,7 +111,6 @@ impl Failure for Error {
             | Error::NoHome
             | Error::NoRandom(_)
             | Error::Stdout(_)
-            | Error::Read { .. }
             | Error::Write { .. }
             | Error::Fetch { .. }
             | Error::FetchStatus { .. }
@@ -127,6 +126,7 @@ impl Failure for Error {
             | Error::Differences(_) => Class::Input,
             Error::FetchDigest { .. } | Error::Evidence { .. } | Error::NotLoaded { .. } => Class::Integrity,
             Error::Scenarios { class, .. } => *class,
+            Error::Read { source, .. } => Class::of_read(source),
             Error::Job { .. } => Class::Failed,
         }
     }

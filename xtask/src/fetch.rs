@@ -165,6 +165,8 @@ async fn try_one(
     if found != wanted.digest {
         return Err(Error::FetchDigest { url: url.clone(), found, expected: wanted.digest.clone() });
     }
+    // Only flushing reports an error of the last write.
+    file.flush().await.map_err(on_disk)?;
     file.sync_all().await.map_err(on_disk)?;
     beside.persist(&target).map_err(|error| on_disk(error.error))?;
     Ok(())

@@ -43,7 +43,11 @@ pub(crate) async fn ensure(
     platforms: &[Platform],
     mode: Mode,
 ) -> Result<ImageLock> {
-    let found = read(cx, image)?;
+    let found = match (read(cx, image), mode) {
+        // It is made anew, whatever is in it.
+        (Err(_), Mode::Update) => None,
+        (found, _) => found?,
+    };
     let usable = match (&found, mode) {
         (_, Mode::Update) => None,
         (Some(lock), _) if lock.request == request(image) => Some(lock.clone()),
@@ -107,7 +111,7 @@ fn read(cx: &Context<'_>, image: &ImageSource) -> Result<Option<ImageLock>> {
         return Ok(None);
     }
     let shown = cx.project.relative(&path).to_owned();
-    let bad = |reason: String| Error::BadFile { path: shown.clone(), reason };
+    let bad = |reason: String| Error::Lock { path: shown.clone(), reason };
     let lock: ImageLock = serde_json::from_str(&read_text(&path)?).map_err(|error| bad(error.to_string()))?;
     if lock.format != FORMAT {
         return Err(bad(format!("it has format {}, this xedge reads format {FORMAT}", lock.format)).into());
@@ -171,27 +175,23 @@ async fn resolve_platform(
     base: &DebianBase,
     platform: Platform,
 ) -> Result<Vec<LockedPackage>> {
+    let keys = suite::require_keyring(&base.suite)?;
     let mut universe = Universe::new(platform.debian());
     for pocket in suite::pockets(&base.suite) {
-        read_pocket(cx, base, &pocket, &mut universe).await?;
+        read_pocket(cx, keys, &pocket, &mut universe).await?;
     }
     let chosen = resolve::resolve(&universe, &base.packages, &base.omit)?;
     Ok(chosen.iter().map(LockedPackage::from).collect())
 }
 
-async fn read_pocket(
-    cx: &Context<'_>,
-    base: &DebianBase,
-    pocket: &str,
-    universe: &mut Universe,
-) -> Result<()> {
+async fn read_pocket(cx: &Context<'_>, keys: &[u8], pocket: &str, universe: &mut Universe) -> Result<()> {
     let mirrors = mirrors(cx)?;
     let mirror = mirrors.pocket_url(pocket).ok_or_else(|| Error::NoMirror { pocket: pocket.to_owned() })?;
     let dists = format!("{mirror}/dists/{pocket}");
     let client = fetch::client()?;
     let signed = fetch::small(&client, &format!("{dists}/InRelease")).await?;
     let scratch = cx.project.output("scratch");
-    let release = release::verify_inrelease(&signed, suite::require_keyring(&base.suite)?, &scratch)?;
+    let release = release::verify_inrelease(&signed, keys, &scratch)?;
     check_age(cx, &release, pocket)?;
     let file = release.require_index_file("main", universe.architecture())?;
     let wanted =

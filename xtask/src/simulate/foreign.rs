@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
 use xedge_model::scenario::Role;
-use xedge_model::{Class, Failure, ImageName, Platform};
+use xedge_model::{Class, ImageName, Platform};
 use xedge_oci::ImageEntry;
 use xedge_sim::{ContainerPlan, Docker, Limits, ProbePlan, Progress, Secret, probe_container};
 
@@ -150,12 +150,12 @@ async fn probe_one(
                 "started, answered and stayed up under emulation; nothing is said about timing",
             ))
         }
-        Err(error) if error.class() == Class::Failed => Err(error.into()),
-        Err(error) if error.class() == Class::Interrupted => Err(error.into()),
-        Err(error) => {
+        // What the kernel cannot start is not simulated; anything else, such as a lost Engine, is a failure of its own.
+        Err(error @ xedge_sim::Error::ForeignPlatform { .. }) => {
             cx.printer.warn(&format!("{name} {platform} was not simulated: {error}"));
             Ok(entry(Simulated::NotSimulated, &error.to_string()))
         }
+        Err(error) => Err(error.into()),
     }
 }
 

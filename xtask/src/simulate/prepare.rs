@@ -42,6 +42,9 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path) -> Result<Prepared> {
         None => None,
         Some(stack) => Some(rendered(cx, &source, stack)?),
     };
+    if let Some(rendered) = &rendered {
+        check_users(&source, &scenario, rendered)?;
+    }
     let differences = differences(&source, &scenario, rendered.as_ref())?;
     let users = users(&scenario, rendered.as_ref());
     Ok(Prepared {
@@ -58,7 +61,7 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path) -> Result<Prepared> {
 
 /// The docker nodes with their settings.
 pub(super) fn containers(scenario: &Scenario) -> impl Iterator<Item = (&Node, &Docker)> {
-    let docker = scenario.nodes.iter().filter(|node| node.implementation == Implementation::Docker);
+    let docker = scenario.nodes.value.iter().filter(|node| node.implementation == Implementation::Docker);
     docker.filter_map(|node| Some((node, &node.docker.as_ref()?.value)))
 }
 
@@ -169,12 +172,34 @@ fn service_differences(
     production::differences(&service.value, settings)
 }
 
-fn users(scenario: &Scenario, rendered: Option<&Rendered>) -> Vec<String> {
-    let models = scenario.nodes.iter().filter_map(|node| node.config.user.clone());
-    let probed = scenario.expectations().into_iter().filter_map(|expectation| match expectation {
+/// A claim about a user whom the broker does not know would hold or fail for the wrong reason.
+fn check_users(source: &Source, scenario: &Scenario, rendered: &Rendered) -> Result<()> {
+    let known: BTreeSet<&str> = production::users(rendered).map(String::as_str).collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    for claim in scenario.expect.iter().flat_map(|list| &list.value) {
+        if let Some(user) = probed(&claim.value).filter(|user| !known.contains(user)) {
+            return Err(source.unknown_name(claim, "user of the stack", user, &known).into());
+        }
+    }
+    for node in &scenario.nodes.value {
+        if let Some(user) = node.config.user.as_deref().filter(|user| !known.contains(user)) {
+            return Err(source.unknown_name(&node.id, "user of the stack", user, &known).into());
+        }
+    }
+    Ok(())
+}
+
+fn probed(claim: &Expectation) -> Option<&str> {
+    match claim {
         Expectation::LoginAccepted(user) | Expectation::WrongPasswordRefused(user) => Some(user),
         _ => None,
-    });
+    }
+}
+
+fn users(scenario: &Scenario, rendered: Option<&Rendered>) -> Vec<String> {
+    let models = scenario.nodes.value.iter().filter_map(|node| node.config.user.clone());
+    let claims = scenario.expectations();
+    let probed = claims.iter().filter_map(|claim| probed(claim).map(str::to_owned));
     let stack = rendered.into_iter().flat_map(|rendered| production::users(rendered).cloned());
     let all: BTreeSet<String> = models.chain(probed).chain(stack).collect();
     all.into_iter().collect()

@@ -170,7 +170,7 @@ impl Failure for Error {
             | Self::Secret { .. }
             | Self::Unused { .. }
             | Self::Unexplained { .. } => Class::Input,
-            Self::Read { .. } => Class::Environment,
+            Self::Read { source, .. } => Class::of_read(source),
             Self::Write(error) => error.class(),
         }
     }

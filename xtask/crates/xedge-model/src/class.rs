@@ -1,6 +1,6 @@
 //! Whose fault an error is, which is also the exit code. One table for everything (ARCHITECTURE.md, exit codes).
 
-use std::fmt;
+use std::{fmt, io};
 
 /// The class of an error or verdict; the discriminant is the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,16 @@ impl Class {
     /// The process's exit code.
     pub fn exit_code(self) -> u8 {
         self as u8
+    }
+
+    /// Whose fault it is that a file of the user's cannot be read: what is not there or is no text is bad input, and
+    /// trying again does not help.
+    pub fn of_read(error: &io::Error) -> Self {
+        use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound};
+        match error.kind() {
+            InvalidData | IsADirectory | NotADirectory | NotFound => Self::Input,
+            _ => Self::Environment,
+        }
     }
 
     /// The class to report when several verdicts meet in one run; `None` for an empty list.

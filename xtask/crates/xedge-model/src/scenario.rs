@@ -28,13 +28,13 @@ pub struct Scenario {
     #[serde(default)]
     pub stack: Option<Spanned<String>>,
     /// What runs.
-    pub nodes: Vec<Node>,
+    pub nodes: Spanned<Vec<Node>>,
     /// Links between nodes; absent means direct.
     #[serde(default)]
     pub network: Option<Network>,
     /// What must hold; absent means the seed's four claims.
     #[serde(default)]
-    pub expect: Option<Vec<Spanned<Expectation>>>,
+    pub expect: Option<Spanned<Vec<Spanned<Expectation>>>>,
 }
 
 /// How long and with which seed.

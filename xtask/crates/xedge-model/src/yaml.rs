@@ -83,6 +83,8 @@ impl Source {
         let (message, hint) = match plain {
             E::SerdeUnknownField { field, expected, .. } => unknown("key", field, expected),
             E::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
+            E::DuplicateMappingKey { key: Some(key), .. } => (format!("duplicate key `{key}`"), None),
+            E::InvalidScalar { ty, .. } => (format!("expected {}", words(ty)), None),
             other => (strip_location(&other.to_string()), None),
         };
         self.at(error.location(), message, hint)
@@ -108,6 +110,20 @@ fn unknown(what: &str, found: &str, expected: &[&str]) -> (String, Option<String
     let hint = near(found, expected.iter().copied())
         .map_or_else(|| known_names(expected), |near| format!("did you mean `{near}`?"));
     (format!("unknown {what} `{found}`"), Some(hint))
+}
+
+/// The parser names Rust's types.
+fn words(ty: &str) -> String {
+    match ty {
+        "u8" => format!("a whole number from 0 to {}", u8::MAX),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" | "usize" => "a whole number, not negative".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
+        "floating point" => "a number".to_owned(),
+        "boolean" => "`true` or `false`".to_owned(),
+        other => format!("a value of type {other}"),
+    }
 }
 
 fn known_names(known: &[&str]) -> String {
@@ -179,9 +195,12 @@ mod tests {
             "failed to read f.yaml:2:1: unknown key `durations`\n  |\n2 | durations: 2\n  | ^",
             Some("did you mean `duration_s`?"),
         );
-        check("duration_s: 1\nduration_s: 2\n", "failed to read f.yaml:2:1: duplicate", None);
-        check("duration_s: many\n", "failed to read f.yaml:1:13: ", None);
-        check("duration_s: 1\nstrict: yes\n", "failed to read f.yaml:2:9: ", None);
+        let duplicate = "failed to read f.yaml:2:1: duplicate key `duration_s`\n";
+        check("duration_s: 1\nduration_s: 2\n", duplicate, None);
+        let number = "failed to read f.yaml:1:13: expected a whole number from 0 to 4294967295\n";
+        check("duration_s: many\n", number, None);
+        let truth = "failed to read f.yaml:2:9: expected `true` or `false`\n";
+        check("duration_s: 1\nstrict: yes\n", truth, None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Scenario {
     /// What must hold.
     pub fn expectations(&self) -> Vec<Expectation> {
         match &self.expect {
-            Some(list) => list.iter().map(|e| e.value.clone()).collect(),
+            Some(list) => list.value.iter().map(|e| e.value.clone()).collect(),
             None => Expectation::SEED.to_vec(),
         }
     }
@@ -31,19 +31,19 @@ impl Scenario {
             return Err(source.error_at(duration, "`duration_s` must be more than 0 and at most 86400"));
         }
         match &self.expect {
-            Some(list) if list.is_empty() => {
-                Err(source.error("`expect` is empty: a gate must claim something"))
+            Some(list) if list.value.is_empty() => {
+                Err(source.error_at(list, "`expect` is empty: a gate must claim something"))
             }
             _ => Ok(()),
         }
     }
 
     fn check_nodes(&self, source: &Source) -> Result<(), YamlError> {
-        if self.nodes.is_empty() {
-            return Err(source.error("`nodes` is empty"));
+        if self.nodes.value.is_empty() {
+            return Err(source.error_at(&self.nodes, "`nodes` is empty"));
         }
         let mut seen = BTreeMap::new();
-        for node in &self.nodes {
+        for node in &self.nodes.value {
             node.check(source)?;
             if let Some(line) = seen.insert(&node.id.value, node.id.referenced.line()) {
                 let message = format!("node `{}` is there twice, first on line {line}", node.id.value);
@@ -55,7 +55,7 @@ impl Scenario {
 
     fn check_network(&self, source: &Source) -> Result<(), YamlError> {
         let Some(network) = &self.network else { return Ok(()) };
-        let known: Vec<&str> = self.nodes.iter().map(|n| n.id.value.as_str()).collect();
+        let known: Vec<&str> = self.nodes.value.iter().map(|n| n.id.value.as_str()).collect();
         for end in network.links.iter().flat_map(|link| [&link.src, &link.dst]) {
             if !known.contains(&end.value.as_str()) {
                 return Err(source.unknown_name(end, "node", &end.value, &known));

@@ -281,7 +281,10 @@ impl Stage<'_> {
                 Ok(true) if clean > 0 => return Vec::new(),
                 Ok(true) => clean += 1,
                 Ok(false) => clean = 0,
-                Err(error @ Error::EngineLost { .. }) => return vec![error.to_string()],
+                Err(error @ Error::EngineLost { .. }) => {
+                    problem = error.to_string();
+                    break;
+                }
                 Err(error) => problem = error.to_string(),
             }
             sleep(PAUSE).await;
