@@ -1,5 +1,9 @@
 //! Integration tests: the command line as a user types it, on the real Engine and with real tools.
 #![expect(unreachable_pub, reason = "modules of one test binary")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy.toml allows only in the tests themselves"
+)]
 
 mod support;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use xedge_model::{Digest, Platform};
+use camino::Utf8PathBuf;
+use xedge_model::{Digest, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
 use xedge_oci::{ImageEntry, PlatformImage};
 use xedge_sim::Docker;
@@ -11,22 +12,39 @@ use xedge_sim::Docker;
 use crate::build;
 use crate::commands::Context;
 use crate::error::{Error, Failed, Result};
+use crate::project::entries;
 use crate::setup::{Surroundings, engine_sockets};
 
-/// Connects to `DOCKER_HOST`, else to the first of the usual sockets that is there.
+/// Connects to `DOCKER_HOST`, else to the first of the usual sockets at which an Engine answers.
 pub(crate) async fn connect(cx: &Context<'_>) -> Result<Docker> {
-    let usual = "/var/run/docker.sock".to_owned();
-    let host = match cx.environment.var("DOCKER_HOST") {
-        Some(host) => host.to_owned(),
-        None => {
-            engine_sockets(&surroundings(cx)).iter().find(|s| s.exists()).map_or(usual, ToString::to_string)
+    if let Some(host) = cx.environment.var("DOCKER_HOST") {
+        refuse_remote(host)?;
+        return Ok(Docker::connect(host).await?);
+    }
+    let sockets = engine_sockets(&Surroundings::of(&cx.environment, cx.project.root()));
+    let mut problem = None;
+    for socket in sockets.iter().filter(|socket| socket.exists()) {
+        match Docker::connect(socket.as_str()).await {
+            Ok(engine) => return Ok(engine),
+            Err(error) => problem = Some(error),
         }
-    };
-    Ok(Docker::connect(&host).await?)
+    }
+    match problem {
+        Some(error) => Err(error.into()),
+        // None is there: the error of the usual one says what to do.
+        None => Ok(Docker::connect("/var/run/docker.sock").await?),
+    }
 }
 
-fn surroundings(cx: &Context<'_>) -> Surroundings {
-    Surroundings::of(&cx.environment, cx.project.root())
+/// Models reach containers through loopback ports, which an Engine on another machine does not open here.
+fn refuse_remote(host: &str) -> Result<()> {
+    let Some((scheme, rest)) = host.split_once("://") else { return Ok(()) };
+    let local = ["127.", "localhost", "[::1]"].iter().any(|name| rest.starts_with(name));
+    match scheme {
+        "tcp" | "http" | "https" if !local => Err(Error::RemoteEngine(host.to_owned()).into()),
+        "ssh" => Err(Error::RemoteEngine(host.to_owned()).into()),
+        _ => Ok(()),
+    }
 }
 
 /// What an Engine calls an image: the config digest with the classic store, the manifest digest with containerd's.
@@ -40,11 +58,34 @@ pub(crate) async fn ensure(
     engine: &Docker,
     entry: &ImageEntry,
     platform: Platform,
-) -> Result<()> {
-    match loaded(engine, entry.platform(platform)?).await? {
-        Some(_) => Ok(()),
-        None => load(cx, engine, entry, platform, Tag::None).await,
+) -> Result<Digest> {
+    let image = entry.platform(platform)?;
+    if let Some(id) = loaded(engine, image).await? {
+        return Ok(id);
     }
+    // Written down first, so that `gc` also finds what a killed run left.
+    let record = loads(cx)?.join(image.config_blob().digest.hex());
+    atomic::write(&record, entry.name().as_str().as_bytes(), 0o644)?;
+    load(cx, engine, entry, platform, Tag::None).await
+}
+
+/// Where images that runs put into the Engine are written down, a file each, named by config digest.
+fn loads(cx: &Context<'_>) -> Result<Utf8PathBuf> {
+    Ok(cx.project.home()?.join("loaded"))
+}
+
+/// Removes images that runs put into the Engine, unless they have a tag or a container by now; returns how many.
+pub(crate) async fn remove_loaded(cx: &Context<'_>, engine: &Docker) -> Result<usize> {
+    let mut removed = 0;
+    for record in entries(&loads(cx)?)? {
+        let Some(Ok(id)) = record.file_name().map(Digest::from_hex) else { continue };
+        if engine.remove_untagged(id.as_str()).await? {
+            removed += 1;
+        }
+        // One that stays is somebody's now.
+        std::fs::remove_file(&record).map_err(|source| Error::Write { path: record.clone(), source })?;
+    }
+    Ok(removed)
 }
 
 /// Streams one platform of an image into the Engine; every blob is checked on the way.
@@ -54,7 +95,7 @@ pub(crate) async fn load(
     entry: &ImageEntry,
     platform: Platform,
     tag: Tag,
-) -> Result<()> {
+) -> Result<Digest> {
     let image = entry.platform(platform)?;
     let spinner = cx.printer.spinner(&format!("{} {platform}: into the Engine", entry.name()));
     let (layout, streamed) = (build::layout(cx)?, entry.clone());
@@ -68,7 +109,7 @@ pub(crate) async fn load(
     engine.load_image_with(fill).await.map_err(blame)?;
     spinner.finish_and_clear();
     match loaded(engine, image).await? {
-        Some(_) => Ok(()),
+        Some(id) => Ok(id),
         None => {
             Err(Error::NotLoaded { image: entry.name().clone(), config: image.config_blob().digest.clone() }
                 .into())

@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use crate::error::{Error, Result};
 
 /// What the process was started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
     folder: Option<Utf8PathBuf>,
@@ -36,17 +36,16 @@ impl Environment {
         Ok(self.folder.as_ref().ok_or(Error::NoFolder)?)
     }
 
-    /// Keys, secrets and run locks: `XEDGE_HOME`, else the platform's folder for user data.
-    pub fn data_folder(&self) -> Result<Utf8PathBuf> {
+    /// Keys, secrets and run locks: `XEDGE_HOME`, else the platform's folder for user data; `None` where nothing names one.
+    pub fn data_folder(&self) -> Result<Option<Utf8PathBuf>> {
         if let Some(home) = self.var("XEDGE_HOME") {
-            return Ok(self.folder()?.join(home));
+            return Ok(Some(self.folder()?.join(home)));
         }
-        if let Some(data) = self.var("XDG_DATA_HOME") {
-            return Ok(Utf8PathBuf::from(data).join("xedge"));
-        }
-        let home = Utf8PathBuf::from(self.var("HOME").ok_or(Error::NoHome)?);
+        // The XDG base directory specification has relative paths ignored.
+        let data = self.var("XDG_DATA_HOME").map(Utf8PathBuf::from).filter(|data| data.is_absolute());
         let below = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
-        Ok(home.join(below).join("xedge"))
+        let data = data.or_else(|| self.var("HOME").map(|home| Utf8PathBuf::from(home).join(below)));
+        Ok(data.map(|data| data.join("xedge")))
     }
 
     /// Seconds since 1970.

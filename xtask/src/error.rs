@@ -78,10 +78,14 @@ pub(crate) enum Error {
     Fetch { url: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("failed to fetch {url}: the server answered {status}")]
     FetchStatus { url: String, status: u16 },
+    #[error("failed to trust {path}: it has {found}, expected {expected}; it was removed")]
+    Damaged { path: Utf8PathBuf, found: Digest, expected: Digest },
     #[error("failed to trust {url}: it has {found}, expected {expected}")]
     FetchDigest { url: String, found: Digest, expected: Digest },
     #[error("failed to find a Debian mirror for {pocket}")]
     NoMirror { pocket: String },
+    #[error("failed to fetch {0}: the mirror's index names them, and the mirror does not have them")]
+    OutOfStep(String),
     #[error("failed to use {path} as it is: {reason}")]
     Lock { path: Utf8PathBuf, reason: String },
     #[error("failed to build {package} for {platform}: cargo stopped with an error{output}")]
@@ -98,6 +102,10 @@ pub(crate) enum Error {
     Problems(usize),
     #[error("stopped: nothing was changed")]
     Declined,
+    #[error("failed to use the Engine at {0}: a run needs its ports on this machine")]
+    RemoteEngine(String),
+    #[error("failed to build {0}: cargo metadata stopped with an error: {1}")]
+    Metadata(String, String),
     #[error("failed to find {image} in the Engine after it was loaded: it has no image {config}")]
     NotLoaded { image: xedge_model::ImageName, config: Digest },
     #[error("failed to accept the evidence {file}: {reason}")]
@@ -115,6 +123,8 @@ impl Failure for Error {
             | Error::Fetch { .. }
             | Error::FetchStatus { .. }
             | Error::NoMirror { .. }
+            | Error::OutOfStep(_)
+            | Error::RemoteEngine(_)
             | Error::Spawn { .. }
             | Error::Problems(_)
             | Error::Declined => Class::Environment,
@@ -123,8 +133,12 @@ impl Failure for Error {
             | Error::Unknown { .. }
             | Error::Lock { .. }
             | Error::Cargo { .. }
+            | Error::Metadata(..)
             | Error::Differences(_) => Class::Input,
-            Error::FetchDigest { .. } | Error::Evidence { .. } | Error::NotLoaded { .. } => Class::Integrity,
+            Error::Damaged { .. }
+            | Error::FetchDigest { .. }
+            | Error::Evidence { .. }
+            | Error::NotLoaded { .. } => Class::Integrity,
             Error::Scenarios { class, .. } => *class,
             Error::Read { source, .. } => Class::of_read(source),
             Error::Job { .. } => Class::Failed,
@@ -136,10 +150,13 @@ impl Failure for Error {
             Error::NoHome => "name a folder: `export XEDGE_HOME=$PWD/.xedge`".into(),
             Error::NoProject(_) => "go into the project, or name it: `cargo xtask --project DIR …`".into(),
             Error::Unknown { hint, .. } | Error::Job { hint, .. } => hint.clone(),
-            Error::Fetch { .. } | Error::FetchStatus { .. } => {
+            Error::Fetch { .. } | Error::FetchStatus { .. } | Error::OutOfStep(_) => {
                 "is the mirror reachable? another one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()
             }
             Error::FetchDigest { .. } => "a proxy or mirror changed the file; another mirror: `XEDGE_DEBIAN_MIRROR=http://HOST/debian`".into(),
+            Error::Damaged { .. } => "the file was damaged on this disk; fetch it again: `cargo xtask build`".into(),
+            Error::RemoteEngine(_) => "use the Engine of this machine: `unset DOCKER_HOST && cargo xtask sim`".into(),
+            Error::NotLoaded { .. } => "the Engine says what it has: `docker images --no-trunc`".into(),
             Error::NoMirror { .. } => {
                 "this machine's apt sources name none; name one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()
             }

@@ -1,9 +1,9 @@
 //! Evidence of a run: an in-toto statement about exactly what ran, signed with the gate key, checked before it is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use camino::Utf8PathBuf;
+use xedge_bundle::VerifiedPayload;
 use xedge_bundle::statement::{
     Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Simulated,
     Statement, Subject, TestResult, Verdict,
@@ -12,44 +12,71 @@ use xedge_model::{Digest, atomic};
 use xedge_sign::GateKey;
 use xedge_sim::{Outcome, State};
 
+use crate::build;
 use crate::commands::Context;
-use crate::error::Result;
-use crate::simulate::Prepared;
-use crate::stage::Gated;
-use crate::{build, locks};
+use crate::error::{Error, Result};
+use crate::simulate::{Images, Prepared};
+use crate::stage::{Gate, Gated};
 
 /// Where the evidence of a scenario lies.
 pub(crate) fn file(cx: &Context<'_>, scenario: &str) -> Utf8PathBuf {
     cx.project.output("gates").join(format!("{scenario}.dsse.json"))
 }
 
-/// Signs what a run showed and writes it; PASSED evidence must also be acceptable as a [`Gated`] right here.
+/// Signs what a run showed and writes it.
 pub(crate) fn write(
     cx: &Context<'_>,
     prepared: &Prepared,
+    images: &Images,
     outcome: &Outcome,
     platforms: Vec<PlatformRun>,
 ) -> Result<Utf8PathBuf> {
     let key = gate_key(cx)?;
     let path = file(cx, &prepared.name);
     let origin = cx.project.relative(&path).to_string();
-    let statement = statement(cx, prepared, outcome, platforms, key.status())?;
+    let statement = statement(cx, prepared, images, outcome, platforms, key.status());
     let envelope = key.sign_statement(&origin, &statement)?;
+    let verified = envelope.verify(&[key.verifying_key()])?;
     if statement.predicate.result == Verdict::Passed {
-        let verified = envelope.verify(&[key.verifying_key()])?;
-        let gated = Gated::from_evidence(&build::layout(cx)?, config(prepared), &verified)?;
-        let count = gated.manifests().len();
-        cx.printer
-            .say(&format!("evidence: {count} platform manifests, {} key: {origin}", key.status().as_str()));
+        accept(cx, prepared, &verified, key.status())?;
     }
     atomic::write(&path, &envelope.to_json(), 0o644)?;
     Ok(path)
 }
 
-/// Removes evidence that a run without evidence (shortened, kept, failed to start) would leave standing.
-pub(crate) fn withdraw(cx: &Context<'_>, scenario: &str) {
-    // Not there is as good.
-    let _ = std::fs::remove_file(Path::new(file(cx, scenario).as_str()));
+/// What was just signed must be acceptable, unless the layout moved on while the scenario ran.
+fn accept(
+    cx: &Context<'_>,
+    prepared: &Prepared,
+    verified: &VerifiedPayload,
+    status: KeyStatus,
+) -> Result<()> {
+    let gate = Gate { scenario: &prepared.name, scenario_digest: &prepared.digest, config: config(prepared) };
+    match Gated::from_evidence(&build::layout(cx)?, &gate, verified) {
+        Ok(gated) => {
+            let (count, status) = (gated.manifests().len(), status.as_str());
+            cx.printer
+                .say(&format!("evidence: {count} platform manifests, {status} key: {}", verified.origin()));
+        }
+        Err(error) => {
+            let why = error.chain().join(": ");
+            cx.printer.warn(&format!(
+                "the images were built again while this ran; the evidence is about what ran: {why}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the evidence of an earlier run: from here on only the run that follows speaks for the scenario.
+pub(crate) fn withdraw(cx: &Context<'_>, scenario: &str) -> Result<()> {
+    let path = file(cx, scenario);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Write { path, source }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn config(prepared: &Prepared) -> Option<&Digest> {
@@ -57,7 +84,7 @@ fn config(prepared: &Prepared) -> Option<&Digest> {
 }
 
 fn gate_key(cx: &Context<'_>) -> Result<GateKey> {
-    let folder = cx.project.home().join("keys");
+    let folder = cx.project.home()?.join("keys");
     let is_new = !GateKey::path_in(&folder).exists();
     let mut failure = None;
     let key = GateKey::open_or_make_development(&folder, |bytes| {
@@ -78,10 +105,11 @@ fn gate_key(cx: &Context<'_>) -> Result<GateKey> {
 fn statement(
     cx: &Context<'_>,
     prepared: &Prepared,
+    images: &Images,
     outcome: &Outcome,
     platforms: Vec<PlatformRun>,
     key_status: KeyStatus,
-) -> Result<Statement> {
+) -> Statement {
     let names = |state: fn(&State) -> bool| -> Vec<String> {
         outcome.claims().iter().filter(|claim| state(&claim.state)).map(|claim| claim.id.clone()).collect()
     };
@@ -98,18 +126,18 @@ fn statement(
         platforms,
         key_status,
     };
-    Ok(Statement {
+    Statement {
         subject: subjects(&record),
         predicate: TestResult {
             result: if outcome.verdict().class().is_none() { Verdict::Passed } else { Verdict::Failed },
-            configuration: configuration(cx, prepared)?,
+            configuration: configuration(cx, prepared, images),
             url: None,
             passed_tests: names(|state| *state == State::Held),
             warned_tests: Vec::new(),
             failed_tests: names(|state| *state != State::Held),
             xedge: record,
         },
-    })
+    }
 }
 
 /// Platform manifests that ran, and the configuration that was mounted.
@@ -123,20 +151,18 @@ fn subjects(record: &RunRecord) -> Vec<Subject> {
     manifests.chain(config).collect()
 }
 
-/// The scenario file and the locks of its images.
-fn configuration(cx: &Context<'_>, prepared: &Prepared) -> Result<Vec<ResourceDescriptor>> {
-    let mut files =
-        BTreeMap::from([(cx.project.relative(&prepared.file).to_string(), prepared.digest.clone())]);
-    for image in prepared.images.values() {
-        let lock = locks::file(image);
-        let bytes = crate::error::read_bytes(&lock)?;
-        files.insert(cx.project.relative(&lock).to_string(), Digest::of(&bytes));
-    }
+/// The scenario file, and the locks that its images were made from.
+fn configuration(cx: &Context<'_>, prepared: &Prepared, images: &Images) -> Vec<ResourceDescriptor> {
+    let scenario = (&prepared.file, &prepared.digest);
+    let files: BTreeMap<String, Digest> = std::iter::once(scenario)
+        .chain(images.locks())
+        .map(|(file, digest)| (cx.project.relative(file).to_string(), digest.clone()))
+        .collect();
     let descriptor = |(name, digest): (String, Digest)| ResourceDescriptor {
         name,
         uri: None,
         digest: digest.into(),
         annotations: BTreeMap::new(),
     };
-    Ok(files.into_iter().map(descriptor).collect())
+    files.into_iter().map(descriptor).collect()
 }

@@ -1,6 +1,8 @@
 //! The only network code of the build: files over HTTP into the content-addressed store, by digest.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Seek;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -42,13 +44,28 @@ impl Store {
         self.0.join(digest.hex())
     }
 
-    /// Whether content with this digest and size is there; it was hashed when it was put there.
+    /// Whether content with this size is there under this digest; what is read of it is hashed again ([`Store::open`]).
     pub(crate) fn has(&self, wanted: &Wanted) -> bool {
         self.path(&wanted.digest).metadata().is_ok_and(|meta| meta.len() == wanted.size)
     }
 
+    /// The content with this digest, hashed before the first byte of it is believed: a store outlives many runs, and
+    /// may have been restored from a cache. Damaged content is removed, so that it is fetched again.
+    pub(crate) fn open(&self, digest: &Digest) -> Result<File> {
+        let path = self.path(digest);
+        let failed = |source| Error::Read { path: path.clone(), source };
+        let mut file = File::open(&path).map_err(failed)?;
+        let found = Digest::of_reader(&mut file).map_err(failed)?;
+        if found != *digest {
+            self.forget(digest);
+            return Err(Error::Damaged { path, found, expected: digest.clone() }.into());
+        }
+        file.rewind().map_err(failed)?;
+        Ok(file)
+    }
+
     /// Removes content that turned out to be damaged, so that it is fetched again.
-    pub(crate) fn forget(&self, digest: &Digest) {
+    fn forget(&self, digest: &Digest) {
         // Already gone is as good.
         let _ = std::fs::remove_file(self.path(digest));
     }
@@ -98,10 +115,11 @@ async fn patiently<T>(
 }
 
 async fn try_small(client: &Client, url: &str) -> std::result::Result<Vec<u8>, Error> {
-    let failed = |source: reqwest::Error| Error::Fetch { url: url.to_owned(), source: source.into() };
+    let failed =
+        |source: reqwest::Error| Error::Fetch { url: shown(url), source: source.without_url().into() };
     let response = client.get(url).send().await.map_err(failed)?;
     if !response.status().is_success() {
-        return Err(Error::FetchStatus { url: url.to_owned(), status: response.status().as_u16() });
+        return Err(Error::FetchStatus { url: shown(url), status: response.status().as_u16() });
     }
     Ok(response.bytes().await.map_err(failed)?.to_vec())
 }
@@ -130,7 +148,7 @@ pub(crate) fn missing_bytes(store: &Store, wanted: &[Wanted]) -> u64 {
 async fn one(client: &Client, store: &Store, wanted: &Wanted, bar: &ProgressBar) -> Result<Option<Digest>> {
     match patiently(async || try_one(client, store, wanted, bar).await).await {
         Ok(()) => Ok(None),
-        Err(Error::FetchStatus { status: 404, .. }) => Ok(Some(wanted.digest.clone())),
+        Err(Error::FetchStatus { status: 404 | 410, .. }) => Ok(Some(wanted.digest.clone())),
         Err(error) => Err(error.into()),
     }
 }
@@ -142,10 +160,11 @@ async fn try_one(
     bar: &ProgressBar,
 ) -> std::result::Result<(), Error> {
     let url = &wanted.url;
-    let failed = |source: reqwest::Error| Error::Fetch { url: url.clone(), source: source.into() };
+    let failed =
+        |source: reqwest::Error| Error::Fetch { url: shown(url), source: source.without_url().into() };
     let response = client.get(url).send().await.map_err(failed)?;
     if !response.status().is_success() {
-        return Err(Error::FetchStatus { url: url.clone(), status: response.status().as_u16() });
+        return Err(Error::FetchStatus { url: shown(url), status: response.status().as_u16() });
     }
     let target = store.path(&wanted.digest);
     let on_disk = |source: std::io::Error| Error::Write { path: target.clone(), source };
@@ -153,21 +172,52 @@ async fn try_one(
     tokio::fs::create_dir_all(folder).await.map_err(on_disk)?;
     let beside = tempfile::Builder::new().prefix(".fetch-").tempfile_in(folder).map_err(on_disk)?;
     let mut file = tokio::fs::File::from_std(beside.reopen().map_err(on_disk)?);
-    let mut hasher = Hasher::new();
+    let (mut hasher, mut length) = (Hasher::new(), 0_u64);
     let mut body = response.bytes_stream();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(failed)?;
         hasher.update(&chunk);
+        length += chunk.len() as u64;
+        if length > wanted.size {
+            break;
+        }
         bar.inc(chunk.len() as u64);
         file.write_all(&chunk).await.map_err(on_disk)?;
     }
+    if length < wanted.size {
+        let cut = format!("it ended after {length} of {} bytes", wanted.size);
+        return Err(Error::Fetch { url: shown(url), source: cut.into() });
+    }
     let found = hasher.finish();
     if found != wanted.digest {
-        return Err(Error::FetchDigest { url: url.clone(), found, expected: wanted.digest.clone() });
+        return Err(Error::FetchDigest { url: shown(url), found, expected: wanted.digest.clone() });
     }
     // Only flushing reports an error of the last write.
     file.flush().await.map_err(on_disk)?;
     file.sync_all().await.map_err(on_disk)?;
     beside.persist(&target).map_err(|error| on_disk(error.error))?;
     Ok(())
+}
+
+/// An address without the name and password that it may carry.
+fn shown(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            format!("{scheme}://{host}/{path}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_mirrors_password_is_not_shown() {
+        assert_eq!(shown("http://me:s3cret@host:80/debian/x@1.deb"), "http://host:80/debian/x@1.deb");
+        assert_eq!(shown("http://host/debian"), "http://host/debian");
+    }
 }

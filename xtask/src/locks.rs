@@ -1,7 +1,6 @@
 //! Image locks with Cargo's meaning: used as they are while they can be met; else resolved again, loudly, or an error.
 
-use std::collections::BTreeMap;
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use serde_json::json;
@@ -50,7 +49,7 @@ pub(crate) async fn ensure(
     };
     let usable = match (&found, mode) {
         (_, Mode::Update) => None,
-        (Some(lock), _) if lock.request == request(image) => Some(lock.clone()),
+        (Some(lock), _) if meets(lock, image) => Some(lock.clone()),
         (found, _) => {
             let reason =
                 if found.is_some() { "image.yaml asks for something else now" } else { "there is no lock" };
@@ -65,7 +64,7 @@ pub(crate) async fn ensure(
         }
         refuse_if_locked(cx, image, mode, &format!("the mirror no longer has {}", gone.join(", ")))?;
     }
-    renew(cx, image, platforms, found.as_ref()).await
+    renew(cx, image, platforms, found.as_ref(), mode).await
 }
 
 fn refuse_if_locked(cx: &Context<'_>, image: &ImageSource, mode: Mode, reason: &str) -> Result<()> {
@@ -83,15 +82,18 @@ async fn renew(
     image: &ImageSource,
     platforms: &[Platform],
     old: Option<&ImageLock>,
+    mode: Mode,
 ) -> Result<ImageLock> {
     let mut lock = resolve_image(cx, image).await?;
+    // An update takes the compilers of the machine that it runs on: the next build writes them down.
+    let old_compilers = old.filter(|_| mode != Mode::Update);
     for (platform, new) in &mut lock.platforms {
-        new.rustc = old.and_then(|old| old.platforms.get(platform)).and_then(|old| old.rustc.clone());
+        new.rustc =
+            old_compilers.and_then(|old| old.platforms.get(platform)).and_then(|old| old.rustc.clone());
     }
     let gone = fetch_packages(cx, image, &lock, platforms).await?;
     if !gone.is_empty() {
-        let reason = format!("the mirror's index names files that it does not have: {}", gone.join(", "));
-        return Err(Error::Lock { path: file(image), reason }.into());
+        return Err(Error::OutOfStep(gone.join(", ")).into());
     }
     if old != Some(&lock) {
         write(image, &lock)?;
@@ -117,6 +119,12 @@ fn read(cx: &Context<'_>, image: &ImageSource) -> Result<Option<ImageLock>> {
         return Err(bad(format!("it has format {}, this xedge reads format {FORMAT}", lock.format)).into());
     }
     Ok(Some(lock))
+}
+
+/// Whether a lock is about this request and all of its platforms.
+fn meets(lock: &ImageLock, image: &ImageSource) -> bool {
+    let platforms: BTreeSet<&Platform> = image.def.platforms.value.iter().collect();
+    lock.request == request(image) && lock.platforms.keys().collect::<BTreeSet<_>>() == platforms
 }
 
 /// What decides whether a lock belongs to a definition.
@@ -186,32 +194,48 @@ async fn resolve_platform(
 
 async fn read_pocket(cx: &Context<'_>, keys: &[u8], pocket: &str, universe: &mut Universe) -> Result<()> {
     let mirrors = mirrors(cx)?;
-    let mirror = mirrors.pocket_url(pocket).ok_or_else(|| Error::NoMirror { pocket: pocket.to_owned() })?;
+    let mut problem = Error::NoMirror { pocket: pocket.to_owned() }.into();
+    for mirror in mirrors.pocket_urls(pocket) {
+        match read_pocket_from(cx, mirror, keys, pocket, universe).await {
+            Ok(()) => return Ok(()),
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem)
+}
+
+async fn read_pocket_from(
+    cx: &Context<'_>,
+    mirror: &str,
+    keys: &[u8],
+    pocket: &str,
+    universe: &mut Universe,
+) -> Result<()> {
     let dists = format!("{mirror}/dists/{pocket}");
     let client = fetch::client()?;
     let signed = fetch::small(&client, &format!("{dists}/InRelease")).await?;
-    let scratch = cx.project.output("scratch");
-    let release = release::verify_inrelease(&signed, keys, &scratch)?;
+    let release = release::verify_inrelease(&signed, keys, &cx.project.output("scratch"))?;
     check_age(cx, &release, pocket)?;
     let file = release.require_index_file("main", universe.architecture())?;
-    let wanted =
-        Wanted { url: format!("{dists}/{}", file.path), size: file.size, digest: file.sha256.clone() };
-    let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store(cx), std::slice::from_ref(&wanted)), pocket);
-    if let Fetched::Gone(_) = fetch::all(&client, &store(cx), std::slice::from_ref(&wanted), &bar).await? {
+    // By its digest, where the mirror offers that: then a mirror in the middle of an update is no error.
+    let path = file.by_hash_path.as_ref().unwrap_or(&file.path);
+    let wanted = Wanted { url: format!("{dists}/{path}"), size: file.size, digest: file.sha256.clone() };
+    let store = store(cx);
+    let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store, std::slice::from_ref(&wanted)), pocket);
+    let fetched = fetch::all(&client, &store, std::slice::from_ref(&wanted), &bar).await;
+    bar.finish_and_clear();
+    if let Fetched::Gone(_) = fetched? {
         return Err(Error::FetchStatus { url: wanted.url, status: 404 }.into());
     }
-    bar.finish_and_clear();
-    let content = open(&store(cx), &wanted.digest)?;
-    index::read_packages(&file.path, content, pocket, |entry| universe.add(entry))?;
+    let mut entries = Vec::new();
+    index::read_packages(&file.path, store.open(&wanted.digest)?, pocket, |entry| entries.push(entry))?;
+    for entry in entries {
+        universe.add(entry);
+    }
     Ok(())
 }
 
-fn open(store: &Store, digest: &Digest) -> Result<impl Read + use<>> {
-    let path = store.path(digest);
-    Ok(std::fs::File::open(&path).map_err(|source| Error::Read { path, source })?)
-}
-
-/// Brings the packages into the store; returns the names of those that the mirror no longer has.
+/// Brings the packages into the store, asking one mirror after the other; returns the names of those that none has.
 async fn fetch_packages(
     cx: &Context<'_>,
     image: &ImageSource,
@@ -219,34 +243,42 @@ async fn fetch_packages(
     platforms: &[Platform],
 ) -> Result<Vec<String>> {
     let store = store(cx);
-    let packages: Vec<&LockedPackage> = platforms
-        .iter()
-        .filter_map(|platform| lock.platforms.get(platform))
-        .flat_map(|lock| &lock.packages)
-        .collect();
-    let missing: Vec<&LockedPackage> =
-        packages.into_iter().filter(|package| !store.has(&wanted(package, String::new()))).collect();
+    let locks = platforms.iter().filter_map(|platform| lock.platforms.get(platform));
+    let mut missing: Vec<&LockedPackage> = locks.flat_map(|lock| &lock.packages).collect();
+    missing.retain(|package| !store.has(&wanted(package, String::new())));
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let mirrors = mirrors(cx)?;
-    let mut list = Vec::new();
-    for package in &missing {
-        let mirror = mirrors.pocket_url(&package.pocket);
-        let mirror = mirror.ok_or_else(|| Error::NoMirror { pocket: package.pocket.clone() })?;
-        list.push(wanted(package, format!("{mirror}/{}", package.filename)));
-    }
-    let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store, &list), image.def.name.as_str());
-    let fetched = fetch::all(&fetch::client()?, &store, &list, &bar).await?;
-    bar.finish_and_clear();
-    Ok(match fetched {
-        Fetched::All => Vec::new(),
-        Fetched::Gone(digests) => {
-            let gone = missing.iter().filter(|package| digests.contains(&package.sha256));
-            gone.map(|package| format!("{} {} ({})", package.name, package.version, package.architecture))
-                .collect()
+    let (client, mirrors) = (fetch::client()?, mirrors(cx)?);
+    for rank in 0.. {
+        let list = urls(&mirrors, &missing, rank)?;
+        if list.is_empty() {
+            break;
         }
-    })
+        let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store, &list), image.def.name.as_str());
+        let fetched = fetch::all(&client, &store, &list, &bar).await;
+        bar.finish_and_clear();
+        match fetched? {
+            Fetched::All => return Ok(Vec::new()),
+            Fetched::Gone(digests) => missing.retain(|package| digests.contains(&package.sha256)),
+        }
+    }
+    let name =
+        |package: &&LockedPackage| format!("{} {} ({})", package.name, package.version, package.architecture);
+    Ok(missing.iter().map(name).collect())
+}
+
+/// Where the missing packages are on the mirror of this rank; nothing when there are no more mirrors.
+fn urls(mirrors: &Mirrors, missing: &[&LockedPackage], rank: usize) -> Result<Vec<Wanted>> {
+    let mut list = Vec::new();
+    for package in missing {
+        match mirrors.pocket_urls(&package.pocket).into_iter().nth(rank) {
+            Some(mirror) => list.push(wanted(package, format!("{mirror}/{}", package.filename))),
+            None if rank == 0 => return Err(Error::NoMirror { pocket: package.pocket.clone() }.into()),
+            None => {}
+        }
+    }
+    Ok(list)
 }
 
 fn wanted(package: &LockedPackage, url: String) -> Wanted {

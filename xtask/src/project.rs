@@ -1,17 +1,19 @@
 //! Where a project's files are: found by walking up, never assumed to be this repository.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::yaml::{Source, near};
 use xedge_model::{ImageDef, ImageName};
 
 use crate::environment::Environment;
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Failed, Result, read_text};
 
 /// A project folder and the data folder that goes with it.
 #[derive(Clone, Debug)]
 pub struct Project {
     root: Utf8PathBuf,
-    home: Utf8PathBuf,
+    home: Option<Utf8PathBuf>,
 }
 
 /// One image of the project.
@@ -47,8 +49,8 @@ impl Project {
     }
 
     /// The folder of keys, secrets and run locks; outlives `cargo clean`.
-    pub fn home(&self) -> &Utf8Path {
-        &self.home
+    pub fn home(&self) -> Result<&Utf8Path> {
+        Ok(self.home.as_deref().ok_or(Error::NoHome)?)
     }
 
     /// A folder of outputs, `target/xedge/NAME`.
@@ -82,12 +84,16 @@ impl Project {
                 images.push(ImageSource { folder, source, def });
             }
         }
+        refuse_same_names(&images)?;
         Ok(images)
     }
 
     /// The images called by folder or name; all when none is called.
     pub fn select_images(&self, called: &[String]) -> Result<Vec<ImageSource>> {
         let all = self.images()?;
+        if all.is_empty() {
+            return Err(nothing("image", "images/NAME/image.yaml"));
+        }
         if called.is_empty() {
             return Ok(all);
         }
@@ -104,6 +110,9 @@ impl Project {
     /// The scenario files called by name or path; all when none is called.
     pub fn select_scenarios(&self, called: &[String], folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
         let all = self.scenarios()?;
+        if called.is_empty() && all.is_empty() {
+            return Err(nothing("scenario", "scenarios/NAME.yaml"));
+        }
         if called.is_empty() {
             return Ok(all);
         }
@@ -115,6 +124,27 @@ impl Project {
         let folders = folders(&self.templates().join("stacks"))?;
         Ok(folders.iter().filter_map(|folder| folder.file_name()).map(str::to_owned).collect())
     }
+}
+
+/// Two images of one name would take each other's place in the layout.
+fn refuse_same_names(images: &[ImageSource]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match images.iter().find(|image| !seen.insert(&image.def.name)) {
+        Some(twice) => {
+            Err(twice.source.error(format!("another image is called {} too", twice.def.name)).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Doing nothing and calling it a success would be a trap.
+fn nothing(what: &'static str, where_to: &str) -> Failed {
+    Error::Unknown {
+        what,
+        name: "*".to_owned(),
+        hint: format!("there is none in this project: add `{where_to}`"),
+    }
+    .into()
 }
 
 /// The image called by folder or name.

@@ -20,7 +20,7 @@ pub(crate) fn development(
     environment: &Environment,
     users: &[String],
 ) -> Result<BTreeMap<String, String>> {
-    let folder = project.home().join("secrets/development");
+    let folder = project.home()?.join("secrets/development");
     let note = folder.join("README");
     if !users.is_empty() && !note.exists() {
         atomic::write(&note, NOTE.as_bytes(), 0o600)?;

@@ -25,15 +25,16 @@
 //!
 //! ```
 //! use xedge_bundle::{Envelope, VerifyingKey};
-//! use xtask::stage::{Gated, Release};
+//! use xtask::stage::{Gate, Gated, Release};
 //!
 //! fn ship(
 //!     layout: &xedge_oci::Layout,
 //!     evidence: &Envelope,
 //!     gate_key: VerifyingKey,
+//!     gate: &Gate<'_>,
 //! ) -> xtask::Result<Release> {
 //!     let verified = evidence.verify(&[gate_key])?;
-//!     Ok(Release::new(Gated::from_evidence(layout, None, &verified)?))
+//!     Ok(Release::new(Gated::from_evidence(layout, gate, &verified)?))
 //! }
 //! ```
 
@@ -45,6 +46,17 @@ use xedge_model::{Digest, ImageName, Platform};
 use xedge_oci::Layout;
 
 use crate::error::{Error, Result};
+
+/// What evidence must be about: this text of this scenario, and this configuration or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate<'a> {
+    /// Name of the scenario.
+    pub scenario: &'a str,
+    /// Digest of the scenario file's bytes.
+    pub scenario_digest: &'a Digest,
+    /// Digest of the rendered configuration that must have been mounted.
+    pub config: Option<&'a Digest>,
+}
 
 /// Platform manifests, and perhaps a configuration, that passed a gate.
 #[derive(Debug)]
@@ -62,25 +74,19 @@ pub struct Release {
 }
 
 impl Gated {
-    /// Accepts evidence whose signature was verified, if it says PASSED and is about exactly what is in the layout and
-    /// about exactly this configuration.
-    pub fn from_evidence(
-        layout: &Layout,
-        config: Option<&Digest>,
-        evidence: &VerifiedPayload,
-    ) -> Result<Self> {
+    /// Accepts evidence whose signature was verified, if it says PASSED for exactly this gate and is about exactly what
+    /// is in the layout.
+    pub fn from_evidence(layout: &Layout, gate: &Gate<'_>, evidence: &VerifiedPayload) -> Result<Self> {
         let statement = evidence.statement()?;
         let refuse = |reason: String| Error::Evidence { file: evidence.origin().to_owned(), reason };
-        if statement.predicate.result != Verdict::Passed {
-            return Err(refuse("the gate did not pass".to_owned()).into());
+        if let Some(reason) = mismatch(&statement, gate) {
+            return Err(refuse(reason).into());
         }
-        let proved = statement.predicate.xedge.config_digest.as_ref();
-        if proved != config {
-            let name =
-                |digest: Option<&Digest>| digest.map_or("no configuration".to_owned(), Digest::to_string);
-            return Err(refuse(format!("it is about {}, not {}", name(proved), name(config))).into());
+        let manifests = proved_manifests(layout, &statement, refuse)?;
+        if manifests.is_empty() {
+            return Err(refuse("it names no image that ran".to_owned()).into());
         }
-        Ok(Self { manifests: proved_manifests(layout, &statement, refuse)?, config: config.cloned() })
+        Ok(Self { manifests, config: gate.config.cloned() })
     }
 
     /// The platform manifests that ran.
@@ -92,6 +98,29 @@ impl Gated {
     pub fn config(&self) -> Option<&Digest> {
         self.config.as_ref()
     }
+}
+
+/// Why a statement is not about this gate.
+fn mismatch(statement: &Statement, gate: &Gate<'_>) -> Option<String> {
+    let record = &statement.predicate.xedge;
+    if statement.predicate.result != Verdict::Passed {
+        return Some("the gate did not pass".to_owned());
+    }
+    if record.scenario != gate.scenario {
+        return Some(format!("it is about the scenario {}, not {}", record.scenario, gate.scenario));
+    }
+    if record.scenario_digest != *gate.scenario_digest {
+        return Some(format!("the scenario {} has changed since", gate.scenario));
+    }
+    if record.config_digest.as_ref() != gate.config {
+        let name = |digest: Option<&Digest>| digest.map_or("no configuration".to_owned(), Digest::to_string);
+        return Some(format!(
+            "it is about {}, not {}",
+            name(record.config_digest.as_ref()),
+            name(gate.config)
+        ));
+    }
+    None
 }
 
 fn proved_manifests(

@@ -13,11 +13,15 @@ use tempfile::TempDir;
 use super::layout::{Layout, index_of, piped};
 use crate::support::{edit, project_with_packages, run};
 
-/// Runs the Engine's own command line; standard output if it succeeds, else what it says.
+/// Runs the Engine's own command line; standard output if it succeeds, else all that it says.
 fn docker(arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("docker").args(arguments).output().expect("docker starts: `cargo xtask setup`");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&[output.stdout, output.stderr].concat()))
+    }
 }
 
 /// A broker image with a name and a digest that nothing else has. Removed from the Engine at the end, even after a panic.
@@ -121,7 +125,7 @@ fn a_saved_archive_is_loaded_under_its_digest_and_runs_as_a_broker() {
 
 #[track_caller]
 fn wait_until_healthy(container: &str) {
-    let (start, limit) = (Instant::now(), Duration::from_secs(60));
+    let (start, limit) = (Instant::now(), Duration::from_mins(1));
     loop {
         let state: Value =
             serde_json::from_str(&docker(&["inspect", "--format", "{{json .State}}", container]).unwrap())

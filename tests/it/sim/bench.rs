@@ -194,7 +194,7 @@ impl Bench {
     #[track_caller]
     pub fn assert_clean(&self) {
         assert_eq!(self.objects(), [""; 0], "left in the Engine");
-        let locks = fs::read_dir(self.home.path().join("runs")).map(Iterator::count).unwrap_or(0);
+        let locks = fs::read_dir(self.home.path().join("runs")).map_or(0, Iterator::count);
         assert_eq!(locks, 0, "a lock file was left");
     }
 }

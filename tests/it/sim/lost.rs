@@ -63,7 +63,7 @@ fn an_engine_that_goes_away_under_emulation_gives_no_evidence() {
         bench.wait_for_objects(&mut run);
     }
     proxy.cut();
-    run.finish().expect(if starts_foreign() { 1 } else { 0 });
+    run.finish().expect(i32::from(starts_foreign()));
     assert_eq!(bench.evidence("small").exists(), !starts_foreign());
 
     bench.sim(&["small", "--duration", "1s"]).expect(0);

@@ -9,7 +9,7 @@ use xedge_bundle::{Envelope, VerifyingKey};
 use xedge_model::{Class, Digest, Platform};
 use xedge_oci::Layout;
 use xedge_sign::GateKey;
-use xtask::stage::Gated;
+use xtask::stage::{Gate, Gated};
 
 use super::bench::{Bench, SMALL};
 use crate::support::edit;
@@ -19,6 +19,8 @@ pub struct Evidence {
     pub bytes: Vec<u8>,
     pub key: VerifyingKey,
     pub layout: Layout,
+    pub scenario: String,
+    pub scenario_digest: Digest,
 }
 
 impl Evidence {
@@ -28,6 +30,10 @@ impl Evidence {
             bytes: fs::read(bench.evidence(name)).unwrap(),
             key: gate_key(bench),
             layout: Layout::open(&bench.output("layout")).unwrap(),
+            scenario: name.to_owned(),
+            scenario_digest: Digest::of(
+                &fs::read(bench.project().join(format!("scenarios/{name}.yaml"))).unwrap(),
+            ),
         }
     }
 
@@ -41,7 +47,8 @@ impl Evidence {
     pub fn accept(&self, config: Option<&Digest>) -> xtask::Result<Gated> {
         let envelope = Envelope::parse("evidence", &self.bytes)?;
         let verified = envelope.verify(std::slice::from_ref(&self.key))?;
-        Gated::from_evidence(&self.layout, config, &verified)
+        let gate = Gate { scenario: &self.scenario, scenario_digest: &self.scenario_digest, config };
+        Gated::from_evidence(&self.layout, &gate, &verified)
     }
 
     /// Fails unless it is refused, with this in the message.
@@ -69,9 +76,18 @@ fn evidence_is_about_what_ran_and_nothing_else_is_accepted() {
     it_names_what_ran(&evidence, &bench);
     the_other_platform_is_accounted_for(&evidence.statement());
     evidence.refused(Some(&Digest::of(b"a configuration")), "it is about no configuration");
+    another_gate_is_refused(&bench);
     another_key_is_refused(&evidence);
     a_changed_byte_is_refused(&evidence);
     another_image_is_refused(evidence, &bench);
+}
+
+/// Neither another scenario nor an edited one is proved by this run.
+fn another_gate_is_refused(bench: &Bench) {
+    let evidence = Evidence { scenario: "other".to_owned(), ..Evidence::of(bench, "small") };
+    evidence.refused(None, "it is about the scenario small, not other");
+    let evidence = Evidence { scenario_digest: Digest::of(b"edited"), ..Evidence::of(bench, "small") };
+    evidence.refused(None, "has changed since");
 }
 
 fn it_names_what_ran(evidence: &Evidence, bench: &Bench) {
@@ -165,17 +181,17 @@ fn a_failed_gate_is_written_down_and_not_accepted() {
 }
 
 #[test]
-fn two_gates_of_one_project_at_the_same_time_both_give_evidence() {
+fn a_run_that_builds_for_this_machine_alone_does_not_spoil_a_gate_over_both_platforms() {
     let bench = Bench::new();
-    bench.scenario("first", SMALL);
-    bench.scenario("second", SMALL);
-    let mut first = bench.start(&["first"]);
-    // From here the first one looks at the other platform, while the second one builds for this one.
-    first.until("mqtt.end_to_end");
-    bench.sim(&["second"]).expect(0);
-    first.finish().expect(0);
-    for name in ["first", "second"] {
-        assert!(Evidence::of(&bench, name).accept(None).is_ok(), "{name}");
+    bench.scenario("gate", SMALL);
+    bench.scenario("short", SMALL);
+    let mut gate = bench.start(&["gate"]);
+    gate.until("mqtt.end_to_end");
+    if starts_foreign() {
+        bench.wait_for_objects(&mut gate);
     }
+    bench.sim(&["short", "--duration", "1s"]).expect(0);
+    gate.finish().expect(0);
+    assert!(Evidence::of(&bench, "gate").accept(None).is_ok());
     bench.assert_clean();
 }

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::fs;
+use std::io::BufReader;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_debian::deb::{self, Kind};
@@ -42,19 +42,8 @@ pub(super) fn packages(store: &Store, packages: &[LockedPackage]) -> Result<(Tre
 }
 
 fn unpack(store: &Store, package: &LockedPackage, tree: &mut Tree) -> Result<i64> {
-    let file = store.path(&package.sha256);
-    let opened = File::open(&file).map_err(|source| Error::Read { path: file.clone(), source })?;
-    let reader = HashingReader::new(BufReader::new(opened));
-    let mut hashed = reader;
-    let result = deb::read(&package.name, &mut hashed, |entry| insert(tree, &package.name, entry));
-    let found = hashed.finish().map_err(|source| Error::Read { path: file.clone(), source })?;
-    if found != package.sha256 {
-        store.forget(&package.sha256);
-        return Err(
-            Error::FetchDigest { url: file.to_string(), found, expected: package.sha256.clone() }.into()
-        );
-    }
-    let control = result?;
+    let file = BufReader::new(store.open(&package.sha256)?);
+    let control = deb::read(&package.name, file, |entry| insert(tree, &package.name, entry))?;
     status(tree, package, &control)?;
     Ok(control.date_unix)
 }
@@ -173,29 +162,4 @@ pub(super) fn mode_of(file: &Utf8Path) -> Result<u32> {
     use std::os::unix::fs::PermissionsExt;
     let meta = fs::metadata(file).map_err(|source| Error::Read { path: file.into(), source })?;
     Ok(if meta.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 })
-}
-
-/// Hashes what is read, and the rest on demand: an archive is believed only if all of it has the locked digest.
-struct HashingReader<R> {
-    inner: R,
-    hasher: xedge_model::Hasher,
-}
-
-impl<R: Read> HashingReader<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, hasher: xedge_model::Hasher::new() }
-    }
-
-    fn finish(mut self) -> std::io::Result<xedge_model::Digest> {
-        std::io::copy(&mut self, &mut std::io::sink())?;
-        Ok(self.hasher.finish())
-    }
-}
-
-impl<R: Read> Read for HashingReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
-    }
 }

@@ -20,6 +20,13 @@ const RULES: u32 = 1;
 pub(super) struct Inputs {
     stem: String,
     key: Digest,
+    sbom: Utf8PathBuf,
+}
+
+impl PartialEq for Inputs {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,6 +38,7 @@ struct Record {
 impl Inputs {
     /// Hashes everything that decides the result.
     pub(super) fn gather(
+        cx: &Context<'_>,
         image: &ImageSource,
         platform: Platform,
         packages: &[LockedPackage],
@@ -44,11 +52,12 @@ impl Inputs {
         for program in &programs.programs {
             binaries.push(json!([program.path, Digest::of(&read_bytes(&program.file)?)]));
         }
-        let definition = Digest::of(&read_bytes(&image.folder.join("image.yaml"))?);
+        let definition = Digest::of(image.source.text().as_bytes());
         let all = json!({ "rules": RULES, "definition": definition, "platform": platform, "packages": packages,
             "files": files, "programs": binaries });
         let stem = format!("{}.{}", image.def.name.file_stem(), platform.file_stem());
-        Ok(Self { stem, key: Digest::of(all.to_string().as_bytes()) })
+        let sbom = super::sbom_file(cx, &image.def.name, platform);
+        Ok(Self { stem, key: Digest::of(all.to_string().as_bytes()), sbom })
     }
 
     /// The manifest that these inputs gave before, if all of it is still in the layout.
@@ -56,7 +65,8 @@ impl Inputs {
         let Ok(text) = std::fs::read(self.file(cx)) else { return Ok(None) };
         // A damaged record only costs building again.
         let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(None) };
-        let is_whole = record.key == self.key && layout.has_all(&record.made.manifest)?;
+        let is_whole =
+            record.key == self.key && self.sbom.exists() && layout.has_all(&record.made.manifest)?;
         Ok(is_whole.then_some(record.made))
     }
 

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 
 use camino::Utf8PathBuf;
 
-use xedge_model::{ImageLock, Platform};
+use xedge_model::{Digest, ImageLock, Platform};
 use xedge_oci::config::History;
 use xedge_oci::manifest::{Notes, PlatformParts, write_platform};
 use xedge_oci::{Descriptor, ImageEntry, Layout, Tree, index, rfc3339, write_layer};
@@ -57,6 +57,16 @@ fn open_lock(cx: &Context<'_>) -> Result<File> {
     Ok(open().map_err(|source| Error::Read { path: path.clone(), source })?)
 }
 
+/// An image in the layout, and the lock that it was made from.
+pub(crate) struct Built {
+    /// The image.
+    pub(crate) entry: ImageEntry,
+    /// The lock's file.
+    pub(crate) lock_file: Utf8PathBuf,
+    /// Digest of the lock's canonical text.
+    pub(crate) lock: Digest,
+}
+
 /// Builds one image for these platforms, which must be among those of its definition; the layout then names an index
 /// of exactly these.
 pub(crate) async fn exactly(
@@ -64,10 +74,10 @@ pub(crate) async fn exactly(
     image: &ImageSource,
     platforms: &[Platform],
     mode: Mode,
-) -> Result<ImageEntry> {
+) -> Result<Built> {
     let (layout, _held) = (layout(cx)?, hold(cx)?);
-    let done = manifests(cx, image, platforms, mode, &layout).await?;
-    name(&layout, image, done)
+    let (done, lock) = manifests(cx, image, platforms, mode, &layout).await?;
+    Ok(Built { entry: name(&layout, image, done)?, lock_file: locks::file(image), lock })
 }
 
 /// Builds one image for these platforms at least. An index in the layout that has their manifests and those of further
@@ -77,13 +87,14 @@ pub(crate) async fn at_least(
     image: &ImageSource,
     platforms: &[Platform],
     mode: Mode,
-) -> Result<ImageEntry> {
+) -> Result<Built> {
     let (layout, _held) = (layout(cx)?, hold(cx)?);
-    let done = manifests(cx, image, platforms, mode, &layout).await?;
-    match layout.image(&image.def.name) {
-        Ok(entry) if covers(&entry, image, &done) => Ok(entry),
-        _ => name(&layout, image, done),
-    }
+    let (done, lock) = manifests(cx, image, platforms, mode, &layout).await?;
+    let entry = match layout.image(&image.def.name) {
+        Ok(entry) if covers(&entry, image, &done) => entry,
+        _ => name(&layout, image, done)?,
+    };
+    Ok(Built { entry, lock_file: locks::file(image), lock })
 }
 
 fn covers(entry: &ImageEntry, image: &ImageSource, done: &BTreeMap<Platform, Made>) -> bool {
@@ -108,7 +119,7 @@ async fn manifests(
     platforms: &[Platform],
     mode: Mode,
     layout: &Layout,
-) -> Result<BTreeMap<Platform, Made>> {
+) -> Result<(BTreeMap<Platform, Made>, Digest)> {
     let lock = locks::ensure(cx, image, platforms, mode).await?;
     let spinner = cx.printer.spinner(&format!("{}: building", image.def.name));
     let done = platform_manifests(cx, image, platforms, &lock, mode, layout);
@@ -136,14 +147,15 @@ fn platform_manifests(
     lock: &ImageLock,
     mode: Mode,
     layout: &Layout,
-) -> Result<BTreeMap<Platform, Made>> {
+) -> Result<(BTreeMap<Platform, Made>, Digest)> {
     let programs: BTreeMap<Platform, Programs> = side_by_side(platforms, |platform| {
         payload::build(&cx.project, &cx.environment, &image.def.payloads, platform)
     })?;
-    let lock = &record_compilers(cx, image, lock, &programs, mode)?;
-    side_by_side(platforms, |platform| {
-        platform_manifest(cx, image, platform, lock, &programs[&platform], layout)
-    })
+    let lock = record_compilers(cx, image, lock, &programs, mode)?;
+    let done = side_by_side(platforms, |platform| {
+        platform_manifest(cx, image, platform, &lock, &programs[&platform], layout)
+    })?;
+    Ok((done, Digest::of(lock.to_text().as_bytes())))
 }
 
 fn side_by_side<T: Send>(
@@ -176,6 +188,11 @@ fn record_compilers(
             continue;
         };
         match &entry.rustc {
+            None if mode == Mode::Locked => {
+                let path = cx.project.relative(&locks::file(image)).to_owned();
+                let reason = format!("it names no compiler for {platform}");
+                return Err(Error::Lock { path, reason }.into());
+            }
             None => entry.rustc = Some(found.clone()),
             Some(locked) if locked == found => {}
             Some(locked) => {
@@ -184,8 +201,8 @@ fn record_compilers(
                 if mode == Mode::Locked {
                     return Err(Error::Lock { path, reason }.into());
                 }
-                cx.printer.warn(&format!(
-                    "{path}: {reason}: the image gets another digest than with that compiler"
+                cx.printer.say(&format!(
+                    "note: {path}: {reason}: the image gets another digest than with that compiler"
                 ));
             }
         }
@@ -204,8 +221,9 @@ fn platform_manifest(
     programs: &Programs,
     layout: &Layout,
 ) -> Result<Made> {
-    let packages = lock.platforms.get(&platform).map_or(&[][..], |lock| &lock.packages);
-    let inputs = Inputs::gather(image, platform, packages, programs)?;
+    let packages =
+        &lock.platforms.get(&platform).expect("a lock is used only if it has every platform").packages;
+    let inputs = Inputs::gather(cx, image, platform, packages, programs)?;
     if let Some(made) = inputs.made(cx, layout)? {
         return Ok(made);
     }
@@ -223,7 +241,10 @@ fn platform_manifest(
     let manifest = write_platform(layout.blobs(), &parts)?;
     sbom::write(cx, image, platform, &manifest.digest, &created, packages)?;
     let made = Made { manifest, created };
-    inputs.remember(cx, &made)?;
+    // What was edited while it was read may be in the image or not: such a result is used once and not remembered.
+    if Inputs::gather(cx, image, platform, packages, programs)? == inputs {
+        inputs.remember(cx, &made)?;
+    }
     Ok(made)
 }
 

@@ -125,12 +125,16 @@ fn metadata(cx: &Context<'_>, platform: Platform) -> Result<Metadata> {
     let sh = Shell::new().map_err(spawn)?;
     sh.change_dir(cx.project.root());
     let command = sh.cmd(cargo).args(["metadata", "--locked", "--format-version", "1", "--filter-platform"]);
-    let text = command.arg(platform.rust_target()).quiet().ignore_stderr().read().map_err(spawn)?;
+    let output = command.arg(platform.rust_target()).quiet().ignore_status().output().map_err(spawn)?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Error::Metadata(platform.to_string(), words).into());
+    }
     let bad = |error: serde_json::Error| Error::BadFile {
         path: "cargo metadata".into(),
         reason: error.to_string(),
     };
-    Ok(serde_json::from_str(&text).map_err(bad)?)
+    Ok(serde_json::from_slice(&output.stdout).map_err(bad)?)
 }
 
 fn checksums(cx: &Context<'_>) -> Result<BTreeMap<(String, String), Digest>> {

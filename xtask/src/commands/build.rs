@@ -17,7 +17,7 @@ pub(super) fn run(cx: &Context<'_>, flags: &Build) -> Result<()> {
     let runtime = super::runtime()?;
     for image in cx.project.select_images(&flags.images)? {
         let platforms = platforms(&image, &flags.platform)?;
-        let entry = runtime.block_on(build::exactly(cx, &image, &platforms, mode))?;
+        let entry = runtime.block_on(build::exactly(cx, &image, &platforms, mode))?.entry;
         for (platform, built) in entry.platforms() {
             cx.printer.say(&format!("  {platform} {} {} bytes", built.manifest().digest, built.size()));
         }

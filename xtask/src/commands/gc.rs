@@ -24,6 +24,8 @@ pub(super) fn run(cx: &Context<'_>) -> Result<()> {
             kept.runs.len(),
             kept.objects
         ));
+        let images = engine::remove_loaded(cx, &engine).await?;
+        cx.printer.say(&format!("removed {images} images that runs had put into the Engine"));
         Ok(())
     })
 }

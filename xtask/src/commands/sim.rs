@@ -1,16 +1,18 @@
 //! `sim`: every scenario is checked before the first one runs; then one after the other, and the worst verdict counts.
 
-use camino::Utf8PathBuf;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use tokio::sync::watch;
 use xedge_model::Class;
 
 use super::Context;
 use crate::cli::{Sim, SimCommand};
-use crate::engine;
 use crate::error::{Error, Failed, Result};
 use crate::locks::Mode;
-use crate::simulate::{self, Finished, Flags, Prepared, prepare};
+use crate::simulate::{self, Flags, Phase, Prepared, prepare};
+use crate::{engine, evidence};
 
 /// Prints one line per scenario: `NAME VERDICT EVIDENCE-OR-REPORT`.
 pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
@@ -36,7 +38,7 @@ fn validate(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Checks every file and reports every bad one before it fails with the last.
+/// Checks every file and reports every bad one before it fails with the worst.
 fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<Vec<Prepared>> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for file in files {
@@ -45,14 +47,20 @@ fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<Vec<Prepared>>
             Err(error) => bad.push(error),
         }
     }
-    let Some(last) = bad.pop() else { return Ok(good) };
+    let worst = Class::worst(bad.iter().map(Failed::class));
+    let Some(at) = bad.iter().position(|error| Some(error.class()) == worst) else { return Ok(good) };
+    let worst = bad.remove(at);
     for error in &bad {
         cx.printer.report(error);
     }
-    Err(last)
+    Err(worst)
 }
 
 async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Result<Vec<Option<Class>>> {
+    for scenario in prepared {
+        evidence::withdraw(cx, &scenario.name)?;
+    }
+    let (cancel, phase) = cancel_on_interrupt();
     let engine = engine::connect(cx).await?;
     engine::sweep(cx, &engine).await?;
     let flags = Flags {
@@ -61,41 +69,53 @@ async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Resul
         keep: wanted.keep,
         mode: if wanted.locked { Mode::Locked } else { Mode::Use },
     };
-    let cancel = cancel_on_interrupt();
     let mut classes = Vec::new();
     for scenario in prepared {
-        cx.printer.say(&format!("{} ({} s)", scenario.name, scenario.scenario.simulation.duration_s.value));
-        let finished = simulate::scenario(cx, &engine, scenario, flags, cancel.clone()).await;
-        let ends_all = |error: &Failed| matches!(error.class(), Class::Environment | Class::Interrupted);
-        classes.push(match finished {
-            Ok(finished) => report(cx, scenario, &finished)?,
-            Err(error) if ends_all(&error) || prepared.len() == 1 => return Err(error),
-            Err(error) => {
-                cx.printer.report(&error);
-                Some(error.class())
-            }
-        });
+        let full = Duration::from_secs_f64(scenario.scenario.simulation.duration_s.value);
+        let seconds = flags.duration.map_or(full, |wanted| wanted.min(full)).as_secs_f64();
+        cx.printer.say(&format!("{} ({seconds} s)", scenario.name));
+        let finished = simulate::scenario(cx, &engine, scenario, flags, &phase, cancel.clone()).await;
+        if let Err(error) = &finished {
+            cx.printer.report(error);
+        }
+        let class = finished.as_ref().map_or_else(|error| Some(error.class()), |finished| finished.class);
+        let evidence = finished.as_ref().ok().and_then(|finished| finished.evidence.as_deref());
+        report(cx, scenario, class, evidence)?;
+        classes.push(class);
+        // Without an Engine, and for a user who wants to stop, the rest would only fail the same way.
+        if matches!(class, Some(Class::Environment | Class::Interrupted)) {
+            break;
+        }
     }
     Ok(classes)
 }
 
-fn report(cx: &Context<'_>, scenario: &Prepared, finished: &Finished) -> Result<Option<Class>> {
-    let word = finished.class.map_or("passed".to_owned(), |class| class.to_string());
-    let report = cx.project.relative(&finished.report);
-    let evidence = finished.evidence.as_deref().map(|path| cx.project.relative(path));
+fn report(
+    cx: &Context<'_>,
+    scenario: &Prepared,
+    class: Option<Class>,
+    evidence: Option<&Utf8Path>,
+) -> Result<()> {
+    let word = class.map_or("passed".to_owned(), |class| class.to_string());
+    let folder = simulate::report_folder(cx, &scenario.name);
+    let report = cx.project.relative(&folder);
+    let evidence = evidence.map(|path| cx.project.relative(path));
     if cx.printer.is_json() {
-        let code = finished.class.map_or(0, Class::exit_code);
-        let line = json!({"scenario": scenario.name, "verdict": word, "code": code, "report": report, "evidence": evidence});
-        cx.printer.json(&line)?;
-    } else {
-        cx.printer.data(&format!("{} {word} {}", scenario.name, evidence.unwrap_or(report)))?;
+        let code = class.map_or(0, Class::exit_code);
+        let (name, report) = (&scenario.name, report);
+        let line =
+            json!({"scenario": name, "verdict": word, "code": code, "report": report, "evidence": evidence});
+        return cx.printer.json(&line);
     }
-    Ok(finished.class)
+    cx.printer.data(&format!("{} {word} {}", scenario.name, evidence.unwrap_or(report)))
 }
 
-/// Ctrl-C and SIGTERM end a run in order: containers stopped, everything removed, exit 130.
-fn cancel_on_interrupt() -> watch::Receiver<bool> {
+/// Ctrl-C and SIGTERM end a run in order: containers stopped, everything removed, exit 130. While nothing of a run is in
+/// the Engine (`phase` is false), there is nothing to put in order: files are whole or absent at any moment.
+fn cancel_on_interrupt() -> (watch::Receiver<bool>, Phase) {
     let (sender, receiver) = watch::channel(false);
+    let phase = Phase::default();
+    let running = phase.clone();
     tokio::spawn(async move {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
         let terminated = async {
@@ -108,9 +128,17 @@ fn cancel_on_interrupt() -> watch::Receiver<bool> {
             _ = tokio::signal::ctrl_c() => {}
             () = terminated => {}
         }
+        if !running.is_in_engine() {
+            end_interrupted();
+        }
         // Nobody listens once all runs are done.
         let _ = sender.send(true);
         std::future::pending::<()>().await;
     });
-    receiver
+    (receiver, phase)
+}
+
+#[expect(clippy::exit, reason = "the work that is going on blocks, and needs no clearing up")]
+fn end_interrupted() -> ! {
+    std::process::exit(i32::from(Class::Interrupted.exit_code()))
 }

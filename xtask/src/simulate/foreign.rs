@@ -5,116 +5,93 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
-use xedge_model::scenario::Role;
-use xedge_model::{Class, ImageName, Platform};
+use xedge_model::scenario::{Node, Role};
+use xedge_model::{ImageName, Platform};
 use xedge_oci::ImageEntry;
-use xedge_sim::{ContainerPlan, Docker, Limits, ProbePlan, Progress, Secret, probe_container};
+use xedge_sim::{ContainerPlan, Docker, Limits, ProbePlan, Progress, probe_container};
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, place, plan};
+use super::{Images, place, plan};
 use crate::commands::Context;
 use crate::error::Result;
-use crate::locks::Mode;
-use crate::project::ImageSource;
+use crate::secrets;
 use crate::setup::{self, Surroundings};
-use crate::{build, engine, secrets};
 
 /// How long an emulated container must stay up and healthy after its first answer.
 const OBSERVE: Duration = Duration::from_secs(3);
 
-/// One entry for every image and every platform of it that is not this machine's.
-pub(super) async fn platforms(
+/// The platforms that this machine is not of: whether it can build and start them, or why not.
+pub(super) type Able = BTreeMap<Platform, std::result::Result<(), String>>;
+
+/// Which of the scenario's foreign platforms can take part.
+pub(super) fn able(cx: &Context<'_>, prepared: &Prepared, native: Platform) -> Able {
+    let surroundings = Surroundings::of(&cx.environment, cx.project.root());
+    let wanted = |platform: &Platform| {
+        *platform != native
+            && prepared.images.values().any(|image| image.def.platforms.value.contains(platform))
+    };
+    let has_programs = prepared.images.values().any(|image| !image.def.payloads.is_empty());
+    let check = |platform: Platform| {
+        if !setup::starts_foreign(&surroundings, platform) {
+            return Err("this machine starts no programs for it (binfmt)".to_owned());
+        }
+        match setup::target_toolchain(platform, &surroundings) {
+            Err(error) if has_programs => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    };
+    Platform::ALL.into_iter().filter(wanted).map(|platform| (platform, check(platform))).collect()
+}
+
+/// One entry for every image and every foreign platform of it.
+pub(super) async fn probe(
     cx: &Context<'_>,
     engine: &Docker,
     prepared: &Prepared,
-    native: Platform,
-    mode: Mode,
+    images: &Images,
+    able: &Able,
     cancel: watch::Receiver<bool>,
 ) -> Result<Vec<PlatformRun>> {
     let mut runs = Vec::new();
-    for platform in Platform::ALL.into_iter().filter(|platform| *platform != native) {
-        let wanted = prepared.images.values().any(|image| image.def.platforms.value.contains(&platform));
-        if wanted {
-            runs.extend(one_platform(cx, engine, prepared, (native, platform), mode, cancel.clone()).await?);
+    for (platform, state) in able {
+        match state {
+            Ok(()) => runs.extend(probe_all(cx, engine, prepared, images, *platform, cancel.clone()).await?),
+            Err(reason) => runs.extend(not_simulated(cx, prepared, *platform, reason)),
         }
     }
     Ok(runs)
-}
-
-async fn one_platform(
-    cx: &Context<'_>,
-    engine: &Docker,
-    prepared: &Prepared,
-    (native, platform): (Platform, Platform),
-    mode: Mode,
-    cancel: watch::Receiver<bool>,
-) -> Result<Vec<PlatformRun>> {
-    let surroundings = Surroundings::of(&cx.environment, cx.project.root());
-    if !setup::starts_foreign(&surroundings, platform) {
-        return Ok(not_simulated(cx, prepared, platform, "this machine starts no programs for it (binfmt)"));
-    }
-    let built = match build_all(cx, prepared, native, platform, mode).await {
-        Ok(built) => built,
-        // Without a cross toolchain there is nothing to emulate; anything else is a failure of its own.
-        Err(error) if error.class() == Class::Environment => {
-            return Ok(not_simulated(cx, prepared, platform, &error.chain()[0]));
-        }
-        Err(error) => return Err(error),
-    };
-    for entry in built.values() {
-        engine::ensure(cx, engine, entry, platform).await?;
-    }
-    probe_all(cx, engine, prepared, &built, platform, cancel).await
-}
-
-/// Both platforms, so that the index in the layout is the whole one again.
-async fn build_all(
-    cx: &Context<'_>,
-    prepared: &Prepared,
-    native: Platform,
-    platform: Platform,
-    mode: Mode,
-) -> Result<BTreeMap<String, ImageEntry>> {
-    let mut built = BTreeMap::new();
-    for (node, image) in &prepared.images {
-        built.insert(node.clone(), build::at_least(cx, image, &[native, platform], mode).await?);
-    }
-    Ok(built)
 }
 
 async fn probe_all(
     cx: &Context<'_>,
     engine: &Docker,
     prepared: &Prepared,
-    built: &BTreeMap<String, ImageEntry>,
+    images: &Images,
     platform: Platform,
     cancel: watch::Receiver<bool>,
 ) -> Result<Vec<PlatformRun>> {
     let passwords = secrets::development(&cx.project, &cx.environment, &prepared.users)?;
-    let flags = Flags { duration: None, seed: None, keep: false, mode: Mode::Use };
-    let run = plan::run_plan(cx, prepared, built, platform, &passwords, flags)?;
+    let built = |node: &Node| images.id(&node.id.value, platform).is_some();
+    let plans = plan::containers_for(cx, prepared, images, platform, &passwords)?;
+    let id = plan::run_id(cx)?;
     let mut runs = BTreeMap::new();
-    for (number, (node, _)) in containers(&prepared.scenario).enumerate() {
-        let image = &prepared.images[&node.id.value];
-        if runs.contains_key(&image.def.name) {
+    for (number, (node, _)) in containers(&prepared.scenario).filter(|(node, _)| built(node)).enumerate() {
+        let image = images.of(&node.id.value);
+        let Some(container) = plans.iter().find(|plan| plan.node_id == node.id.value) else { continue };
+        if runs.contains_key(image.name()) {
             continue;
         }
-        let Some(container) = run.containers.iter().find(|c| c.node_id == node.id.value) else { continue };
         let needs = |other: &&ContainerPlan| container.role != Role::Broker && other.role == Role::Broker;
         let probe = ProbePlan {
-            run_id: format!("{}-{number}", run.run_id),
+            run_id: format!("{id}-{number}"),
             container: container.clone(),
-            beside: run.containers.iter().filter(needs).cloned().collect(),
-            credentials: passwords
-                .iter()
-                .map(|(user, password)| (user.clone(), Secret::new(password.clone())))
-                .collect(),
+            beside: plans.iter().filter(needs).cloned().collect(),
+            credentials: plan::credentials(&passwords),
             observe: OBSERVE,
             limits: Limits::EMULATED,
         };
-        let manifest = built[&node.id.value].platform(platform)?.manifest().digest.clone();
-        let entry = probe_one(cx, engine, &probe, image, manifest, cancel.clone()).await?;
-        runs.insert(image.def.name.clone(), entry);
+        let entry = probe_one(cx, engine, &probe, image, cancel.clone()).await?;
+        runs.insert(image.name().clone(), entry);
     }
     Ok(runs.into_values().collect())
 }
@@ -123,17 +100,17 @@ async fn probe_one(
     cx: &Context<'_>,
     engine: &Docker,
     probe: &ProbePlan,
-    image: &ImageSource,
-    manifest: xedge_model::Digest,
+    image: &ImageEntry,
     cancel: watch::Receiver<bool>,
 ) -> Result<PlatformRun> {
-    let (name, platform) = (image.def.name.clone(), probe.container.platform);
+    let (name, platform) = (image.name().clone(), probe.container.platform);
+    let manifest = image.platform(platform)?.manifest().digest.clone();
     let warn = |progress: Progress| {
         if let Progress::Warning(text) = progress {
             cx.printer.warn(&text);
         }
     };
-    let place = place(cx, &probe.run_id);
+    let place = place(cx, &probe.run_id)?;
     let entry = |simulated, reason: &str| PlatformRun {
         image: name.clone(),
         platform,
@@ -168,7 +145,7 @@ fn not_simulated(
     let wanted = prepared.images.values().filter(|image| image.def.platforms.value.contains(&platform));
     let images: BTreeSet<ImageName> = wanted.map(|image| image.def.name.clone()).collect();
     let entry = |image| {
-        cx.printer.say(&format!("  not simulated: {image} {platform}: {reason}"));
+        cx.printer.warn(&format!("not simulated: {image} {platform}: {reason}"));
         let (simulated, reason) = (Simulated::NotSimulated, Some(reason.to_owned()));
         PlatformRun { image, platform, manifest: None, simulated, reason }
     };

@@ -5,21 +5,24 @@ mod plan;
 mod prepare;
 mod production;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use serde_json::json;
 use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
-use xedge_model::{Class, Platform, atomic};
+use xedge_model::{Class, Digest, ImageName, Platform, atomic};
 use xedge_oci::ImageEntry;
 use xedge_sim::{Docker, Outcome, Place, Progress, State};
 
+use crate::build::{self, Built};
 use crate::commands::Context;
 use crate::error::{Error, Result};
 use crate::locks::Mode;
-use crate::{build, engine, evidence, secrets};
+use crate::{engine, evidence, secrets};
 
 pub(crate) use prepare::{Prepared, prepare};
 
@@ -40,10 +43,15 @@ pub(crate) struct Flags {
 pub(crate) struct Finished {
     /// `None` when it passed.
     pub(crate) class: Option<Class>,
-    /// The report folder.
-    pub(crate) report: Utf8PathBuf,
     /// The evidence, where the run was fit for it.
     pub(crate) evidence: Option<Utf8PathBuf>,
+}
+
+impl Flags {
+    /// Whether runs made like this can be evidence.
+    fn proves(&self) -> bool {
+        self.duration.is_none() && self.seed.is_none() && !self.keep
+    }
 }
 
 /// Builds, runs, reports and signs one scenario.
@@ -52,103 +60,198 @@ pub(crate) async fn scenario(
     engine: &Docker,
     prepared: &Prepared,
     flags: Flags,
+    phase: &Phase,
     cancel: watch::Receiver<bool>,
 ) -> Result<Finished> {
-    evidence::withdraw(cx, &prepared.name);
-    let platform = crate::commands::host_platform()?;
-    let built = built(cx, engine, prepared, platform, flags.mode).await?;
+    clear_report(cx, prepared)?;
+    let native = crate::commands::host_platform()?;
     let passwords = secrets::development(&cx.project, &cx.environment, &prepared.users)?;
-    let plan = plan::run_plan(cx, prepared, &built, platform, &passwords, flags)?;
-    let place = place(cx, &plan.run_id);
+    let foreign = if flags.proves() { foreign::able(cx, prepared, native) } else { BTreeMap::new() };
+    let images = Images::build(cx, engine, prepared, native, &foreign, flags.mode).await?;
+    let plan = plan::run_plan(cx, prepared, &images, native, &passwords, flags)?;
+    let place = place(cx, &plan.run_id)?;
     let progress = |progress| show(cx, &progress);
+    let _in_engine = phase.enter();
     let ran = xedge_sim::run(engine, &plan, &place, &progress, cancel.clone()).await;
-    let report = publish_report(cx, prepared, &place)?;
-    let outcome = ran?;
+    let outcome = match (ran, publish_report(cx, prepared, &place)) {
+        (Ok(outcome), Ok(())) => outcome,
+        (Ok(_), Err(error)) => return Err(error),
+        (Err(error), published) => {
+            // What went wrong first is what the exit code tells.
+            if let Err(unpublished) = published {
+                cx.printer.report(&unpublished);
+            }
+            return Err(error.into());
+        }
+    };
     conclude(cx, prepared, &outcome);
+    let mut finished = Finished { class: outcome.verdict().class(), evidence: None };
     if flags.keep {
-        cx.printer.say(&format!(
-            "kept: look with `docker ps --filter label=xedge.run={}`, remove with `cargo xtask gc`",
-            plan.run_id
-        ));
+        let filter = format!("`docker ps --filter label=xedge.run={}`", plan.run_id);
+        cx.printer.say(&format!("kept: look with {filter}, remove with `cargo xtask gc`"));
     }
-    let mut finished = Finished { class: outcome.verdict().class(), report, evidence: None };
-    if outcome.eligible_for_evidence() && flags.seed.is_none() {
-        let mut platforms = native(prepared, &built, platform);
-        platforms.extend(foreign::platforms(cx, engine, prepared, platform, flags.mode, cancel).await?);
-        finished.evidence = Some(evidence::write(cx, prepared, &outcome, platforms)?);
+    if flags.proves() && outcome.eligible_for_evidence() {
+        let mut platforms = images.native(native);
+        platforms.extend(foreign::probe(cx, engine, prepared, &images, &foreign, cancel).await?);
+        write_platforms(cx, prepared, &platforms)?;
+        finished.evidence = Some(evidence::write(cx, prepared, &images, &outcome, platforms)?);
     } else {
         cx.printer.say("no evidence: the run was shortened, kept or had another seed than its scenario");
     }
     Ok(finished)
 }
 
-/// The images of a scenario for this machine's platform, by node, built and in the Engine.
-async fn built(
-    cx: &Context<'_>,
-    engine: &Docker,
-    prepared: &Prepared,
-    platform: Platform,
-    mode: Mode,
-) -> Result<BTreeMap<String, ImageEntry>> {
-    let mut by_node = BTreeMap::new();
-    for (node, image) in &prepared.images {
-        let supported = &image.def.platforms;
-        if !supported.value.contains(&platform) {
-            let message = format!("{} is not built for {platform}, which this machine runs", image.def.name);
-            return Err(image.source.error_at(supported, message).into());
-        }
-        let entry = build::at_least(cx, image, &[platform], mode).await?;
-        let manifest = &entry.platform(platform)?.manifest().digest;
-        cx.printer.say(&format!("{node}: {}:latest is {manifest} ({platform})", image.def.name));
-        engine::ensure(cx, engine, &entry, platform).await?;
-        by_node.insert(node.clone(), entry);
+/// Whether something of ours is in the Engine that an interrupt must clear away first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Phase(Arc<AtomicBool>);
+
+impl Phase {
+    /// Whether an interrupt has to be handled by the run.
+    pub(crate) fn is_in_engine(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
     }
-    Ok(by_node)
+
+    fn enter(&self) -> InEngine<'_> {
+        self.0.store(true, Ordering::SeqCst);
+        InEngine(self)
+    }
 }
 
-fn native(prepared: &Prepared, built: &BTreeMap<String, ImageEntry>, platform: Platform) -> Vec<PlatformRun> {
-    let mut seen = BTreeSet::new();
-    let images = prepared.images.iter().filter(|(_, image)| seen.insert(image.def.name.clone()));
-    images
-        .filter_map(|(node, image)| {
-            let manifest = built.get(node)?.platforms().get(&platform)?.manifest().digest.clone();
-            Some(PlatformRun {
-                image: image.def.name.clone(),
-                platform,
-                manifest: Some(manifest),
-                simulated: Simulated::Native,
-                reason: None,
-            })
-        })
-        .collect()
+/// Ends the phase when it is dropped.
+struct InEngine<'a>(&'a Phase);
+
+impl Drop for InEngine<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The images of a run by node, built for every platform that takes part, and in the Engine.
+pub(crate) struct Images {
+    by_node: BTreeMap<String, Built>,
+    /// What the Engine calls them, by image and platform.
+    ids: BTreeMap<(ImageName, Platform), Digest>,
+}
+
+impl Images {
+    async fn build(
+        cx: &Context<'_>,
+        engine: &Docker,
+        prepared: &Prepared,
+        native: Platform,
+        foreign: &foreign::Able,
+        mode: Mode,
+    ) -> Result<Self> {
+        let (mut by_node, mut ids) = (BTreeMap::new(), BTreeMap::new());
+        for (node, image) in &prepared.images {
+            let supported = &image.def.platforms;
+            if !supported.value.contains(&native) {
+                let message =
+                    format!("{} is not built for {native}, which this machine runs", image.def.name);
+                return Err(image.source.error_at(supported, message).into());
+            }
+            let able = |platform: &Platform| {
+                *platform == native || foreign.get(platform).is_some_and(std::result::Result::is_ok)
+            };
+            let platforms: Vec<Platform> = supported.value.iter().copied().filter(able).collect();
+            let built = build::at_least(cx, image, &platforms, mode).await?;
+            let manifest = &built.entry.platform(native)?.manifest().digest;
+            cx.printer.say(&format!("{node}: {}:latest is {manifest} ({native})", image.def.name));
+            for platform in platforms {
+                let id = engine::ensure(cx, engine, &built.entry, platform).await?;
+                ids.insert((image.def.name.clone(), platform), id);
+            }
+            by_node.insert(node.clone(), built);
+        }
+        Ok(Self { by_node, ids })
+    }
+
+    /// The image of a node of the scenario.
+    pub(crate) fn of(&self, node: &str) -> &ImageEntry {
+        &self.by_node[node].entry
+    }
+
+    /// What the Engine calls the image of a node on a platform that takes part.
+    fn id(&self, node: &str, platform: Platform) -> Option<&Digest> {
+        self.ids.get(&(self.of(node).name().clone(), platform))
+    }
+
+    /// The locks that were used, by file.
+    pub(crate) fn locks(&self) -> impl Iterator<Item = (&Utf8PathBuf, &Digest)> {
+        self.by_node.values().map(|built| (&built.lock_file, &built.lock))
+    }
+
+    fn native(&self, native: Platform) -> Vec<PlatformRun> {
+        let mut runs = BTreeMap::new();
+        for Built { entry, .. } in self.by_node.values() {
+            let manifest = entry.platforms().get(&native).map(|image| image.manifest().digest.clone());
+            let (image, simulated) = (entry.name().clone(), Simulated::Native);
+            let run =
+                PlatformRun { image: image.clone(), platform: native, manifest, simulated, reason: None };
+            runs.insert(image, run);
+        }
+        runs.into_values().collect()
+    }
+}
+
+/// Where people look for the report of a scenario.
+pub(crate) fn report_folder(cx: &Context<'_>, scenario: &str) -> Utf8PathBuf {
+    cx.project.output("reports").join(scenario)
 }
 
 /// Every run writes into a folder of its own first, so that two runs of one scenario do not mix their reports.
-fn place(cx: &Context<'_>, run_id: &str) -> Place {
-    Place {
-        locks: cx.project.home().join("runs"),
+fn place(cx: &Context<'_>, run_id: &str) -> Result<Place> {
+    Ok(Place {
+        locks: cx.project.home()?.join("runs"),
         report: cx.project.output("reports").join(format!(".{run_id}")),
         host: cx.environment.host_name(),
-    }
+    })
 }
 
 /// Adds what only this crate knows, and puts the report where people look for it.
-fn publish_report(cx: &Context<'_>, prepared: &Prepared, place: &Place) -> Result<Utf8PathBuf> {
-    let target = cx.project.output("reports").join(&prepared.name);
+fn publish_report(cx: &Context<'_>, prepared: &Prepared, place: &Place) -> Result<()> {
     if !place.report.exists() {
-        return Ok(target);
+        return Ok(());
     }
     if let Some(rendered) = &prepared.rendered {
         let parity = json!({"stack": rendered.stack(), "config": rendered.digest(), "differences": prepared.differences});
-        let text = serde_json::to_vec_pretty(&parity).expect("the list has string keys only");
-        atomic::write(&place.report.join("parity.json"), &text, 0o644)?;
+        write_json(&place.report.join("parity.json"), &parity)?;
     }
-    let failed = |source| Error::Read { path: target.clone(), source };
-    match std::fs::remove_dir_all(&target) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),
-        _ => std::fs::rename(&place.report, &target).map_err(failed)?,
+    let target = report_folder(cx, &prepared.name);
+    let old = place.report.with_extension("old");
+    let failed = |source| Error::Write { path: target.clone(), source };
+    // A run of the same scenario beside this one may publish in between: then it is moved aside as well.
+    for _ in 0..10 {
+        if std::fs::rename(&target, &old).is_ok() {
+            std::fs::remove_dir_all(&old).map_err(failed)?;
+        }
+        match std::fs::rename(&place.report, &target) {
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
+            renamed => return Ok(renamed.map_err(failed)?),
+        }
     }
-    Ok(target)
+    Err(failed(std::io::ErrorKind::DirectoryNotEmpty.into()).into())
+}
+
+/// An old report must not stand for a run that does not get as far as writing one.
+fn clear_report(cx: &Context<'_>, prepared: &Prepared) -> Result<()> {
+    let path = report_folder(cx, &prepared.name);
+    match std::fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Write { path, source }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `report.json` is about this machine's platform; what became of the others stands beside it.
+fn write_platforms(cx: &Context<'_>, prepared: &Prepared, platforms: &[PlatformRun]) -> Result<()> {
+    write_json(&report_folder(cx, &prepared.name).join("platforms.json"), &json!({ "platforms": platforms }))
+}
+
+fn write_json(path: &Utf8PathBuf, value: &serde_json::Value) -> Result<()> {
+    let text = serde_json::to_vec_pretty(value).expect("reports have string keys only");
+    Ok(atomic::write(path, &text, 0o644)?)
 }
 
 fn show(cx: &Context<'_>, progress: &Progress) {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use xedge_model::Platform;
 use xedge_model::scenario::{Docker, Node};
-use xedge_oci::ImageEntry;
-use xedge_sim::{ContainerPlan, Limits, RestartPolicy, RunPlan, Secret, expand};
+use xedge_oci::PlatformImage;
+use xedge_sim::{ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, expand};
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, production};
+use super::{Flags, Images, production};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub(super) fn run_plan(
     cx: &Context<'_>,
     prepared: &Prepared,
-    built: &BTreeMap<String, ImageEntry>,
+    images: &Images,
     platform: Platform,
     passwords: &BTreeMap<String, String>,
     flags: Flags,
@@ -32,12 +32,6 @@ pub(super) fn run_plan(
     let scenario = &prepared.scenario;
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
-    let mut plans = Vec::new();
-    for (node, docker) in containers(scenario) {
-        plans.push(container(cx, prepared, built, platform, passwords, node, docker)?);
-    }
-    let credentials =
-        passwords.iter().map(|(user, password)| (user.clone(), Secret::new(password.clone()))).collect();
     Ok(RunPlan {
         scenario_name: prepared.name.clone(),
         run_id: run_id(cx)?,
@@ -45,27 +39,43 @@ pub(super) fn run_plan(
         duration,
         shortened: duration < full,
         keep: flags.keep,
-        containers: plans,
+        containers: containers_for(cx, prepared, images, platform, passwords)?,
         models: expand(scenario),
         expectations: scenario.expectations(),
-        credentials,
+        credentials: credentials(passwords),
         retained: None,
         limits: Limits::NATIVE,
     })
 }
 
-fn container(
+/// The passwords as the simulator takes them.
+pub(super) fn credentials(passwords: &BTreeMap<String, String>) -> Credentials {
+    passwords.iter().map(|(user, password)| (user.clone(), Secret::new(password.clone()))).collect()
+}
+
+/// The scenario's containers on one platform; an image without that platform has none.
+pub(super) fn containers_for(
     cx: &Context<'_>,
     prepared: &Prepared,
-    built: &BTreeMap<String, ImageEntry>,
+    images: &Images,
     platform: Platform,
     passwords: &BTreeMap<String, String>,
-    node: &Node,
-    docker: &Docker,
-) -> Result<ContainerPlan> {
-    let image = built[&node.id.value].platform(platform)?;
-    let port = docker.ports.0.first().copied().or(node.port).unwrap_or(MQTT);
-    let mut plan = ContainerPlan {
+) -> Result<Vec<ContainerPlan>> {
+    let mut plans = Vec::new();
+    for (node, docker) in containers(&prepared.scenario) {
+        let image = images.of(&node.id.value).platforms().get(&platform);
+        if let (Some(image), Some(id)) = (image, images.id(&node.id.value, platform)) {
+            let mut plan = container(node, docker, image, platform);
+            plan.image_ref = id.to_string();
+            apply_service(cx, prepared, passwords, node, &mut plan)?;
+            plans.push(plan);
+        }
+    }
+    Ok(plans)
+}
+
+fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Platform) -> ContainerPlan {
+    ContainerPlan {
         node_id: node.id.value.clone(),
         role: node.role,
         image_ref: image.config_blob().digest.to_string(),
@@ -74,7 +84,7 @@ fn container(
         emulated: Some(platform) != Platform::of_machine(std::env::consts::ARCH),
         env: docker.environment.clone(),
         command: docker.command.clone(),
-        service_port: port,
+        service_port: docker.ports.0.first().copied().or(node.port).unwrap_or(MQTT),
         volumes: Vec::new(),
         memory_bytes: None,
         nano_cpus: None,
@@ -85,19 +95,27 @@ fn container(
         security_opt: Vec::new(),
         tmpfs: BTreeMap::new(),
         stop_grace: STOP_GRACE,
-    };
-    if let (Some(rendered), Some(service)) = (&prepared.rendered, &node.service) {
-        let settings = rendered.compose().service(&service.value);
-        let settings = settings.ok_or_else(|| Error::BadFile {
-            path: prepared.file.clone(),
-            reason: format!("the stack has no service `{}`", service.value),
-        })?;
-        production::apply(cx, rendered, settings, passwords, &mut plan)?;
     }
-    Ok(plan)
 }
 
-fn run_id(cx: &Context<'_>) -> Result<String> {
+/// In a production run, the settings and files of the node's service.
+fn apply_service(
+    cx: &Context<'_>,
+    prepared: &Prepared,
+    passwords: &BTreeMap<String, String>,
+    node: &Node,
+    plan: &mut ContainerPlan,
+) -> Result<()> {
+    let (Some(rendered), Some(service)) = (&prepared.rendered, &node.service) else { return Ok(()) };
+    let settings = rendered.compose().service(&service.value).ok_or_else(|| Error::BadFile {
+        path: prepared.file.clone(),
+        reason: format!("the stack has no service `{}`", service.value),
+    })?;
+    production::apply(cx, rendered, settings, passwords, plan)
+}
+
+/// A random name for a run.
+pub(super) fn run_id(cx: &Context<'_>) -> Result<String> {
     use std::fmt::Write as _;
     let mut random = [0; 6];
     cx.environment.random(&mut random)?;

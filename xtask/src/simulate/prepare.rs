@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use xedge_config::{Rendered, render};
+use xedge_config::{COMPOSE_FILE, Rendered, RenderedFile, render};
 use xedge_model::scenario::{Docker, Expectation, Implementation, NO_DOCKERFILES, Node, Scenario};
 use xedge_model::yaml::{Source, Spanned};
 use xedge_model::{Digest, ImageName};
@@ -37,6 +37,7 @@ pub(crate) struct Prepared {
 pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path) -> Result<Prepared> {
     let source = cx.project.source(file)?;
     let scenario = Scenario::parse(&source)?;
+    let digest = Digest::of(source.text().as_bytes());
     let images = images(cx, &source, &scenario)?;
     let rendered = match &scenario.stack {
         None => None,
@@ -44,19 +45,27 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path) -> Result<Prepared> {
     };
     if let Some(rendered) = &rendered {
         check_users(&source, &scenario, rendered)?;
+        check_all_of_it_runs(&source, &scenario, rendered)?;
     }
     let differences = differences(&source, &scenario, rendered.as_ref())?;
     let users = users(&scenario, rendered.as_ref());
     Ok(Prepared {
-        name: file.file_stem().unwrap_or("scenario").to_owned(),
+        name: name(cx, file, &digest),
         file: file.to_owned(),
-        digest: Digest::of(source.text().as_bytes()),
+        digest,
         scenario,
         images,
         rendered,
         differences,
         users,
     })
+}
+
+/// The file's name; one that is not in scenarios/ must not speak for one that is.
+fn name(cx: &Context<'_>, file: &Utf8Path, digest: &Digest) -> String {
+    let stem = file.file_stem().unwrap_or("scenario");
+    let ours = cx.project.root().join("scenarios");
+    if file.parent() == Some(&ours) { stem.to_owned() } else { format!("{stem}-{}", digest.short()) }
 }
 
 /// The docker nodes with their settings.
@@ -170,6 +179,31 @@ fn service_differences(
         return Err(source.error_at(&node.id, message).into());
     }
     production::differences(&service.value, settings)
+}
+
+/// The digest that the evidence names covers every service and file, so every one must take part.
+fn check_all_of_it_runs(source: &Source, scenario: &Scenario, rendered: &Rendered) -> Result<()> {
+    let runs = |service: &str| scenario.nodes.value.iter().any(|node| node.id.value == service);
+    let services = rendered.compose().start_order();
+    if let Some((absent, _)) = services.iter().find(|(service, _)| !runs(service)) {
+        let message =
+            format!("service `{absent}` of the stack has no node: the run would not prove its configuration");
+        return Err(source.error_at(&scenario.nodes, message).into());
+    }
+    let mounted = |path: &Utf8Path| {
+        services
+            .iter()
+            .flat_map(|(_, service)| service.binds())
+            .any(|(folder, ..)| path.starts_with(folder.as_path()))
+    };
+    let files = rendered.files().iter().map(RenderedFile::path);
+    match files.filter(|path| *path != COMPOSE_FILE).find(|path| !mounted(path)) {
+        Some(path) => {
+            let message = format!("{path} is rendered, and no service mounts it: the run would not prove it");
+            Err(source.error_at(&scenario.nodes, message).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// A claim about a user whom the broker does not know would hold or fail for the wrong reason.

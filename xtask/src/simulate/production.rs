@@ -51,6 +51,31 @@ const REFUSED: [(&str, IsSet); 2] =
 
 /// The accepted differences of one service, or an error for a setting that cannot be simulated.
 pub(super) fn differences(name: &str, service: &Service) -> Result<Vec<Difference>> {
+    // A setting that Compose learns must be applied, accepted or refused here: without `..` it cannot be forgotten.
+    let Service {
+        image: _,
+        container_name: _,
+        command: _,
+        user: _,
+        restart: _,
+        ports: _,
+        volumes: _,
+        networks: _,
+        depends_on: _,
+        environment: _,
+        secrets: _,
+        mem_limit: _,
+        cpus: _,
+        pids_limit: _,
+        read_only: _,
+        tmpfs: _,
+        cap_drop: _,
+        security_opt: _,
+        healthcheck: _,
+        stop_grace_period: _,
+        logging: _,
+        labels: _,
+    } = service;
     if let Some((setting, _)) = REFUSED.iter().find(|(_, is_set)| is_set(service)) {
         let reason = format!("service `{name}` sets `{setting}`, which a simulation cannot take over yet");
         return Err(Error::BadFile { path: "compose.yaml".into(), reason }.into());
@@ -134,9 +159,11 @@ fn secrets_volume(
 ) -> Result<Option<VolumePlan>> {
     let mut files = Vec::new();
     for (name, target) in service.secret_targets() {
-        let Some(reference) = rendered.secrets().iter().find(|reference| reference.name == name) else {
-            continue;
-        };
+        let reference = rendered.secrets().iter().find(|reference| reference.name == name);
+        let reference = reference.ok_or_else(|| Error::BadFile {
+            path: "stack.yaml".into(),
+            reason: format!("the secret `{name}` is mounted and not declared"),
+        })?;
         let bytes = secret_file(reference, passwords, &salts(cx, reference)?)?;
         let path = target.strip_prefix(SECRETS_FOLDER).unwrap_or(Utf8Path::new(name)).to_string();
         let owner = reference.owner;

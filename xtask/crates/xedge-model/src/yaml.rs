@@ -84,6 +84,7 @@ impl Source {
             E::SerdeUnknownField { field, expected, .. } => unknown("key", field, expected),
             E::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
             E::DuplicateMappingKey { key: Some(key), .. } => (format!("duplicate key `{key}`"), None),
+            E::InvalidBooleanStrict { .. } => ("expected `true` or `false`".to_owned(), None),
             E::InvalidScalar { ty, .. } => (format!("expected {}", words(ty)), None),
             other => (strip_location(&other.to_string()), None),
         };
@@ -121,7 +122,6 @@ fn words(ty: &str) -> String {
         "u64" | "usize" => "a whole number, not negative".to_owned(),
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
         "floating point" => "a number".to_owned(),
-        "boolean" => "`true` or `false`".to_owned(),
         other => format!("a value of type {other}"),
     }
 }

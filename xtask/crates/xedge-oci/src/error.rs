@@ -198,8 +198,8 @@ impl Failure for Error {
                 Some(near) => format!("did you mean `{near}`? To build it: `cargo xtask build {near}`"),
                 None => format!("build it first: `cargo xtask build {image}`"),
             }),
-            Self::UnknownPlatform { image, platform, .. } => {
-                Some(format!("build it first: `cargo xtask build {image} --platform {platform}`"))
+            Self::UnknownPlatform { image, .. } => {
+                Some(format!("build it first: `cargo xtask build {image}`"))
             }
             Self::Io { .. }
             | Self::Archive { .. }

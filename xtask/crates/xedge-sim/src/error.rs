@@ -190,11 +190,11 @@ impl Failure for Error {
                 Some("the Engine stopped during the run: look at it with `cargo xtask doctor`".into())
             }
             Self::MissingImage { .. } => {
-                Some("build the images and load them into the Engine with `cargo xtask build --load`".into())
+                Some("somebody removed the image in between: again with `cargo xtask sim`".into())
             }
-            Self::WrongImage { .. } | Self::WrongPlatform { .. } => Some(
-                "another image has this reference: load the right one with `cargo xtask build --load`".into(),
-            ),
+            Self::WrongImage { .. } | Self::WrongPlatform { .. } => {
+                Some("the Engine made the container of another image: again with `cargo xtask sim`".into())
+            }
             Self::ForeignPlatform { .. } => {
                 Some("install the emulation of foreign platforms (binfmt) with `cargo xtask setup`".into())
             }
@@ -203,9 +203,11 @@ impl Failure for Error {
                     .into(),
             ),
             Self::Write(error) => error.hint(),
+            Self::Exited { .. } | Self::NotReady { .. } => Some(
+                "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
+                    .into(),
+            ),
             Self::EngineRefused { .. }
-            | Self::Exited { .. }
-            | Self::NotReady { .. }
             | Self::Plan { .. }
             | Self::Lock { .. }
             | Self::RunExists { .. }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Expectation, Implementation, NetworkModel, Node, Profile, Role, Scenario};
 use crate::ImageName;
+use crate::stack::{NAME_RULE, is_name};
 use crate::yaml::{Source, YamlError};
 
 impl Scenario {
@@ -96,6 +97,10 @@ impl Node {
         }
         if let Some(count) = self.count.as_ref().filter(|count| count.value == 0 || count.value > 10_000) {
             return Err(source.error_at(count, "`count` must be 1 to 10000"));
+        }
+        if let Some(user) = self.config.user.as_ref().filter(|user| !is_name(user)) {
+            let message = format!("`{user}` is no user name: {NAME_RULE}");
+            return Err(source.error_at(&self.id, message));
         }
         if self.config.qos > 1 {
             return Err(source.error_at(&self.id, "`config.qos` of this node must be 0 or 1"));

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
+use crate::stack::is_name;
 use crate::yaml::near;
 
 /// A claim that the run must show to be true.
@@ -64,7 +65,7 @@ impl FromStr for Expectation {
             return Ok(plain.clone());
         }
         let user = |start: &str, end: &str| {
-            text.strip_prefix(start)?.strip_suffix(end).filter(|u| !u.is_empty()).map(str::to_owned)
+            text.strip_prefix(start)?.strip_suffix(end).filter(|user| is_name(user)).map(str::to_owned)
         };
         if let Some(user) = user("auth.login(", ") == accepted") {
             return Ok(Self::LoginAccepted(user));

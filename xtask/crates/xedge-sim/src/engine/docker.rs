@@ -62,11 +62,6 @@ impl Docker {
         &self.facts
     }
 
-    /// Whether the Engine still answers.
-    pub async fn ping(&self) -> Result<(), Error> {
-        self.client.ping().await.map(drop).map_err(|e| self.failed("reach the Engine", e))
-    }
-
     /// Whether the Engine has this image (`sha256:…` or a name).
     pub async fn has_image(&self, image: &str) -> Result<bool, Error> {
         match self.client.inspect_image(image).await {
@@ -121,11 +116,23 @@ impl Docker {
         }
     }
 
-    /// Removes an image; one that is not there is fine.
-    pub async fn remove_image(&self, image: &str) -> Result<(), Error> {
-        let options = query::RemoveImageOptionsBuilder::default().force(true).build();
-        let removed = self.client.remove_image(image, Some(options), None).await;
-        self.gone(removed.map(drop), || format!("remove image {image}"))
+    /// Removes an image that has no tag and no container; returns whether it was there and went.
+    pub async fn remove_untagged(&self, image: &str) -> Result<bool, Error> {
+        let found = match self.client.inspect_image(image).await {
+            Ok(found) => found,
+            Err(error) if status(&error) == 404 => return Ok(false),
+            Err(error) => return Err(self.failed(&format!("look for image {image}"), error)),
+        };
+        if found.repo_tags.is_some_and(|tags| !tags.is_empty()) {
+            return Ok(false);
+        }
+        let options = query::RemoveImageOptionsBuilder::default().build();
+        match self.client.remove_image(image, Some(options), None).await {
+            Ok(_) => Ok(true),
+            // 409: a container still uses it.
+            Err(error) if matches!(status(&error), 404 | 409) => Ok(false),
+            Err(error) => Err(self.failed(&format!("remove image {image}"), error)),
+        }
     }
 
     pub(crate) async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), Error> {
@@ -177,19 +184,6 @@ impl Docker {
         let client = self.client.clone().with_timeout(grace + Duration::from_secs(TIMEOUT_S));
         let stopped = client.stop_container(container, Some(options)).await;
         stopped.map_err(|e| self.failed(&format!("stop container {container}"), e))
-    }
-
-    /// Sends a signal (`SIGKILL`) to the main process of a container.
-    pub async fn kill(&self, container: &str, signal: &str) -> Result<(), Error> {
-        let options = query::KillContainerOptionsBuilder::default().signal(signal).build();
-        let killed = self.client.kill_container(container, Some(options)).await;
-        killed.map_err(|e| self.failed(&format!("send {signal} to container {container}"), e))
-    }
-
-    /// Stops a container as [`Docker::stop`] does and starts it. Published ports change.
-    pub async fn restart(&self, container: &str, grace: Duration) -> Result<(), Error> {
-        self.stop(container, grace).await?;
-        self.start(container).await
     }
 
     /// State of a container.

@@ -83,14 +83,22 @@ pub async fn run(
     let measurement = Measurement { plan, stage: &stage, roster: Roster::of(plan) };
     let (measured, aftermath) = guarded(&stage, &plan.containers, cancel, measurement.run()).await;
     let events = recorder.take();
-    report::raw(&place.report, plan, &events, &aftermath.logs)?;
+    let raw = report::raw(&place.report, plan, &events, &aftermath.logs);
     let result = measured.map(|measured| measurement.conclude(measured, &events, aftermath));
-    match &result {
-        Ok(outcome) => report::outcome(&place.report, outcome)?,
-        Err(error) => report::error(&place.report, plan, error)?,
-    }
+    let reported = raw.and_then(|()| match &result {
+        Ok(outcome) => report::outcome(&place.report, outcome),
+        Err(error) => report::error(&place.report, plan, error),
+    });
     drop(lock);
-    result
+    match (result, reported) {
+        (Ok(_), Err(unreported)) => Err(unreported),
+        (Err(error), Err(unreported)) => {
+            // A full disk must not turn the finding into a fault of the machine.
+            progress(Progress::Warning(unreported.to_string()));
+            Err(error)
+        }
+        (result, Ok(())) => result,
+    }
 }
 
 /// What the part of a run with containers gives.
