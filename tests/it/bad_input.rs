@@ -230,6 +230,15 @@ fn a_production_run_must_be_what_its_stack_says() {
     let settings = "node `gateway` sets what the production files decide: no `environment`, no `command`";
     let mistake = ("xedgesim/gateway:latest\n", "xedgesim/gateway:latest\n      environment: {A: b}\n");
     parity(mistake, gateway, settings, None);
+    let node = "  - id: gateway
+    type: gateway
+    implementation: docker
+    service: gateway
+    docker:
+      image: xedgesim/gateway:latest
+";
+    let absent = "service `gateway` of the stack has no node: the run would not prove its configuration";
+    parity((node, ""), "|- id: mosquitto", absent, None);
 }
 
 /// The last one would be refused by any broker, so that the claim would hold whatever the broker does.

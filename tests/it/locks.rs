@@ -77,8 +77,17 @@ fn a_mirror_that_cuts_off_or_lies_is_named_and_nothing_of_it_is_kept() {
         assert_eq!(kept, 0, "something of a broken answer was kept");
     };
     try_mirror(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf", 1, "failed to fetch");
-    try_mirror(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfake", 6, "failed to trust");
+    try_mirror(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfake", 1, "it ended after 4 of ");
+    try_mirror(too_long(), 6, "failed to trust");
     try_mirror(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", 1, "503");
+}
+
+/// An answer that is longer than any package.
+fn too_long() -> &'static [u8] {
+    let length = 16 << 20;
+    let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+    answer.resize(answer.len() + length, b'x');
+    answer.leak()
 }
 
 /// Answers everything with the same bytes and closes; gives its address.

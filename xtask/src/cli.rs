@@ -86,7 +86,7 @@ pub(crate) enum Command {
     Render(Render),
     /// Run scenarios against the images by digest; write reports and signed evidence
     Sim(Sim),
-    /// Remove what kept or dead runs left in the Engine, and blobs that no image needs
+    /// Remove what kept or dead runs left in the Engine, their images, and blobs that no image needs
     Gc,
     /// Run CI jobs, the same as in GitHub Actions
     Ci(Ci),

@@ -38,7 +38,7 @@ enum Turn {
 pub struct Bench {
     project: PathBuf,
     home: TempDir,
-    /// Names of scenarios whose outputs are removed from a project that is not a copy.
+    /// How names of scenarios begin whose outputs are removed from a project that is not a copy.
     visited: Vec<String>,
     /// Images that are removed from the Engine.
     images: Vec<ImageName>,
@@ -96,13 +96,13 @@ impl Bench {
         fs::write(self.project.join(format!("scenarios/{name}.yaml")), text).unwrap();
     }
 
-    /// A shipped scenario, word for word, under a name that no other run has; gives the name and the file.
-    pub fn shipped(&mut self, name: &str) -> (String, String) {
+    /// A shipped scenario, word for word, in a file whose name no other run has.
+    pub fn shipped(&mut self, name: &str) -> String {
         let alias = format!("it-{}-{name}", std::process::id());
         let file = self.home().join(format!("{alias}.yaml"));
         fs::copy(root().join(format!("scenarios/{name}.yaml")), &file).unwrap();
-        self.visited.push(alias.clone());
-        (alias, file.into_string())
+        self.visited.push(alias);
+        file.into_string()
     }
 
     /// Makes the broker's image another one, in name and in its development configuration.
@@ -190,6 +190,16 @@ impl Bench {
         }
     }
 
+    fn remove_outputs(&self, name: &str) {
+        for folder in ["reports", "gates"] {
+            let entries = fs::read_dir(self.output(folder)).into_iter().flatten().flatten();
+            for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(name)) {
+                let path = entry.path();
+                let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            }
+        }
+    }
+
     /// Fails if a run with this data folder left something in the Engine, or a lock.
     #[track_caller]
     pub fn assert_clean(&self) {
@@ -210,10 +220,16 @@ impl Drop for Bench {
             self.remove_image(image);
         }
         for name in &self.visited {
-            let _ = fs::remove_dir_all(self.output(&format!("reports/{name}")));
-            let _ = fs::remove_file(self.evidence(name));
+            self.remove_outputs(name);
         }
     }
+}
+
+/// The name of the scenario in the one line that `sim` printed.
+#[track_caller]
+pub fn scenario_name(ran: &Ran) -> String {
+    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+    ran.stdout.split(' ').next().unwrap().to_owned()
 }
 
 /// What Docker's own command line says.

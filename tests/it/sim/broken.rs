@@ -14,7 +14,7 @@ fn a_broker_that_ends_at_once_fails_with_its_last_words() {
     bench.scenario("ends", &with_image("xedgetest/ends"));
     bench.pretend_evidence("ends");
     let ran = bench.sim(&["ends"]).expect(2);
-    assert_eq!(ran.stdout, "");
+    assert_eq!(ran.stdout, "ends failed target/xedge/reports/ends\n");
     ran.says("failed to keep node broker running")
         .says("ended at once with exit code 3")
         .says("Error found at /mosquitto/config/mosquitto.conf:");

@@ -32,7 +32,7 @@ fn interrupted(bench: &Bench, signal: Signal) {
     assert_eq!(kinds(&bench.objects()), ["container", "network"]);
     run.signal(signal);
     let ran = run.finish().expect(130).says("interrupted");
-    assert_eq!(ran.stdout, "");
+    assert_eq!(ran.stdout, "small interrupted target/xedge/reports/small\n");
     bench.assert_clean();
     assert!(!bench.evidence("small").exists(), "evidence of an earlier run was left");
     assert_eq!(bench.report("small")["exit_code"], 130);

@@ -37,7 +37,7 @@ fn an_engine_that_goes_away_is_no_verdict_and_the_next_run_cleans_up() {
     run.until("  publish");
     proxy.cut();
     let ran = run.finish().expect(1);
-    assert_eq!(ran.stdout, "");
+    assert_eq!(ran.stdout, "mqtt_test environment target/xedge/reports/mqtt_test\n");
     ran.says("does not answer")
         .says("`cargo xtask doctor`")
         .says("could not remove objects with the label xedge.run=");

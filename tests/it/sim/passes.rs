@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use xedge_model::Platform;
 use xedge_oci::Layout;
 
-use super::bench::{Bench, SMALL};
+use super::bench::{Bench, SMALL, scenario_name};
 
 /// The claim with this name.
 #[track_caller]
@@ -100,8 +100,8 @@ fn another_seed_is_no_evidence_and_is_said_as_data() {
 #[test]
 fn a_hundred_sensors_go_through_the_gateway_container() {
     let mut bench = Bench::here();
-    let (name, file) = bench.shipped("gateway");
-    bench.sim(&[&file, "--duration", "4s"]).expect(0);
+    let file = bench.shipped("gateway");
+    let name = scenario_name(&bench.sim(&[&file, "--duration", "4s"]).expect(0));
     let report = bench.report(&name);
     let roles: Vec<&Value> = report["result"]["containers"]
         .as_array()

@@ -6,7 +6,7 @@ use std::path::Path;
 use xedge_bundle::Envelope;
 use xedge_model::Digest;
 
-use super::bench::{Bench, docker};
+use super::bench::{Bench, docker, scenario_name};
 use super::signed::Evidence;
 
 /// Texts and where they were found.
@@ -38,15 +38,17 @@ impl Heap {
 #[test]
 fn production_parity_proves_the_rendered_files_and_leaks_no_password() {
     let mut bench = Bench::here();
-    let (name, file) = bench.shipped("production_parity");
+    let file = bench.shipped("production_parity");
     let mut heap = Heap::default();
 
     let ran = bench.sim(&[&file]).expect(0);
+    let name = scenario_name(&ran);
     bench.assert_clean();
     heap.add("stdout", ran.stdout);
     heap.add("stderr", ran.stderr);
     let config = render(&bench, &mut heap);
-    evidence_names(&bench, &name, &config, &mut heap);
+    let evidence = Evidence::of_file(&bench, &name, Path::new(&file));
+    evidence_names(&evidence, &config, &mut heap);
     heap.add_folder(bench.output(&format!("reports/{name}")).as_std_path());
 
     bench.sim(&[&file, "--keep", "--duration", "1s"]).expect(0);
@@ -74,8 +76,7 @@ fn render(bench: &Bench, heap: &mut Heap) -> Digest {
     digest.parse().unwrap()
 }
 
-fn evidence_names(bench: &Bench, name: &str, config: &Digest, heap: &mut Heap) {
-    let evidence = Evidence::of(bench, name);
+fn evidence_names(evidence: &Evidence, config: &Digest, heap: &mut Heap) {
     let statement = evidence.statement();
     assert_eq!(statement.predicate.xedge.config_digest.as_ref(), Some(config));
     assert!(statement.covers(config), "the configuration is no subject");
@@ -95,7 +96,7 @@ fn evidence_names(bench: &Bench, name: &str, config: &Digest, heap: &mut Heap) {
     evidence.refused(Some(&Digest::of(b"another configuration")), "it is about");
 
     let envelope = Envelope::parse("evidence", &evidence.bytes).unwrap();
-    heap.add("evidence", envelope.verify(&[evidence.key]).unwrap().bytes());
+    heap.add("evidence", envelope.verify(std::slice::from_ref(&evidence.key)).unwrap().bytes());
     assert!(heap.places(config.hex()).contains(&"evidence"), "the payload is not in the heap");
 }
 

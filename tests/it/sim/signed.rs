@@ -25,16 +25,19 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What the last run of a scenario left.
+    /// What the last run of a scenario of the project left.
     pub fn of(bench: &Bench, name: &str) -> Self {
+        Self::of_file(bench, name, &bench.project().join(format!("scenarios/{name}.yaml")))
+    }
+
+    /// What the last run of a scenario in this file left.
+    pub fn of_file(bench: &Bench, name: &str, file: &Path) -> Self {
         Self {
             bytes: fs::read(bench.evidence(name)).unwrap(),
             key: gate_key(bench),
             layout: Layout::open(&bench.output("layout")).unwrap(),
             scenario: name.to_owned(),
-            scenario_digest: Digest::of(
-                &fs::read(bench.project().join(format!("scenarios/{name}.yaml"))).unwrap(),
-            ),
+            scenario_digest: Digest::of(&fs::read(file).unwrap()),
         }
     }
 
@@ -78,6 +81,7 @@ fn evidence_is_about_what_ran_and_nothing_else_is_accepted() {
     the_other_platform_is_accounted_for(&evidence.statement());
     evidence.refused(Some(&Digest::of(b"a configuration")), "it is about no configuration");
     another_gate_is_refused(&bench);
+    another_scenario_is_refused(&evidence);
     another_key_is_refused(&evidence);
     a_changed_byte_is_refused(&evidence);
     another_image_is_refused(evidence, &bench);
@@ -130,6 +134,13 @@ pub fn starts_foreign() -> bool {
     let entry = fs::read_to_string(Path::new("/proc/sys/fs/binfmt_misc").join(name)).unwrap_or_default();
     let flags = entry.lines().find_map(|line| line.strip_prefix("flags: ")).unwrap_or_default();
     entry.starts_with("enabled") && flags.contains('F')
+}
+
+fn another_scenario_is_refused(evidence: &Evidence) {
+    let scenario = "smaller".to_owned();
+    Evidence { scenario, ..evidence.clone() }.refused(None, "it is about the scenario small, not smaller");
+    let scenario_digest = Digest::of(SMALL.replace("duration_s: 2", "duration_s: 1").as_bytes());
+    Evidence { scenario_digest, ..evidence.clone() }.refused(None, "the scenario small has changed since");
 }
 
 fn another_key_is_refused(evidence: &Evidence) {

@@ -43,11 +43,11 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path) -> Result<Prepared> {
         None => None,
         Some(stack) => Some(rendered(cx, &source, stack)?),
     };
+    let differences = differences(&source, &scenario, rendered.as_ref())?;
     if let Some(rendered) = &rendered {
         check_users(&source, &scenario, rendered)?;
         check_all_of_it_runs(&source, &scenario, rendered)?;
     }
-    let differences = differences(&source, &scenario, rendered.as_ref())?;
     let users = users(&scenario, rendered.as_ref());
     Ok(Prepared {
         name: name(cx, file, &digest),
