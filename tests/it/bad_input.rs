@@ -194,9 +194,12 @@ fn an_image_is_one_of_images_or_an_error() {
 fn what_is_not_there_yet_is_said_and_not_left_out() {
     let script = "model scripts are not there yet: leave out `script` for the built-in model";
     seed("    port: 5001", "    script: models/sensor.py", answer((20, 13), script));
-    let network =
-        "shaped links are not there yet: only `model: direct` can run, and nothing is claimed without them";
+    let network = "shaped links are not there yet: only direct ones without latency and loss can run";
     seed_and("network: {model: latency}\n", answer((26, 18), network));
+    seed_and("network: {default_latency_us: 5000}\n", answer((26, 31), network));
+    seed_and("network: {default_loss_rate: 0.1}\n", answer((26, 30), network));
+    let link = "network: {links: [{src: sensor1, dst: mqtt-broker, loss_rate: 0.5}]}\n";
+    seed_and(link, answer((26, 25), network));
     let model = answer((12, 7), "`docker` needs `implementation: docker`");
     seed("implementation: docker", "implementation: model", model);
 }

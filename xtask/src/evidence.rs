@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::VerifiedPayload;
 use xedge_bundle::statement::{
     Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Simulated,
@@ -151,12 +151,22 @@ fn subjects(record: &RunRecord) -> Vec<Subject> {
     manifests.chain(config).collect()
 }
 
+/// A file's path in the project; of one outside it the name, since folders of this machine are nobody's business.
+fn shown(cx: &Context<'_>, file: &Utf8Path) -> String {
+    let relative = cx.project.relative(file);
+    if relative.is_absolute() {
+        relative.file_name().unwrap_or_default().to_owned()
+    } else {
+        relative.to_string()
+    }
+}
+
 /// The scenario file, and the locks that its images were made from.
 fn configuration(cx: &Context<'_>, prepared: &Prepared, images: &Images) -> Vec<ResourceDescriptor> {
     let scenario = (&prepared.file, &prepared.digest);
     let files: BTreeMap<String, Digest> = std::iter::once(scenario)
         .chain(images.locks())
-        .map(|(file, digest)| (cx.project.relative(file).to_string(), digest.clone()))
+        .map(|(file, digest)| (shown(cx, file), digest.clone()))
         .collect();
     let descriptor = |(name, digest): (String, Digest)| ResourceDescriptor {
         name,

@@ -48,6 +48,12 @@ struct MetadataPackage {
     name: String,
     version: String,
     license: Option<String>,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    kind: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -100,16 +106,21 @@ fn crates(cx: &Context<'_>, roots: &[&str], platform: Platform) -> Result<Vec<Sb
         .collect())
 }
 
-/// Everything that the roots need at run time; what only builds or tests need is not in the image.
+/// Everything that is linked into the roots; what only builds or tests need, macros among it, is not in the image.
 fn closure<'a>(metadata: &'a Metadata, roots: &[&str]) -> BTreeSet<&'a str> {
     let nodes: BTreeMap<&str, &ResolveNode> =
         metadata.resolve.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
+    let runs_in_compiler = |package: &&MetadataPackage| {
+        package.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "proc-macro"))
+    };
+    let macros: BTreeSet<&str> =
+        metadata.packages.iter().filter(runs_in_compiler).map(|package| package.id.as_str()).collect();
     let is_root = |package: &&MetadataPackage| roots.contains(&package.name.as_str());
     let mut open: Vec<&str> =
         metadata.packages.iter().filter(is_root).map(|package| package.id.as_str()).collect();
     let mut reached = BTreeSet::new();
     while let Some(id) = open.pop() {
-        if reached.insert(id) {
+        if !macros.contains(id) && reached.insert(id) {
             let deps = nodes.get(id).map_or(&[][..], |node| &node.deps);
             let is_linked = |dep: &&Dep| dep.dep_kinds.iter().any(|kind| kind.kind.is_none());
             open.extend(deps.iter().filter(is_linked).map(|dep| dep.pkg.as_str()));

@@ -1,7 +1,8 @@
 //! `gc`: remove what kept or dead runs left in the Engine, and blobs that no image needs.
 
 use super::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::project::entries;
 use crate::{build, engine};
 
 /// Cleans the layout first, which needs no Engine.
@@ -15,6 +16,8 @@ pub(super) fn run(cx: &Context<'_>) -> Result<()> {
         }
         None => cx.printer.warn("an image is being built here: its layout is left alone"),
     }
+    let reports = remove_unfinished_reports(cx)?;
+    cx.printer.say(&format!("removed {reports} reports of runs that were killed"));
     super::runtime()?.block_on(async {
         let engine = engine::connect(cx).await?;
         engine::sweep(cx, &engine).await?;
@@ -28,4 +31,18 @@ pub(super) fn run(cx: &Context<'_>) -> Result<()> {
         cx.printer.say(&format!("removed {images} images that runs had put into the Engine"));
         Ok(())
     })
+}
+
+/// A run writes its report into `reports/.RUNID` and holds a lock of that name; one without its lock was killed.
+fn remove_unfinished_reports(cx: &Context<'_>) -> Result<usize> {
+    let mut removed = 0;
+    for folder in entries(&cx.project.output("reports"))? {
+        let Some(id) = folder.file_name().and_then(|name| name.strip_prefix('.')) else { continue };
+        if !cx.project.home()?.join("runs").join(format!("{id}.lock")).exists() {
+            std::fs::remove_dir_all(&folder)
+                .map_err(|source| Error::Write { path: folder.clone(), source })?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }

@@ -174,10 +174,10 @@ pub struct Network {
     pub model: Option<Spanned<NetworkModel>>,
     /// Latency of links that are not listed, in microseconds.
     #[serde(default)]
-    pub default_latency_us: Option<u64>,
+    pub default_latency_us: Option<Spanned<u64>>,
     /// Loss rate of links that are not listed, 0 to 1.
     #[serde(default)]
-    pub default_loss_rate: Option<f64>,
+    pub default_loss_rate: Option<Spanned<f64>>,
     /// Listed links.
     #[serde(default)]
     pub links: Vec<Link>,

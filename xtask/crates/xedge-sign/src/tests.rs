@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::dsse::{Envelope, Signature};
 use xedge_bundle::statement::{
-    Engine, EngineKind, FORMAT, Honesty, KeyStatus, RunRecord, Statement, Subject, TestResult, Verdict,
+    Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, RunRecord, Simulated, Statement, Subject,
+    TestResult, Verdict,
 };
 use xedge_model::{Class, Digest, Failure as _};
 
@@ -31,7 +32,13 @@ fn statement(key_status: KeyStatus) -> Statement {
         duration_ms: 10_000,
         engine: Engine { kind: EngineKind::Docker, version: "20.10.24".into() },
         honesty: [Honesty::L1].into(),
-        platforms: vec![],
+        platforms: vec![PlatformRun {
+            image: "xedgesim/mosquitto".parse().unwrap(),
+            platform: "linux/amd64".parse().unwrap(),
+            manifest: Some(Digest::of(b"manifest")),
+            simulated: Simulated::Native,
+            reason: None,
+        }],
         config_digest: None,
         key_status,
     };
@@ -119,6 +126,7 @@ fn a_signature_of_another_statement_does_not_fit() {
     let key = gate_key(1);
     let mut other = statement(KeyStatus::Development);
     other.subject[0] = Subject::new("xedgesim/mosquitto", Digest::of(b"another manifest"));
+    other.predicate.xedge.platforms[0].manifest = Some(Digest::of(b"another manifest"));
     let payload = other.to_bytes("gate.json").unwrap();
     let swapped = Envelope::new("gate.json", payload, signed(&key).signatures().to_vec());
     assert!(swapped.verify(&[key.verifying_key()]).is_err());

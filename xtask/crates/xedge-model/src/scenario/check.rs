@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Expectation, Implementation, NetworkModel, Node, Profile, Role, Scenario};
+use super::{Expectation, Implementation, Link, NetworkModel, Node, Profile, Role, Scenario};
 use crate::ImageName;
 use crate::stack::{NAME_RULE, is_name};
 use crate::yaml::{Source, YamlError};
@@ -62,12 +62,19 @@ impl Scenario {
                 return Err(source.unknown_name(end, "node", &end.value, &known));
             }
         }
-        let shaped = network.model.as_ref().filter(|m| m.value == NetworkModel::Latency);
-        match shaped {
-            Some(model) => Err(source.error_at(
-                model,
-                "shaped links are not there yet: only `model: direct` can run, and nothing is claimed without them",
-            )),
+        if let Some(model) = network.model.as_ref().filter(|model| model.value == NetworkModel::Latency) {
+            return Err(source.error_at(model, NO_LINKS));
+        }
+        if let Some(latency) = network.default_latency_us.as_ref().filter(|latency| latency.value > 0) {
+            return Err(source.error_at(latency, NO_LINKS));
+        }
+        if let Some(loss) = network.default_loss_rate.as_ref().filter(|loss| loss.value > 0.0) {
+            return Err(source.error_at(loss, NO_LINKS));
+        }
+        let is_shaped =
+            |link: &&Link| link.latency_us.unwrap_or(0) > 0 || link.loss_rate.unwrap_or(0.0) > 0.0;
+        match network.links.iter().find(is_shaped) {
+            Some(link) => Err(source.error_at(&link.src, NO_LINKS)),
             None => Ok(()),
         }
     }
@@ -156,3 +163,6 @@ impl Node {
 /// What is said of an image that would have to be built from a Dockerfile.
 pub const NO_DOCKERFILES: &str =
     "building from a Dockerfile is not there yet: name an image of images/ in `image`";
+
+/// What is said of links with latency or loss: a run that ignored them would claim something about them.
+const NO_LINKS: &str = "shaped links are not there yet: only direct ones without latency and loss can run";
