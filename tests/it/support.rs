@@ -40,10 +40,9 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project").to_owned()
 }
 
-/// A data folder for all tests of this process, so that no test touches the user's keys.
+/// A data folder below `target/` for all tests, so that no test touches the user's keys and none is left elsewhere.
 pub fn home() -> &'static Path {
-    static HOME: OnceLock<TempDir> = OnceLock::new();
-    HOME.get_or_init(|| tempfile::tempdir().expect("a temporary folder")).path()
+    Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/home"))
 }
 
 /// A command on a project, ready to run.

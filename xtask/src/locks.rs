@@ -12,6 +12,7 @@ use xedge_model::{Digest, ImageLock, Platform, atomic};
 use crate::commands::Context;
 use crate::error::{Error, Result, read_bytes, read_text};
 use crate::fetch::{self, Fetched, Store, Wanted};
+use crate::payload;
 use crate::project::{ImageSource, entries};
 
 /// How a lock may be treated.
@@ -85,11 +86,13 @@ async fn renew(
     mode: Mode,
 ) -> Result<ImageLock> {
     let mut lock = resolve_image(cx, image).await?;
-    // An update takes the compilers of the machine that it runs on: the next build writes them down.
-    let old_compilers = old.filter(|_| mode != Mode::Update);
     for (platform, new) in &mut lock.platforms {
-        new.rustc =
-            old_compilers.and_then(|old| old.platforms.get(platform)).and_then(|old| old.rustc.clone());
+        new.rustc = if mode == Mode::Update {
+            // An update takes the compilers of the machine that it runs on.
+            payload::compiler(&cx.project, &cx.environment, &image.def.payloads, *platform)
+        } else {
+            old.and_then(|old| old.platforms.get(platform)).and_then(|old| old.rustc.clone())
+        };
     }
     let gone = fetch_packages(cx, image, &lock, platforms).await?;
     if !gone.is_empty() {

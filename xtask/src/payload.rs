@@ -60,6 +60,20 @@ pub(crate) fn build(
     Ok(Programs { programs, rustc: Some(toolchain.version) })
 }
 
+/// The compiler that would build the payloads of an image here: none without payloads, or without a compiler.
+pub(crate) fn compiler(
+    project: &Project,
+    environment: &Environment,
+    payloads: &[Payload],
+    platform: Platform,
+) -> Option<String> {
+    let around = Surroundings::of(environment, project.root());
+    (!payloads.is_empty())
+        .then(|| target_toolchain(platform, &around).ok())
+        .flatten()
+        .map(|found| found.version)
+}
+
 fn cargo(
     project: &Project,
     environment: &Environment,

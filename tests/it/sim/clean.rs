@@ -14,7 +14,7 @@ fn an_interrupted_run_takes_everything_away_and_leaves_others_alone() {
     let other = Bench::new();
     let bench = Bench::beside(&other);
     bench.scenario("small", SMALL);
-    let mut goes_on = other.start(&["mqtt_test", "--duration", "8s"]);
+    let mut goes_on = other.start(&["mqtt_test", "--duration", "30s"]);
     goes_on.until("  publish");
     let before = other.objects();
     for signal in [Signal::INT, Signal::TERM] {

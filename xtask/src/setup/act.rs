@@ -118,12 +118,12 @@ fn provided_by_now(around: &Surroundings, step: &Step) -> Result<bool, Error> {
 }
 
 fn run_step(around: &Surroundings, sh: &Shell, step: &Step, talk: &Talk<'_>) -> Result<(), Error> {
-    let ran = run_all(sh, &step.title, &step.commands, talk);
+    let ran = run_all(around, sh, step, &step.commands, talk);
     match ran {
         Err(error) if step.fallback.is_empty() => return Err(error),
         Err(error) => {
             (talk.say)(&error.to_string());
-            run_all(sh, &step.title, &step.fallback, talk)?;
+            run_all(around, sh, step, &step.fallback, talk)?;
         }
         Ok(()) => {}
     }
@@ -135,11 +135,23 @@ fn starts_engine(step: &Step) -> bool {
     step.needs == [Need::Engine] && !step.title.starts_with("install")
 }
 
-fn run_all(sh: &Shell, title: &str, commands: &[String], talk: &Talk<'_>) -> Result<(), Error> {
-    commands.iter().filter(|command| !command.starts_with('#')).try_for_each(|command| {
+/// Looks again between the commands of a step: a table of emulators, once mounted, may hold a working one (that of the
+/// host, in a container), and replacing it would break the host's when the container ends.
+fn run_all(
+    around: &Surroundings,
+    sh: &Shell,
+    step: &Step,
+    commands: &[String],
+    talk: &Talk<'_>,
+) -> Result<(), Error> {
+    for (done, command) in commands.iter().filter(|command| !command.starts_with('#')).enumerate() {
+        if done > 0 && provided_by_now(around, step)? {
+            break;
+        }
         (talk.say)(&format!("$ {command}"));
-        run(sh, title, command)
-    })
+        run(sh, &step.title, command)?;
+    }
+    Ok(())
 }
 
 /// Runs one line as `sh` understands it: exactly what the plan shows.
