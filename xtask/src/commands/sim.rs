@@ -14,7 +14,7 @@ use crate::locks::Mode;
 use crate::simulate::{self, Flags, Phase, Prepared, prepare};
 use crate::{engine, evidence};
 
-/// Prints one line per scenario: `NAME VERDICT EVIDENCE-OR-REPORT`.
+/// Prints one line per scenario: `NAME VERDICT EVIDENCE-OR-REPORT`, with `-` where there is neither.
 pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
     if let Some(SimCommand::Validate { files }) = &flags.command {
         return validate(cx, files);
@@ -98,7 +98,8 @@ fn report(
 ) -> Result<()> {
     let word = class.map_or("passed".to_owned(), |class| class.to_string());
     let folder = simulate::report_folder(cx, &scenario.name);
-    let report = cx.project.relative(&folder);
+    // A scenario that was refused before it ran has none.
+    let report = if folder.exists() { cx.project.relative(&folder) } else { Utf8Path::new("-") };
     let evidence = evidence.map(|path| cx.project.relative(path));
     if cx.printer.is_json() {
         let code = class.map_or(0, Class::exit_code);
