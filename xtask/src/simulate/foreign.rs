@@ -120,6 +120,10 @@ async fn probe_one(
     };
     match probe_container(engine, probe, &place, &warn, cancel).await {
         Ok(probed) => {
+            for leftover in probed.leftovers() {
+                cx.printer
+                    .warn(&format!("not removed from the Engine: {leftover}; the next run tries again"));
+            }
             let millis = probed.answered().as_millis();
             cx.printer.good("  emulated", &format!("{name} {platform} answers after {millis} ms"));
             Ok(entry(

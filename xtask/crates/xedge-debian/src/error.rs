@@ -7,12 +7,6 @@ use xedge_model::{Class, Failure};
 /// What can go wrong with Debian's files.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No mirror is known that carries the pocket.
-    #[error("failed to find a mirror of Debian's {pocket}: none of the apt sources carries it")]
-    NoMirror {
-        /// The pocket, for example `bookworm-security`.
-        pocket: String,
-    },
     /// The suite's signing keys are not part of this tool.
     #[error("failed to find the signing keys of the suite `{suite}`: known here is {known}")]
     UnknownSuite {
@@ -122,9 +116,7 @@ pub enum Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::NoMirror { .. } | Self::NoGpgv { .. } | Self::Io { .. } | Self::Skew { .. } => {
-                Class::Environment
-            }
+            Self::NoGpgv { .. } | Self::Io { .. } | Self::Skew { .. } => Class::Environment,
             Self::Signature { .. }
             | Self::WrongSuite { .. }
             | Self::Expired { .. }
@@ -140,9 +132,6 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::NoMirror { .. } => {
-                "name one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask lock`".into()
-            }
             Self::NoGpgv { .. } => "install what this machine lacks: `cargo xtask setup`".into(),
             Self::Expired { .. } => {
                 "the mirror may lag or the clock be wrong; where a lagging mirror is meant, apt's \
@@ -211,7 +200,6 @@ mod tests {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         let chain = || "`b`, needed by `a`".to_owned();
         vec![
-            (Error::NoMirror { pocket: text() }, Class::Environment),
             (Error::UnknownSuite { suite: text(), known: "bookworm" }, Class::Input),
             (Error::NoGpgv { program: text(), source: full() }, Class::Environment),
             (Error::Io { file: text(), source: full() }, Class::Environment),

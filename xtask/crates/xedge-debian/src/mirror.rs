@@ -2,7 +2,6 @@
 //!
 //! What a mirror serves is trusted only after its `InRelease` was verified: here it is enough to guess well.
 
-use crate::Error;
 use crate::suite;
 
 mod apt;
@@ -72,11 +71,6 @@ impl Mirrors {
     /// The URL below which `dists/POCKET` and `pool` lie, without a final slash.
     pub fn pocket_url(&self, pocket: &str) -> Option<&str> {
         self.pocket_urls(pocket).into_iter().next()
-    }
-
-    /// Like [`Self::pocket_url`], with the error to show where there is none.
-    pub fn require(&self, pocket: &str) -> Result<&str, Error> {
-        self.pocket_url(pocket).ok_or_else(|| Error::NoMirror { pocket: pocket.to_owned() })
     }
 
     /// All mirrors to try, best first: those that the machine uses for the pocket, then others of the same kind, since

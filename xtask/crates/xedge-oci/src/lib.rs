@@ -7,7 +7,6 @@ pub mod archive;
 pub mod blobs;
 pub mod config;
 pub mod descriptor;
-pub mod diff;
 pub mod error;
 mod hashed;
 pub mod index;

@@ -7,7 +7,6 @@ use tokio::time::{Instant, sleep};
 
 use super::Progress;
 use super::guard::guarded;
-use super::outcome::ContainerFacts;
 use super::stage::Stage;
 use crate::engine::Docker;
 use crate::history::Recorder;
@@ -35,26 +34,14 @@ pub struct ProbePlan {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ContainerProbe {
-    facts: ContainerFacts,
     answered: Duration,
-    log: String,
     leftovers: Vec<String>,
 }
 
 impl ContainerProbe {
-    /// Image, platform, and whether it was emulated.
-    pub fn facts(&self) -> &ContainerFacts {
-        &self.facts
-    }
-
     /// From the order to make it to its first answer.
     pub fn answered(&self) -> Duration {
         self.answered
-    }
-
-    /// What it wrote.
-    pub fn log(&self) -> &str {
-        &self.log
     }
 
     /// What could not be removed from the Engine; the next sweep tries again.
@@ -90,24 +77,18 @@ pub async fn probe_container(
         labels: Stage::labels(&plan.run_id, false, place, &lock),
         published: 1,
     };
-    let (result, mut aftermath) = guarded(&stage, &all, cancel, observe(&stage, plan, &all)).await;
+    let (result, aftermath) = guarded(&stage, &all, cancel, observe(&stage, plan, &all)).await;
     drop(lock);
-    let (facts, answered) = result?;
-    let log = aftermath.logs.remove(&facts.node).unwrap_or_default();
-    Ok(ContainerProbe { facts, answered, log, leftovers: aftermath.leftovers })
+    Ok(ContainerProbe { answered: result?, leftovers: aftermath.leftovers })
 }
 
-async fn observe(
-    stage: &Stage<'_>,
-    plan: &ProbePlan,
-    all: &[ContainerPlan],
-) -> Result<(ContainerFacts, Duration), Error> {
+async fn observe(stage: &Stage<'_>, plan: &ProbePlan, all: &[ContainerPlan]) -> Result<Duration, Error> {
     stage.open().await?;
     for container in &plan.beside {
         stage.run(container).await?;
     }
     let begun = Instant::now();
-    let facts = stage.run(&plan.container).await?;
+    stage.run(&plan.container).await?;
     let answered = begun.elapsed();
     tokio::select! {
         () = sleep(plan.observe) => {}
@@ -115,5 +96,5 @@ async fn observe(
     }
     stage.all_up(all).await?;
     stage.ready(&plan.container).await?;
-    Ok((facts, answered))
+    Ok(answered)
 }
