@@ -1,13 +1,23 @@
-//! What is read on a device: DSSE envelopes and in-toto statements. Pure Rust; no network, no clock, no files, no secrets.
+//! What is read on a device: bundles, DSSE envelopes and in-toto statements (FORMAT.md). Pure Rust and synchronous; no
+//! network, no clock, no files, no secrets.
 
+pub mod canonical;
 pub mod dsse;
 mod error;
 mod key;
+pub mod manifest;
+pub mod member;
+pub mod refusal;
+pub mod stand_in;
 pub mod statement;
+pub mod tar;
+pub mod time;
+pub mod tuf;
 
 pub use dsse::{Envelope, VerifiedPayload};
 pub use error::Error;
 pub use key::VerifyingKey;
+pub use refusal::{Code, ReadError, Refusal};
 pub use statement::Statement;
 
 #[cfg(test)]
