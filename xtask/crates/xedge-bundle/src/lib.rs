@@ -7,18 +7,24 @@ mod error;
 mod key;
 pub mod manifest;
 pub mod member;
+pub mod pieces;
 pub mod refusal;
-pub mod stand_in;
 pub mod statement;
+mod stream;
 pub mod tar;
 pub mod time;
 pub mod tuf;
+pub mod verify;
+pub mod write;
 
 pub use dsse::{Envelope, VerifiedPayload};
 pub use error::Error;
 pub use key::VerifyingKey;
+pub use manifest::Manifest;
 pub use refusal::{Code, ReadError, Refusal};
 pub use statement::Statement;
+pub use verify::{Trust, Verified, verify};
+pub use write::Writer;
 
 #[cfg(test)]
 mod tests;

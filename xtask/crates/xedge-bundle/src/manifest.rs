@@ -2,19 +2,15 @@
 //! [`check`](Manifest::check) and by the verifier.
 
 mod check;
-mod device;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use xedge_model::stack::SecretReference;
+use xedge_model::stack::{ConfigFile, DeviceValue, SecretReference};
 use xedge_model::{Digest, ImageName, Platform};
-
-pub use device::{NotFitting, check_declaration, check_value};
 
 use crate::member;
 use crate::refusal::{Code, Refusal};
-use crate::stand_in::{ConfigFile, DeviceValue};
 use crate::statement::KeyStatus;
 
 /// The format that is written and read.
@@ -179,6 +175,7 @@ impl Manifest {
         check_format(bytes)?;
         let manifest: Self = match serde_json::from_slice(bytes) {
             Ok(manifest) => manifest,
+            Err(error) if error.is_data() => return refuse(Code::Metadata, error.to_string()),
             Err(error) => return refuse(Code::NotCanonical, error.to_string()),
         };
         if manifest.to_bytes() != bytes {

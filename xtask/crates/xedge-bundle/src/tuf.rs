@@ -7,7 +7,8 @@ mod key;
 pub use document::{Document, Foreign, Signature, Signers};
 pub use key::Key;
 
-pub(crate) use chain::Chain;
+pub(crate) use chain::{Chain, Link};
+pub(crate) use document::{check_status, check_time};
 
 use std::collections::BTreeMap;
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use xedge_model::Platform;
-use xedge_model::stack::{RelPath, is_name};
+use xedge_model::stack::{RelPath, config_digest, is_name};
 
-use super::{Config, FORMAT, Gate, Manifest, Service, check_declaration};
+use super::{Config, FORMAT, Gate, Manifest, Service};
 use crate::member;
 use crate::refusal::{Code, Refusal};
-use crate::stand_in::config_digest;
 use crate::tuf::STAMPS;
 
 type Check = Result<(), String>;
@@ -122,7 +121,7 @@ fn check_config(config: &Config) -> Check {
     ensure(secrets.iter().all(|name| is_name(name)), || "a secret has no proper name".into())?;
     let values: Vec<_> = config.device_values.iter().map(|value| &value.name).collect();
     ensure(sorted(&values), || "`config.deviceValues` is not sorted, or has one twice".into())?;
-    config.device_values.iter().try_for_each(|value| check_declaration(value).map_err(|e| e.to_string()))
+    config.device_values.iter().try_for_each(|value| value.check_declaration().map_err(|e| e.to_string()))
 }
 
 fn ensure(holds: bool, problem: impl FnOnce() -> String) -> Check {
