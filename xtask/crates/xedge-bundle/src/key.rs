@@ -29,6 +29,17 @@ impl VerifyingKey {
         self.key.to_public_key_pem(LineEnding::LF).expect("a point on the curve always has an SPKI form")
     }
 
+    /// Reads `SubjectPublicKeyInfo` DER.
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        p256::ecdsa::VerifyingKey::from_public_key_der(der).ok().map(Self::from)
+    }
+
+    /// `SubjectPublicKeyInfo` DER with an uncompressed point.
+    pub fn to_der(&self) -> Vec<u8> {
+        let der = self.key.to_public_key_der().expect("a point on the curve always has an SPKI form");
+        der.into_vec()
+    }
+
     /// SHA-256 of the `SubjectPublicKeyInfo` DER with an uncompressed point:
     /// what `openssl pkey -pubin -outform DER | sha256sum` prints.
     pub fn key_id(&self) -> &Digest {

@@ -145,17 +145,17 @@ impl Statement {
     }
 }
 
-mod bare_hex {
+pub(crate) mod bare_hex {
     //! A digest without its `sha256:`, since the key of an in-toto `DigestSet` says it.
 
     use serde::{Deserialize as _, Deserializer, Serializer};
     use xedge_model::Digest;
 
-    pub(super) fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(digest.hex())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
         Digest::from_hex(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

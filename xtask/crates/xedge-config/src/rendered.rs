@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xedge_model::Digest;
 use xedge_model::compose::Compose;
 use xedge_model::image::Mode;
-use xedge_model::stack::SecretReference;
+use xedge_model::stack::{ConfigFile, SecretReference, config_digest};
 
 use crate::conf::Conf;
 
@@ -61,21 +61,9 @@ pub struct Record {
     /// Digest of stack, files and references to secrets.
     pub digest: Digest,
     /// The files, ordered by path.
-    pub files: Vec<RecordFile>,
+    pub files: Vec<ConfigFile>,
     /// The references to secrets, ordered by name.
     pub secrets: Vec<SecretReference>,
-}
-
-/// One file in rendered.json.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RecordFile {
-    /// Path below the folder.
-    pub path: Utf8PathBuf,
-    /// Permission bits, in octal.
-    pub mode: Mode,
-    /// Digest of the bytes.
-    pub digest: Digest,
 }
 
 impl Rendered {
@@ -88,7 +76,8 @@ impl Rendered {
     ) -> Self {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         secrets.sort();
-        let digest = digest(stack, &files, &secrets);
+        let listed: Vec<ConfigFile> = files.iter().map(RenderedFile::listed).collect();
+        let digest = config_digest(stack, &listed, &secrets, &[]);
         Self { stack: stack.into(), environment: environment.into(), files, compose, secrets, digest }
     }
 
@@ -125,17 +114,12 @@ impl Rendered {
 
     /// What rendered.json says.
     pub fn record(&self) -> Record {
-        let file = |file: &RenderedFile| RecordFile {
-            path: file.path.clone(),
-            mode: Mode(file.mode),
-            digest: file.digest.clone(),
-        };
         Record {
             format: FORMAT,
             stack: self.stack.clone(),
             environment: self.environment.clone(),
             digest: self.digest.clone(),
-            files: self.files.iter().map(file).collect(),
+            files: self.files.iter().map(RenderedFile::listed).collect(),
             secrets: self.secrets.clone(),
         }
     }
@@ -175,6 +159,10 @@ impl RenderedFile {
         Self { path: path.into(), mode, bytes, digest, content }
     }
 
+    fn listed(&self) -> ConfigFile {
+        ConfigFile { path: self.path.clone(), mode: Mode(self.mode), digest: self.digest.clone() }
+    }
+
     /// Path below the rendered folder.
     pub fn path(&self) -> &Utf8Path {
         &self.path
@@ -194,20 +182,6 @@ impl RenderedFile {
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
-}
-
-/// Fields in the order of the struct, no spaces: the same value always gives the same bytes.
-#[derive(Serialize)]
-struct Canonical<'a> {
-    stack: &'a str,
-    files: Vec<(&'a Utf8Path, Mode, &'a Digest)>,
-    secrets: &'a [SecretReference],
-}
-
-fn digest(stack: &str, files: &[RenderedFile], secrets: &[SecretReference]) -> Digest {
-    let files = files.iter().map(|file| (file.path(), Mode(file.mode), &file.digest)).collect();
-    let canonical = Canonical { stack, files, secrets };
-    Digest::of(&serde_json::to_vec(&canonical).expect("the canonical form has string keys only"))
 }
 
 fn flatten_toml(table: &toml::Table) -> BTreeMap<String, String> {

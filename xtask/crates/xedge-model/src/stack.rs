@@ -2,8 +2,12 @@
 //!
 //! Reading and checking only; rendering is the business of xedge-config.
 
+mod config;
+mod declare;
+mod device;
 mod environment;
 mod parity;
+mod substitute;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +16,12 @@ use std::str::FromStr;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use environment::{EnvValue, Environment};
+pub use config::{ConfigFile, config_digest};
+pub use declare::DeviceValueDef;
+pub use device::{BadDeclaration, DEVICE_NAME_RULE, DeviceValue, Unfit, is_device_name};
+pub use environment::{DEVICE, EnvValue, Environment};
 pub use parity::{Aspect, Extra, Parity, ParityRow};
+pub use substitute::{Placeholder, SubstituteError, check_values, placeholders, samples, substitute};
 
 use crate::image::{Mode, check_format};
 use crate::yaml::{Source, Spanned, YamlError};
@@ -37,6 +45,9 @@ pub struct StackDef {
     /// Secrets by name; a container finds one at `/run/secrets/NAME`.
     #[serde(default)]
     pub secrets: BTreeMap<String, Spanned<SecretDef>>,
+    /// Values that every device gives itself, by name; templates use them as `device.NAME`.
+    #[serde(default)]
+    pub device_values: BTreeMap<String, Spanned<DeviceValueDef>>,
     /// Names of the scenarios that must have passed.
     pub gate: Spanned<Vec<Spanned<String>>>,
 }
@@ -121,6 +132,9 @@ impl StackDef {
         for (name, secret) in &def.secrets {
             check_secret(source, name, secret)?;
         }
+        for (name, value) in &def.device_values {
+            declare::check(source, name, value)?;
+        }
         def.check_gate(source)?;
         Ok(def)
     }
@@ -128,6 +142,11 @@ impl StackDef {
     /// The secrets as references, ordered by name.
     pub fn references(&self) -> Vec<SecretReference> {
         self.secrets.iter().map(|(name, secret)| secret.value.reference(name)).collect()
+    }
+
+    /// The values that every device gives itself, ordered by name.
+    pub fn device_values(&self) -> Vec<DeviceValue> {
+        self.device_values.iter().map(|(name, value)| value.value.declared(name)).collect()
     }
 
     fn check_files(&self, source: &Source) -> Result<(), YamlError> {
@@ -287,66 +306,4 @@ impl<'de> Deserialize<'de> for RelPath {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{RelPath, StackDef};
-    use crate::yaml::Source;
-
-    const GOOD: &str = "\
-format: 1
-name: edge
-compose: stacks/edge/compose.yaml.j2
-files:
-  - {template: services/a.j2, output: a/a.conf, mode: \"0644\"}
-secrets:
-  broker: {kind: mosquitto_passwd, users: [b, a], owner: 1883}
-  mine: {kind: password, user: a, owner: 1}
-gate: [one]
-";
-
-    fn refused(from: &str, to: &str, part: &str) {
-        assert!(GOOD.contains(from), "{from}");
-        let error = StackDef::parse(&Source::new("s.yaml", GOOD.replace(from, to)), "edge").unwrap_err();
-        assert!(error.to_string().contains(part), "{error}");
-    }
-
-    #[test]
-    fn references_are_ordered_and_carry_no_value() {
-        let def = StackDef::parse(&Source::new("s.yaml", GOOD), "edge").unwrap();
-        let text = serde_json::to_string(&def.references()).unwrap();
-        assert_eq!(
-            text,
-            r#"[{"name":"broker","kind":"mosquitto_passwd","users":["a","b"],"owner":1883},{"name":"mine","kind":"password","users":["a"],"owner":1}]"#
-        );
-        assert_eq!(def.references()[0].target(), "/run/secrets/broker");
-    }
-
-    #[test]
-    fn what_is_wrong_is_refused_with_its_place() {
-        refused("name: edge", "name: other", "s.yaml:2:7: the stack's name is `other`");
-        refused("gate: [one]", "gate: []", "s.yaml:9:7: `gate` is empty");
-        refused("gate: [one]", "gates: [one]", "s.yaml:9:1: unknown key `gates`");
-        refused("format: 1", "format: 2", "s.yaml:1:9: the file has format 2");
-        refused("output: a/a.conf", "output: rendered.json", "rendering makes itself");
-        refused("0644", "0666", "must not be writable");
-        refused("users: [b, a]", "users: [a, a]", "`a` is there twice");
-        refused("users: [b, a]", "users: [\"a:b\"]", "is no name of a user");
-        refused("users: [b, a]", "user: a", "needs `users`");
-        refused("user: a", "users: [a]", "needs `user`");
-        refused("  mine:", "  ../mine:", "is no name of a secret");
-        refused("kind: password", "kind: passwort", "unknown value `passwort`");
-    }
-
-    #[test]
-    fn two_files_in_each_others_way_are_refused() {
-        let twice = "mode: \"0644\"}\n  - {template: services/b.j2, output: a/a.conf/b, mode: \"0644\"}";
-        refused("mode: \"0644\"}", twice, "in each other's way");
-    }
-
-    #[test]
-    fn only_paths_below_the_folder_are_taken() {
-        assert_eq!("a/b.conf".parse::<RelPath>().unwrap().as_str(), "a/b.conf");
-        for text in ["", "/a", "../a", "a/../b", "./a", "a//b", "a/", "a\\b", "a\nb", "a\0", "c:/x", "."] {
-            assert!(text.parse::<RelPath>().is_err(), "{text:?}");
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,9 @@ use super::FORMAT;
 use crate::image::check_format;
 use crate::yaml::{Source, Spanned, YamlError};
 
+/// The name under which templates find the values of a device; no value of an environment has it.
+pub const DEVICE: &str = "device";
+
 /// The values of one environment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +45,11 @@ impl Environment {
         let environment: Self = source.parse()?;
         check_format(source, &environment.format, FORMAT)?;
         for (key, value) in &environment.values {
+            if key == DEVICE {
+                let message =
+                    format!("`{DEVICE}` is where templates find what stack.yaml lists under `device_values`");
+                return Err(source.error_at(value, message));
+            }
             check(source, key, key, value)?;
         }
         Ok(environment)
@@ -201,6 +209,7 @@ mod tests {
         );
         check("  a: |\n    two\n    lines\n", "failed to read e.yaml:4:5: value `a` holds");
         check("  A-b: 1\n", "failed to read e.yaml:3:8: `A-b` is no name of a value");
+        check("  device: 1\n", "failed to read e.yaml:3:11: `device` is where templates find");
         check("  a:\n", "failed to read e.yaml:");
         check("  a: {b: 1, b: 2}\n", "failed to read e.yaml:");
         check("  a: .inf\n", "failed to read e.yaml:3:6: non-finite float");
