@@ -1,17 +1,12 @@
 //! The gate key: what signs that images and configuration passed the simulation. It signs nothing else.
 
-use std::io;
-
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::statement::KeyStatus;
 use xedge_bundle::{Envelope, Statement, VerifyingKey};
 
-use crate::{Error, SigningKey, keyfile};
-
-/// Name of the gate key's file in the folder of keys.
-pub const FILE_NAME: &str = "gate.key.json";
-
-const ROLE: &str = "gate";
+use crate::keyfile::Stored;
+use crate::secret::SecretKey;
+use crate::{Error, KeyName, Role, SigningKey, ring};
 
 /// A gate key and its status.
 #[derive(Debug)]
@@ -26,36 +21,32 @@ impl GateKey {
         Ok(Self { key: SigningKey::generate(random)?, status })
     }
 
+    pub(crate) fn new(key: SigningKey, status: KeyStatus) -> Self {
+        Self { key, status }
+    }
+
     /// The gate key's file in the folder `dir`.
     pub fn path_in(dir: &Utf8Path) -> Utf8PathBuf {
-        dir.join(FILE_NAME)
+        Role::Gate.path_in(dir)
     }
 
-    /// Reads a key file; refuses one that others can read, or whose role or status was edited.
+    /// Reads a key file that is not encrypted; refuses one that others can read, or whose role or status was edited.
+    /// An encrypted one comes from [`crate::KeyRing::gate_key`].
     pub fn load(path: &Utf8Path) -> Result<Self, Error> {
-        let (key, status) = keyfile::load(path, ROLE)?;
-        Ok(Self { key, status })
-    }
-
-    /// Writes the key to a new file of mode 0600; refuses to replace a file.
-    pub fn save(&self, path: &Utf8Path) -> Result<(), Error> {
-        keyfile::save(path, ROLE, self.status, &self.key)
+        Self::unlock(&Stored::read(path, Role::Gate)?)
     }
 
     /// The gate key in the folder `dir`, whatever its status; if there is none, a new development key that is kept there.
     ///
     /// Safe to call from several processes at once: all of them get the same key.
     pub fn open_or_make_development(dir: &Utf8Path, random: impl FnMut(&mut [u8])) -> Result<Self, Error> {
-        let path = Self::path_in(dir);
-        match Self::load(&path) {
-            Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            found => return found,
-        }
-        let key = Self::generate(KeyStatus::Development, random)?;
-        match key.save(&path) {
-            Ok(()) => Ok(key),
-            Err(Error::Exists { .. }) => Self::load(&path),
-            Err(other) => Err(other),
+        Self::unlock(&ring::open_or_make(dir, Role::Gate, random)?)
+    }
+
+    fn unlock(stored: &Stored) -> Result<Self, Error> {
+        match stored.unlock(&|name: &KeyName| Err(name.locked()))? {
+            SecretKey::P256(key) => Ok(Self { key, status: stored.status }),
+            SecretKey::Ed25519(_) => unreachable!("the role says the algorithm"),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{self, DerSignature};
 use p256::elliptic_curve::zeroize::Zeroizing;
-use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
+use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding, SecretDocument};
 use xedge_bundle::VerifyingKey;
 use xedge_bundle::dsse::{Envelope, PAYLOAD_TYPE, Signature, pae};
 
@@ -33,6 +33,16 @@ impl SigningKey {
     /// Reads PKCS#8 PEM (RFC 5958), `None` if it is anything else. The reason is left out: it might quote the secret.
     pub fn from_pem(pem: &str) -> Option<Self> {
         ecdsa::SigningKey::from_pkcs8_pem(pem).ok().map(Self)
+    }
+
+    /// Reads PKCS#8 DER, `None` if it is anything else.
+    pub(crate) fn from_der(der: &[u8]) -> Option<Self> {
+        ecdsa::SigningKey::from_pkcs8_der(der).ok().map(Self)
+    }
+
+    /// PKCS#8 DER, in memory that is wiped when dropped.
+    pub(crate) fn to_der(&self) -> SecretDocument {
+        self.0.to_pkcs8_der().expect("a scalar in range always has a PKCS#8 form")
     }
 
     /// PKCS#8 PEM, in memory that is wiped when dropped.

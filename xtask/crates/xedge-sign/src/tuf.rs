@@ -1,0 +1,91 @@
+//! TUF as `tough` sees it, which is named nowhere else: what a role's metadata must look like, which bytes are signed, and whether
+//! signatures of a root's keys are there. Signs nothing, and looks at no clock.
+
+use serde::de::DeserializeOwned;
+use tough::schema::{Role, RoleType, Root, Signed, Snapshot, Targets, Timestamp};
+
+/// A metadata file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Root,
+    Targets,
+    Snapshot,
+    Timestamp,
+}
+
+/// A root that is signed by its own threshold.
+pub(crate) struct TrustedRoot(Signed<Root>);
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Kind::Root => "root",
+            Kind::Targets => "targets",
+            Kind::Snapshot => "snapshot",
+            Kind::Timestamp => "timestamp",
+        }
+    }
+
+    fn role_type(self) -> RoleType {
+        match self {
+            Kind::Root => RoleType::Root,
+            Kind::Targets => RoleType::Targets,
+            Kind::Snapshot => RoleType::Snapshot,
+            Kind::Timestamp => RoleType::Timestamp,
+        }
+    }
+
+    /// The bytes that other TUF clients sign and check for this value of `signed`.
+    pub(crate) fn canonical_form(self, signed: &[u8]) -> Result<Vec<u8>, String> {
+        match self {
+            Kind::Root => form::<Root>(signed),
+            Kind::Targets => form::<Targets>(signed),
+            Kind::Snapshot => form::<Snapshot>(signed),
+            Kind::Timestamp => form::<Timestamp>(signed),
+        }
+    }
+}
+
+impl TrustedRoot {
+    /// Reads a root and checks that its own threshold has signed it.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
+        let root: Signed<Root> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        root.signed.verify_role(&root).map_err(|e| e.to_string())?;
+        Ok(Self(root))
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.0.signed.version.get()
+    }
+
+    /// What `xedge.status` says.
+    pub(crate) fn status(&self) -> Option<&str> {
+        self.0.signed._extra.get("xedge")?.get("status")?.as_str()
+    }
+
+    /// Whether it names the key for this kind of metadata.
+    pub(crate) fn names(&self, kind: Kind, key_id: &str) -> bool {
+        let role = self.0.signed.roles.get(&kind.role_type());
+        role.is_some_and(|role| role.keyids.iter().any(|id| crate::ed25519::hex(id) == key_id))
+    }
+
+    /// Checks that the threshold of this root has signed a metadata file.
+    pub(crate) fn verify(&self, kind: Kind, bytes: &[u8]) -> Result<(), String> {
+        match kind {
+            Kind::Root => self.verify_as::<Root>(bytes),
+            Kind::Targets => self.verify_as::<Targets>(bytes),
+            Kind::Snapshot => self.verify_as::<Snapshot>(bytes),
+            Kind::Timestamp => self.verify_as::<Timestamp>(bytes),
+        }
+    }
+
+    fn verify_as<T: Role + DeserializeOwned>(&self, bytes: &[u8]) -> Result<(), String> {
+        let file: Signed<T> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        self.0.signed.verify_role(&file).map_err(|e| e.to_string())
+    }
+}
+
+fn form<T: Role + DeserializeOwned>(signed: &[u8]) -> Result<Vec<u8>, String> {
+    let role: T = serde_json::from_slice(signed).map_err(|e| e.to_string())?;
+    role.canonical_form().map_err(|e| e.to_string())
+}
