@@ -57,6 +57,9 @@ pub fn config_with_login(
     password: &str,
 ) -> Result<Vec<u8>> {
     let wrong = |problem: &str| Error::ConfigFile { path: path.to_owned(), problem: problem.to_owned() };
+    if user.contains(':') {
+        return Err(wrong("a user name has no `:`"));
+    }
     let existing = existing.filter(|bytes| !bytes.trim_ascii().is_empty());
     let mut config: Map<String, Value> = match existing {
         // The parser's own text may quote the file, and the file holds secrets.
