@@ -169,7 +169,11 @@ impl Auth {
         let credentials = self.credentials(state, scope).await?;
         let ticket = obtain(http, scope, challenge, credentials.as_ref()).await?;
         if matches!(challenge, Challenge::Basic) && Some(&ticket.header) == refused {
-            return Err(denied(scope, true, Answer { status: 401, code: None, message: String::new() }));
+            return Err(denied(
+                scope,
+                Why::WrongPassword,
+                Answer { status: 401, code: None, message: String::new() },
+            ));
         }
         state.tickets.insert(scope.key(), ticket.clone());
         Ok(ticket.header)
@@ -192,12 +196,23 @@ impl Auth {
     }
 }
 
+/// Why access is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// None were sent, because there are none.
+    NoCredentials,
+    /// They are not taken at all.
+    WrongPassword,
+    /// They are taken, but not for this.
+    NotEnough,
+}
+
 /// A refusal. The answer's own words are kept: some registries say there what is missing.
-pub(crate) fn denied(scope: &Scope, had_credentials: bool, answer: Answer) -> Error {
-    let why = match (had_credentials, answer.status) {
-        (false, _) => "no credentials for this host",
-        (true, 401) => "wrong user or password",
-        (true, _) => "these credentials do not suffice",
+pub(crate) fn denied(scope: &Scope, why: Why, answer: Answer) -> Error {
+    let why = match why {
+        Why::NoCredentials => "no credentials for this host",
+        Why::WrongPassword => "wrong user or password",
+        Why::NotEnough => "these credentials do not suffice",
     };
     Error::Denied { place: scope.place(), host: scope.host.clone(), why, answer: Box::new(answer) }
 }
@@ -213,7 +228,10 @@ async fn obtain(
             let header = credentials.and_then(Credentials::basic);
             let refused =
                 || Answer { status: 401, code: None, message: "a user and password are asked for".into() };
-            Ok(Ticket { header: header.ok_or_else(|| denied(scope, false, refused()))?, until: None })
+            Ok(Ticket {
+                header: header.ok_or_else(|| denied(scope, Why::NoCredentials, refused()))?,
+                until: None,
+            })
         }
         Challenge::Bearer { realm, service } => {
             token(http, scope, realm, service.as_deref(), credentials).await
@@ -258,7 +276,8 @@ async fn token(
     if !ok {
         let answer = answer(status, &body);
         return Err(match status {
-            400 | 401 | 403 => denied(scope, credentials.is_some(), answer),
+            400 | 401 | 403 if credentials.is_some() => denied(scope, Why::WrongPassword, answer),
+            400 | 401 | 403 => denied(scope, Why::NoCredentials, answer),
             _ => Error::Status { what: format!("get a token from {place}"), answer: Box::new(answer) },
         });
     }

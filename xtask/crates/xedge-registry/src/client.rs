@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::auth::{self, Auth, Challenge, Scope};
+use crate::auth::{self, Auth, Challenge, Scope, Why};
 use crate::credentials::Secret;
 use crate::error::{Answer, Error, Result};
 use crate::http::{Address, Http, Reply, Request};
@@ -63,22 +63,30 @@ impl Client {
         address: &Address,
         make: impl Fn() -> Request,
     ) -> Result<Reply> {
-        // An upload's `Location` may be on another host: that one learns nothing about us.
-        let home = self.http.address(&scope.host, "/v2/")?.same_origin(address);
-        let sent = if home { self.auth.header(&self.http, scope).await? } else { None };
-        let reply = self.http.send(authorized(make(), sent.as_ref())).await?;
-        let reply = match (reply.status(), Challenge::of(&reply)) {
-            (401, Some(challenge)) if home => {
-                let header = self.auth.answer(&self.http, scope, challenge, sent.as_ref()).await?;
-                self.http.send(authorized(make(), Some(&header))).await?
-            }
-            _ => reply,
-        };
-        if matches!(reply.status(), 401 | 403) {
-            let had = self.auth.knows(scope).await;
-            return Err(auth::denied(scope, had, answer_of(reply).await));
+        // A `Location` or a redirect may lead to another host: that one learns nothing about us, and its challenge is
+        // not taken for the registry's.
+        let home = self.http.address(&scope.host, "/v2/")?;
+        let at_home = home.same_origin(address);
+        let sent = if at_home { self.auth.header(&self.http, scope).await? } else { None };
+        let mut reply = self.http.send(authorized(make(), sent.as_ref())).await?;
+        let mut with_token = sent.as_ref().is_some_and(Secret::is_token);
+        if reply.status() == 401
+            && home.same_origin(&reply.address())
+            && let Some(challenge) = Challenge::of(&reply)
+        {
+            let header = self.auth.answer(&self.http, scope, challenge, sent.as_ref()).await?;
+            with_token = header.is_token();
+            reply = self.http.send(authorized(make(), Some(&header))).await?;
         }
-        Ok(reply)
+        if !matches!(reply.status(), 401 | 403) {
+            return Ok(reply);
+        }
+        let why = match reply.status() {
+            _ if !self.auth.knows(scope).await => Why::NoCredentials,
+            401 if !with_token => Why::WrongPassword,
+            _ => Why::NotEnough,
+        };
+        Err(auth::denied(scope, why, answer_of(reply).await))
     }
 }
 
@@ -118,7 +126,7 @@ pub(crate) async fn absent(reply: Reply, scope: &Scope, what: &str) -> Result<()
     match answer.code.as_deref() {
         None => Ok(()),
         Some(code) if reference::says_absent(code) => Ok(()),
-        Some(code) if reference::says_denied(code) => Err(auth::denied(scope, true, answer)),
+        Some(code) if reference::says_denied(code) => Err(auth::denied(scope, Why::NotEnough, answer)),
         Some(_) => Err(Error::Status { what: what.to_owned(), answer: Box::new(answer) }),
     }
 }

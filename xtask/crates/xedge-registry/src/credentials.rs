@@ -21,6 +21,13 @@ use crate::settings::Settings;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) String);
 
+impl Secret {
+    /// Whether this is the header with a token, which proves that the password was right.
+    pub(crate) fn is_token(&self) -> bool {
+        self.0.starts_with("Bearer ")
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")

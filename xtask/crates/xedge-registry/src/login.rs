@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use serde_json::{Map, Value};
 use xedge_model::atomic::{self, WriteError};
 
-use crate::auth::{self, Challenge, Scope};
+use crate::auth::{self, Challenge, Scope, Why};
 use crate::client::{Client, answer_of, refusal};
 use crate::credentials;
 use crate::error::{Error, Result};
@@ -42,7 +42,7 @@ impl Client {
             self.http.send(Request::new(Method::GET, address).header("authorization", header.0)).await?;
         match reply.status() {
             200 => Ok(Login::Accepted),
-            401 | 403 => Err(auth::denied(&scope, true, answer_of(reply).await)),
+            401 | 403 => Err(auth::denied(&scope, Why::WrongPassword, answer_of(reply).await)),
             _ => Err(refusal(reply, &step).await),
         }
     }

@@ -170,7 +170,8 @@ impl Client {
         // Tags before blobs: a version that is taken ends the matter.
         let tags = self.tag_steps(&scope, &image).await?;
         let manifests = self.manifest_steps(&scope, &image).await?;
-        let steps = wanted.into_iter().map(|blob| self.blob_step(&scope, &image, blob));
+        // Collected, so that no closure is held across an await: the future would not be `Send`.
+        let steps: Vec<_> = wanted.into_iter().map(|blob| self.blob_step(&scope, &image, blob)).collect();
         let blobs = stream::iter(steps).buffered(self.settings.parallel.max(1)).try_collect().await?;
         Ok(Plan { image, blobs, manifests, index, tags })
     }
@@ -192,8 +193,11 @@ impl Client {
     }
 
     async fn manifest_steps(&self, scope: &Scope, image: &PushImage) -> Result<Vec<ManifestStep>> {
-        let steps =
-            image.manifests.iter().map(|manifest| self.manifest_step(scope, &image.repository, manifest));
+        let steps: Vec<_> = image
+            .manifests
+            .iter()
+            .map(|manifest| self.manifest_step(scope, &image.repository, manifest))
+            .collect();
         stream::iter(steps).buffered(self.settings.parallel.max(1)).try_collect().await
     }
 

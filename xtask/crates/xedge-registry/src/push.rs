@@ -70,7 +70,9 @@ impl Client {
             uploaded_bytes: 0,
             mounted: 0,
         };
-        let steps = plan.blobs().map(|(blob, step)| self.push_blob(scope, plan, blob, step, feed));
+        // Collected, so that no closure is held across an await: the future would not be `Send`.
+        let steps: Vec<_> =
+            plan.blobs().map(|(blob, step)| self.push_blob(scope, plan, blob, step, feed)).collect();
         let mut arrivals = stream::iter(steps).buffer_unordered(self.settings.parallel.max(1));
         while let Some((arrived, size)) = arrivals.try_next().await? {
             match arrived {

@@ -67,20 +67,8 @@ impl Client {
         limit: u64,
         sink: &mut (impl AsyncWrite + Unpin),
     ) -> Result<u64> {
-        let what = repository.by_digest(digest);
-        let address = self.address(repository, &format!("blobs/{digest}"))?;
-        let make = || Request::new(Method::GET, address.clone());
-        let step = format!("read {what}");
-        let scope = Scope::pull(repository);
-        let reply = self.send(&scope, &step, make).await?;
-        match reply.status() {
-            200 => copy(reply, &what, digest, limit, sink).await,
-            404 => {
-                absent(reply, &scope, &step).await?;
-                Err(Error::NotFound { what })
-            }
-            _ => Err(refusal(reply, &step).await),
-        }
+        let reply = self.ask_blob(repository, digest).await?;
+        copy(reply, &repository.by_digest(digest), digest, limit, sink).await
     }
 
     /// Reads a blob into a file that is whole or absent. A cut connection is tried again.
@@ -94,31 +82,36 @@ impl Client {
         let mut done = 0;
         loop {
             done += 1;
-            match self.try_blob_to_file(repository, digest, limit, path).await {
-                Err(error) if error.may_pass() && done < self.settings.retry.tries => {
-                    tokio::time::sleep(self.settings.retry.pause(done, None)).await;
-                }
+            let reply = self.ask_blob(repository, digest).await?;
+            match save(reply, &repository.by_digest(digest), digest, limit, path).await {
+                Err(error) if self.goes_on(&error, done).await => {}
                 result => return result,
             }
         }
     }
 
-    async fn try_blob_to_file(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-        limit: u64,
-        path: &Utf8Path,
-    ) -> Result<u64> {
-        let failed = |source| Error::Write { what: path.to_string(), source };
-        let folder = path.parent().filter(|p| !p.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-        tokio::fs::create_dir_all(folder).await.map_err(failed)?;
-        let beside = tempfile::Builder::new().prefix(".pull-").tempfile_in(folder).map_err(failed)?;
-        let mut file = tokio::fs::File::from_std(beside.reopen().map_err(failed)?);
-        let size = self.blob(repository, digest, limit, &mut file).await?;
-        file.sync_all().await.map_err(failed)?;
-        beside.persist(path).map_err(|error| failed(error.error))?;
-        Ok(size)
+    async fn ask_blob(&self, repository: &Repository, digest: &Digest) -> Result<Reply> {
+        let (what, scope) = (repository.by_digest(digest), Scope::pull(repository));
+        let step = format!("read {what}");
+        let address = self.address(repository, &format!("blobs/{digest}"))?;
+        let reply = self.send(&scope, &step, || Request::new(Method::GET, address.clone())).await?;
+        match reply.status() {
+            200 => Ok(reply),
+            404 => {
+                absent(reply, &scope, &step).await?;
+                Err(Error::NotFound { what })
+            }
+            _ => Err(refusal(reply, &step).await),
+        }
+    }
+
+    /// Whether to read once more after a body was cut; if so, the pause is over when this returns.
+    async fn goes_on(&self, error: &Error, done: u32) -> bool {
+        let again = error.may_pass() && done < self.settings.retry.tries;
+        if again {
+            tokio::time::sleep(self.settings.retry.pause(done, None)).await;
+        }
+        again
     }
 
     /// Like [`Client::manifest`], `None` where it is not there.
@@ -128,23 +121,20 @@ impl Client {
         repository: &Repository,
         reference: &str,
     ) -> Result<Option<Fetched>> {
-        let what = repository.at(reference);
-        let step = format!("read {what}");
-        let reply = self.ask_manifest(scope, repository, reference, Method::GET).await?;
-        if reply.status() == 404 {
-            return absent(reply, scope, &step).await.map(|()| None);
-        }
-        if reply.status() != 200 {
-            return Err(refusal(reply, &step).await);
-        }
-        let media_type = reply.header("content-type").unwrap_or_default().to_owned();
-        let claimed = claimed(&reply);
-        let bytes = reply.bytes(MAX_MANIFEST).await?;
-        let digest = Digest::of(&bytes);
-        let expected = reference.parse().ok().or(claimed);
-        match expected.filter(|expected| *expected != digest) {
-            Some(expected) => Err(Error::WrongDigest { what, expected, found: digest }),
-            None => Ok(Some(Fetched { bytes, media_type, digest })),
+        let step = format!("read {}", repository.at(reference));
+        let mut done = 0;
+        loop {
+            done += 1;
+            let reply = self.ask_manifest(scope, repository, reference, Method::GET).await?;
+            match reply.status() {
+                200 => {}
+                404 => return absent(reply, scope, &step).await.map(|()| None),
+                _ => return Err(refusal(reply, &step).await),
+            }
+            match fetched(reply, repository, reference).await {
+                Err(error) if self.goes_on(&error, done).await => {}
+                result => return result.map(Some),
+            }
         }
     }
 
@@ -226,6 +216,18 @@ impl Client {
     }
 }
 
+async fn fetched(reply: Reply, repository: &Repository, reference: &str) -> Result<Fetched> {
+    let media_type = reply.header("content-type").unwrap_or_default().to_owned();
+    let claimed = claimed(&reply);
+    let bytes = reply.bytes(MAX_MANIFEST).await?;
+    let digest = Digest::of(&bytes);
+    let expected = reference.parse().ok().or(claimed);
+    match expected.filter(|expected| *expected != digest) {
+        Some(expected) => Err(Error::WrongDigest { what: repository.at(reference), expected, found: digest }),
+        None => Ok(Fetched { bytes, media_type, digest }),
+    }
+}
+
 /// The digest that the registry says its answer has.
 fn claimed(reply: &Reply) -> Option<Digest> {
     reply.header("docker-content-digest").and_then(|text| text.parse().ok())
@@ -237,6 +239,18 @@ fn next_page(reply: &Reply) -> Option<crate::http::Address> {
     let part = header.split(',').find(is_next)?;
     let reference = part.trim().strip_prefix('<')?.split('>').next()?;
     reply.address().join(reference)
+}
+
+async fn save(reply: Reply, what: &str, digest: &Digest, limit: u64, path: &Utf8Path) -> Result<u64> {
+    let failed = |source| Error::Write { what: path.to_string(), source };
+    let folder = path.parent().filter(|p| !p.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    tokio::fs::create_dir_all(folder).await.map_err(failed)?;
+    let beside = tempfile::Builder::new().prefix(".pull-").tempfile_in(folder).map_err(failed)?;
+    let mut file = tokio::fs::File::from_std(beside.reopen().map_err(failed)?);
+    let size = copy(reply, what, digest, limit, &mut file).await?;
+    file.sync_all().await.map_err(failed)?;
+    beside.persist(path).map_err(|error| failed(error.error))?;
+    Ok(size)
 }
 
 async fn copy(

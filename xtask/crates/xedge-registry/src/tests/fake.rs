@@ -1,12 +1,13 @@
 //! A registry in memory that can be told to fail. It must not share code with the client.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 use xedge_model::Digest;
 
 type Answer = Response<Full<Bytes>>;
+type Sent = Response<BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
 
 /// What goes wrong, and how often.
 pub(crate) struct Fault {
@@ -33,6 +35,8 @@ pub(crate) enum What {
     With(&'static str, String),
     /// The connection ends after this many bytes of the request's body.
     Cut(usize),
+    /// The answer, but the connection ends after this many bytes of its body.
+    Short(usize),
     /// Tokens given so far are no longer taken.
     Expire,
     /// Another client sets this manifest first.
@@ -46,6 +50,8 @@ pub(crate) struct State {
     pub(crate) uploads: BTreeMap<usize, Vec<u8>>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) log: Vec<String>,
+    /// Every `Authorization` that came.
+    pub(crate) seen: Vec<String>,
     /// `Basic`'s user and password; a token server takes the same.
     pub(crate) login: Option<(&'static str, &'static str)>,
     /// Whether tokens are asked for, and how many were given.
@@ -122,11 +128,21 @@ fn envelope(status: u16, code: &str) -> Answer {
     body(reply(status), format!(r#"{{"errors":[{{"code":"{code}","message":"said by the fake"}}]}}"#))
 }
 
-async fn serve(
-    state: Arc<Mutex<State>>,
-    host: String,
-    request: Request<Incoming>,
-) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// The answer as it is, or with a body that ends too early for its length.
+fn sent(answer: Answer, short: Option<usize>) -> Sent {
+    let (mut parts, body) = answer.into_parts();
+    let Some(length) = short else {
+        return Response::from_parts(parts, body.map_err(|never| match never {}).boxed());
+    };
+    parts.headers.insert("content-length", "999999".parse().unwrap());
+    let start = Ok::<_, Failed>(Frame::data(Bytes::from(vec![b'{'; length])));
+    let body = StreamBody::new(stream::iter([start, Err::<_, Failed>("cut on order".into())]));
+    Response::from_parts(parts, BodyExt::boxed(body))
+}
+
+async fn serve(state: Arc<Mutex<State>>, host: String, request: Request<Incoming>) -> Result<Sent, Failed> {
     let (parts, mut incoming) = request.into_parts();
     let (method, path) = (parts.method.to_string(), parts.uri.to_string());
     let authorization = parts.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
@@ -135,8 +151,9 @@ async fn serve(
     let fault = {
         let mut state = state.lock().unwrap();
         state.log.push(format!("{method} {path}"));
+        state.seen.extend(authorization.clone());
         if let Some(denial) = access(&mut state, &host, &path, authorization.as_deref()) {
-            return Ok(denial);
+            return Ok(sent(denial, None));
         }
         take_fault(&mut state, &method, &path)
     };
@@ -156,11 +173,12 @@ async fn serve(
     match &fault {
         Some(What::Say(status, headers, text)) => {
             let answer = body(reply(*status), text.clone());
-            return Ok(headers.iter().fold(answer, |answer, (name, value)| with(answer, name, value)));
+            let answer = headers.iter().fold(answer, |answer, (name, value)| with(answer, name, value));
+            return Ok(sent(answer, None));
         }
         Some(What::Expire) => {
             state.oldest_token = state.tokens.unwrap_or_default() + 1;
-            return Ok(challenge(&state, &host));
+            return Ok(sent(challenge(&state, &host), None));
         }
         Some(What::Race(repository, reference, bytes)) => {
             let manifest = ("application/vnd.oci.image.index.v1+json".to_owned(), bytes.clone());
@@ -170,12 +188,13 @@ async fn serve(
     }
     let media_type = media_type.unwrap_or_default();
     let mut answer = route(&mut state, &method, &path, &media_type, range.as_deref(), bytes);
+    let short = if let Some(What::Short(length)) = fault { Some(length) } else { None };
     match fault {
         Some(What::Without(name)) => drop(answer.headers_mut().remove(name)),
         Some(What::With(name, value)) => answer = with(answer, name, &value),
         _ => {}
     }
-    Ok::<_, Infallible>(answer).map_err(Into::into)
+    Ok(sent(answer, short))
 }
 
 fn take_fault(state: &mut State, method: &str, path: &str) -> Option<What> {

@@ -4,7 +4,8 @@ use camino::Utf8Path;
 use xedge_model::{Class, Digest};
 
 use super::fake::{Fake, What};
-use super::support::{client, is, repository};
+use super::support::{client, is, repository, settings};
+use crate::{Client, save_login};
 
 fn put(fake: &Fake, reference: &str, bytes: &[u8]) -> Digest {
     let manifest = ("application/vnd.oci.image.index.v1+json".to_owned(), bytes.to_vec());
@@ -123,18 +124,39 @@ async fn blobs_are_hashed_limited_and_whole_or_absent() {
 #[tokio::test]
 async fn a_blob_behind_a_redirect_is_fetched_without_showing_who_we_are() {
     let (fake, storage) = (Fake::start().await, Fake::start().await);
-    let digest = Digest::of(b"hello");
-    // The storage would answer a request that carries credentials with a token for them; it must see none.
-    storage.state().login = Some(("", ""));
+    let folder = tempfile::tempdir().unwrap();
+    let config = camino::Utf8PathBuf::from_path_buf(folder.path().join("config.json")).unwrap();
+    save_login(&config, &fake.host.parse().unwrap(), "me", "secret").unwrap();
+    fake.state().login = Some(("me", "secret"));
+    // The storage asks for a token of its own, which must not be answered with the registry's password.
+    storage.state().tokens = Some(0);
+    let mut settings = settings();
+    settings.config_files = vec![config];
+    let client = Client::new(settings).unwrap();
+    let (digest, mut sink) = (Digest::of(b"hello"), Vec::new());
     let to = format!("http://{}/v2/x/blobs/{digest}?signature=1", storage.host);
-    fake.fail("GET", "blobs/", 1, What::Say(307, vec![("location", to)], Vec::new()));
-    let mut sink = Vec::new();
-    let error = client().blob(&repository(&fake), &digest, 9, &mut sink).await.unwrap_err();
-    // Its challenge is not answered either: it is not the registry that was asked.
+    fake.fail("GET", "blobs/", 2, What::Say(307, vec![("location", to)], Vec::new()));
+    let error = client.blob(&repository(&fake), &digest, 9, &mut sink).await.unwrap_err();
     is(&error, Class::Input, "denied");
-    storage.state().login = None;
+    storage.state().tokens = None;
     storage.state().blobs.insert(("x".into(), digest.to_string()), b"hello".to_vec());
-    let to = format!("http://{}/v2/x/blobs/{digest}?signature=1", storage.host);
-    fake.fail("GET", "blobs/", 1, What::Say(307, vec![("location", to)], Vec::new()));
-    assert_eq!(client().blob(&repository(&fake), &digest, 9, &mut sink).await.unwrap(), 5);
+    assert_eq!(client.blob(&repository(&fake), &digest, 9, &mut sink).await.unwrap(), 5);
+    assert!(!fake.state().seen.is_empty());
+    assert!(storage.state().seen.is_empty() && storage.count("GET /token") == 0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_is_read_again() {
+    let fake = Fake::start().await;
+    let digest = put(&fake, "1", b"{\"a\":1}");
+    fake.state().blobs.insert(("site/app".into(), digest.to_string()), b"{\"a\":1}".to_vec());
+    let (client, repository) = (client(), repository(&fake));
+    fake.fail("GET", "/", 2, What::Short(4));
+    assert_eq!(client.manifest(&repository, "1").await.unwrap().digest, digest);
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8Path::from_path(folder.path()).unwrap().join("blob");
+    fake.fail("GET", "/", 2, What::Short(4));
+    assert_eq!(client.blob_to_file(&repository, &digest, 99, &path).await.unwrap(), 7);
+    fake.fail("GET", "/", 99, What::Short(4));
+    is(&client.manifest(&repository, "1").await.unwrap_err(), Class::Environment, &fake.host);
 }

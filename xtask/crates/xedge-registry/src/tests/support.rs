@@ -123,3 +123,14 @@ pub(crate) fn is(error: &Error, class: Class, part: &str) {
     assert_eq!(error.class(), class, "{}", text(error));
     assert!(text(error).contains(part), "`{part}` is not in `{}`", text(error));
 }
+
+/// A push can be spawned: its futures move between threads.
+#[expect(dead_code, reason = "it only has to compile")]
+fn futures_are_send(client: &Client, sample: &Sample, plan: &crate::Plan, artifact: crate::PushArtifact) {
+    fn check(_: impl Send) {}
+    let (source, silent) = (sample.source(), silent());
+    check(client.plan(sample.image.clone()));
+    check(client.push(plan, &source, &silent));
+    check(client.push_artifact(artifact, &source, &silent));
+    check(client.referrers(&sample.image.repository, sample.big()));
+}
