@@ -167,13 +167,12 @@ async fn ask(settings: &Settings, helper: &str, host: &str) -> Result<Option<Cre
         return Err(failed("its name is a path"));
     }
     let limit = settings.timeouts.helper;
-    let output = match timeout(limit, run(&located(&settings.helper_folders, &program), host)).await {
-        Ok(output) => output.map_err(|error| failed(&error.to_string()))?,
-        Err(_) => {
-            let (helper, host) = (program, host.to_owned());
-            return Err(Error::HelperTimeout { helper, host, seconds: limit.as_secs() });
-        }
+    let answered = timeout(limit, run(&located(&settings.helper_folders, &program), host)).await;
+    let Ok(output) = answered else {
+        let (helper, host) = (program, host.to_owned());
+        return Err(Error::HelperTimeout { helper, host, seconds: limit.as_secs() });
     };
+    let output = output.map_err(|error| failed(&error.to_string()))?;
     if !output.status.success() {
         // The one text that every helper prints where it has nothing.
         let said = String::from_utf8_lossy(&output.stdout);

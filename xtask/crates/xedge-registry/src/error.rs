@@ -247,6 +247,13 @@ impl Failure for Error {
             | Error::Insecure { .. }
             | Error::NotFound { .. }
             | Error::TagTaken { .. } => Class::Input,
+            Error::Status { answer, .. } => {
+                if answer.may_pass() {
+                    Class::Environment
+                } else {
+                    Class::Input
+                }
+            }
             Error::Setup { .. }
             | Error::HelperTimeout { .. }
             | Error::Connection { .. }
@@ -254,8 +261,6 @@ impl Failure for Error {
             | Error::Write { .. } => Class::Environment,
             Error::ConfigWrite(source) => source.class(),
             Error::ReadBlob { source, .. } => Class::of_read(source),
-            Error::Status { answer, .. } if answer.may_pass() => Class::Environment,
-            Error::Status { .. } => Class::Input,
             Error::WrongDigest { .. }
             | Error::Vanished { .. }
             | Error::TooLarge { .. }

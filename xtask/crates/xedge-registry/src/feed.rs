@@ -95,7 +95,7 @@ fn try_pump(source: &dyn BlobSource, blob: &Blob, from: u64, sender: &Sender) ->
             return Ok(());
         }
     }
-    check(blob, position, hasher.finish())?;
+    check(blob, position, &hasher.finish())?;
     // Nobody needs it where the receiver is gone.
     let _ = held.map(|last| sender.blocking_send(Ok(last)));
     Ok(())
@@ -107,11 +107,11 @@ fn piece(reader: &mut dyn Read) -> io::Result<Bytes> {
     Ok(piece.into())
 }
 
-fn check(blob: &Blob, size: u64, found: Digest) -> Result<()> {
+fn check(blob: &Blob, size: u64, found: &Digest) -> Result<()> {
     if size != blob.size {
         return Err(damaged(blob, format!("it has {size} bytes instead of {}", blob.size)));
     }
-    if found != blob.digest {
+    if *found != blob.digest {
         return Err(damaged(blob, format!("its content has the digest {found}")));
     }
     Ok(())

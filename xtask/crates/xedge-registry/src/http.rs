@@ -26,12 +26,12 @@ pub(crate) struct Address(Url);
 impl Address {
     /// From its text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        Url::parse(text).ok().filter(|url| url.has_host()).map(Self)
+        Url::parse(text).ok().filter(Url::has_host).map(Self)
     }
 
     /// What a `Location` or `Link` on the page at this address means; its query is kept.
     pub(crate) fn join(&self, reference: &str) -> Option<Self> {
-        self.0.join(reference).ok().filter(|url| url.has_host()).map(Self)
+        self.0.join(reference).ok().filter(Url::has_host).map(Self)
     }
 
     /// With one more pair in the query.
@@ -327,5 +327,56 @@ impl Reply {
             }
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Address, Http, is_loopback};
+    use crate::error::Error;
+    use crate::settings::Settings;
+
+    #[test]
+    fn only_this_machine_is_the_loopback() {
+        for here in ["localhost", "localhost:5000", "127.0.0.1", "127.8.9.1:80", "[::1]", "[::1]:5000"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for away in ["localhost.example", "127.0.0.1.example:80", "[::2]:5000", "128.0.0.1", "[::ffff:1]", ""]
+        {
+            assert!(!is_loopback(away), "{away}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_named_hosts_and_the_loopback() {
+        let mut settings = Settings::new("xedge-tests");
+        settings.plain_http = vec!["a.example".into(), "b.example:81".into()];
+        let http = Http::new(&settings).unwrap();
+        let address = |host: &str| http.address(host, "/v2/").unwrap().shown();
+        assert_eq!(address("a.example:80"), "http://a.example/v2/");
+        assert_eq!(address("b.example:81"), "http://b.example:81/v2/");
+        assert_eq!(address("b.example:82"), "https://b.example:82/v2/");
+        assert_eq!(address("[::1]:5000"), "http://[::1]:5000/v2/");
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        let address = Address::parse("https://me:pw@h.example:81/a/b?token=t").unwrap();
+        assert_eq!(address.shown(), "https://h.example:81/a/b");
+        let next = address.join("/c?x=%2F").unwrap().with("digest", "sha256:0");
+        assert!(next.0.as_str().ends_with("/c?x=%2F&digest=sha256%3A0"), "{}", next.0);
+        assert!(Address::parse("mailto:x").is_none() && Address::parse("/x").is_none());
+    }
+
+    #[test]
+    fn a_ca_file_must_have_certificates() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = camino::Utf8PathBuf::from_path_buf(folder.path().join("ca.pem")).unwrap();
+        let mut settings = Settings::new("xedge-tests");
+        settings.ca_files = vec![path.clone()];
+        let fails = |settings: &Settings| matches!(Http::new(settings), Err(Error::CaFile { .. }));
+        assert!(fails(&settings));
+        std::fs::write(&path, "no certificate").unwrap();
+        assert!(fails(&settings));
     }
 }

@@ -67,7 +67,7 @@ impl Settings {
             retry: Retry { tries: 6, base: Duration::from_millis(500), max: Duration::from_secs(30) },
             timeouts: Timeouts {
                 connect: Duration::from_secs(15),
-                stall: Duration::from_secs(60),
+                stall: Duration::from_mins(1),
                 helper: Duration::from_secs(30),
             },
             parallel: 4,

@@ -57,8 +57,8 @@ async fn a_token_is_kept_and_renewed_when_it_expires_half_way() {
     let (client, sample) = (with_files(&[&config]), sample(&fake, 1));
     let plan = client.plan(sample.image.clone()).await.unwrap();
     assert_eq!(fake.count("GET /token"), 1);
-    let asked = format!("GET /token?service=fake&scope=repository%3Asite%2Fapp%3Apull%2Cpush");
-    assert_eq!(fake.count(&asked), 1);
+    let asked = "GET /token?service=fake&scope=repository%3Asite%2Fapp%3Apull%2Cpush";
+    assert_eq!(fake.count(asked), 1);
     fake.fail("PUT", "uploads/", 1, What::Expire);
     client.push(&plan, &sample.source(), &super::support::silent()).await.unwrap();
     assert_eq!(fake.count("GET /token"), 2);

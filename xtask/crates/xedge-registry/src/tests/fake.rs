@@ -262,7 +262,7 @@ fn route(
         return reply(200);
     }
     if let Some((repository, _)) = rest.split_once("/blobs/uploads/") {
-        return uploads(state, method, repository, path, range, bytes);
+        return uploads(state, method, repository, path, range, &bytes);
     }
     if let Some((repository, digest)) = rest.split_once("/blobs/") {
         return match state.blobs.get(&(repository.to_owned(), digest.to_owned())) {
@@ -275,7 +275,7 @@ fn route(
         return manifests(state, method, repository, reference, media_type, bytes);
     }
     if let Some(repository) = rest.strip_suffix("/tags/list") {
-        return tags(state, repository, query(path, "last"));
+        return tags(state, repository, query(path, "last").as_deref());
     }
     match rest.split_once("/referrers/") {
         Some((repository, subject)) if state.referrers => referrers(state, repository, subject),
@@ -289,7 +289,7 @@ fn uploads(
     repository: &str,
     path: &str,
     range: Option<&str>,
-    bytes: Vec<u8>,
+    bytes: &[u8],
 ) -> Answer {
     if method == "POST" {
         if let (true, Some(digest), Some(from)) = (state.mounts, query(path, "mount"), query(path, "from"))
@@ -322,11 +322,11 @@ fn uploads(
             if start != upload.len() {
                 return reply(416);
             }
-            upload.extend_from_slice(&bytes);
+            upload.extend_from_slice(bytes);
             with(reply(202), "location", &location)
         }
         _ => {
-            upload.extend_from_slice(&bytes);
+            upload.extend_from_slice(bytes);
             let (digest, whole) = (query(path, "digest").unwrap(), upload.clone());
             if Digest::of(&whole).as_str() != digest {
                 return envelope(400, "DIGEST_INVALID");
@@ -364,14 +364,13 @@ fn manifests(
     if method == "HEAD" { answer } else { body(answer, bytes.clone()) }
 }
 
-fn tags(state: &State, repository: &str, last: Option<String>) -> Answer {
+fn tags(state: &State, repository: &str, last: Option<&str>) -> Answer {
     let mine = state.manifests.keys().filter(|(name, _)| name == repository);
     let all: Vec<&str> = mine.map(|(_, tag)| tag.as_str()).filter(|tag| !tag.contains(':')).collect();
     if all.is_empty() {
         return envelope(404, "NAME_UNKNOWN");
     }
-    let rest: Vec<&str> =
-        all.into_iter().filter(|tag| last.as_deref().is_none_or(|last| *tag > last)).collect();
+    let rest: Vec<&str> = all.into_iter().filter(|tag| last.is_none_or(|last| *tag > last)).collect();
     let page = &rest[..rest.len().min(2)];
     let answer = body(reply(200), serde_json::json!({ "name": repository, "tags": page }).to_string());
     match page.last() {
