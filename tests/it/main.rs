@@ -11,6 +11,7 @@ mod bad_input;
 mod cli;
 mod images;
 mod locks;
+mod registry;
 mod render;
 mod sim;
 mod tidy;

@@ -44,10 +44,8 @@ async fn get(asked: &Asked, name: Name, digest: Digest) -> Reply {
 }
 
 async fn delete(asked: &Asked, name: Name, digest: Digest) -> Reply {
-    match blocking(&asked.store, move |store| Ok(store.unlink_blob(&name, &digest)?)).await? {
-        true => Ok(reply::empty(StatusCode::ACCEPTED)),
-        false => Err(unknown()),
-    }
+    let deleted = blocking(&asked.store, move |store| Ok(store.unlink_blob(&name, &digest)?));
+    if deleted.await? { Ok(reply::empty(StatusCode::ACCEPTED)) } else { Err(unknown()) }
 }
 
 async fn open(asked: &Asked, name: Name, digest: &Digest) -> Result<(File, u64), Refusal> {

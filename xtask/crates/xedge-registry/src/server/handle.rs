@@ -93,7 +93,7 @@ fn from_here(headers: &HeaderMap) -> Result<(), Refusal> {
 async fn drain(body: &mut Incoming) {
     let mut left = DRAINED;
     while let Some(Ok(frame)) = body.frame().await {
-        let length = frame.data_ref().map_or(0, |data| data.len());
+        let length = frame.data_ref().map_or(0, bytes::Bytes::len);
         match left.checked_sub(length) {
             Some(less) => left = less,
             None => return,

@@ -22,9 +22,12 @@ pub(super) async fn tags(asked: &Asked, name: Name) -> Reply {
         Some(Err(_)) => return Err(Refusal::new(Code::PageInvalid, "`n` is not a number")),
     };
     let asked_for = name.clone();
-    let tags = blocking(&asked.store, move |store| match store.has_repository(&name) {
-        true => Ok(store.tags(&name)?),
-        false => Err(Refusal::new(Code::NameUnknown, "nothing was pushed under this name")),
+    let tags = blocking(&asked.store, move |store| {
+        if store.has_repository(&name) {
+            Ok(store.tags(&name)?)
+        } else {
+            Err(Refusal::new(Code::NameUnknown, "nothing was pushed under this name"))
+        }
     });
     let (tags, name, last) = (tags.await?, asked_for, asked.query.get("last").unwrap_or_default());
     let rest: Vec<&str> = tags.iter().map(super::name::Tag::as_str).filter(|tag| *tag > last).collect();

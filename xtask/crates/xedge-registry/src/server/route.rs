@@ -60,10 +60,11 @@ fn join(components: &[&str]) -> Result<Name, Refusal> {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// A part that is not text is left out. `+` stays as it is: media types have it, and nothing here has a space.
+    /// `+` stays as it is: media types have it, and nothing here has a space.
     pub(super) fn of(uri: &Uri) -> Self {
         let parts = uri.query().unwrap_or_default().split('&');
-        Self(parts.filter_map(|part| part.split_once('=')).filter_map(pair).collect())
+        let pairs = parts.filter_map(|part| part.split_once('='));
+        Self(pairs.map(|(name, value)| (text(name), text(value))).collect())
     }
 
     /// The first value of this name.
@@ -72,8 +73,9 @@ impl Query {
     }
 }
 
-fn pair((name, value): (&str, &str)) -> Option<(String, String)> {
-    Some((decode(name)?, decode(value)?))
+/// Broken encoding stays as it is: nothing that is asked for may have a `%`, so it is refused where it is used.
+fn text(encoded: &str) -> String {
+    decode(encoded).unwrap_or_else(|| encoded.to_owned())
 }
 
 /// Undoes percent encoding; nothing if that is broken or gives no text.

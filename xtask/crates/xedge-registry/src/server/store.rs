@@ -15,9 +15,10 @@ use xedge_model::Digest;
 
 use super::error::Error;
 use super::name::Name;
-pub(super) use manifests::Record;
 use session::Session;
 use uploads::Uploads;
+
+pub(super) use manifests::Record;
 pub(super) use uploads::Upload;
 
 /// A folder of repositories. Clones share it, and several processes may have the same folder open.

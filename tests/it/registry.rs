@@ -1,0 +1,3 @@
+//! Registries as they are found in the field: Debian's own is started for the tests that need a real one.
+
+mod real;
