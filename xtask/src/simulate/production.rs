@@ -53,7 +53,7 @@ const REFUSED: [(&str, IsSet); 2] =
 
 /// Not a setting of a service, but of what stands in its files and environment.
 const SAMPLES: (&str, &str) =
-    ("device values", "the stack's samples: a device's own are checked against the same declarations");
+    ("device_values", "the stack's samples: a device's own are checked against the same declarations");
 
 /// The accepted differences of one service, or an error for a setting that cannot be simulated.
 pub(super) fn differences(rendered: &Rendered, name: &str, service: &Service) -> Result<Vec<Difference>> {
@@ -212,3 +212,6 @@ fn salts(cx: &Context<'_>, reference: &SecretReference) -> Result<BTreeMap<Strin
 pub(super) fn users(rendered: &Rendered) -> impl Iterator<Item = &String> {
     rendered.secrets().iter().flat_map(|reference| &reference.users)
 }
+
+#[cfg(test)]
+mod tests;
