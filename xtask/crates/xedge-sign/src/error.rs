@@ -131,10 +131,10 @@ pub enum Error {
         key_id: Digest,
     },
     /// A development key is to sign under a production root, or the other way round.
-    #[error("failed to sign: the root is of {root} keys, this is a {} key", key.as_str())]
+    #[error("failed to sign: the root is of {} keys, this is a {} key", root.as_str(), key.as_str())]
     RootStatus {
         /// The status in the root.
-        root: String,
+        root: KeyStatus,
         /// The status of the key.
         key: KeyStatus,
     },
@@ -205,10 +205,13 @@ impl Failure for Error {
             Error::Locked { .. } | Error::WrongPassphrase { .. } => {
                 Some("give the file that holds the passphrase: `--passphrase-file FILE`".into())
             }
-            Error::NotAPassphrase => Some("put it on the only line of a file: `--passphrase-file FILE`".into()),
-            Error::NotNamed { .. } => {
-                Some("see which keys this machine has with `cargo xtask keys show`; a new key needs a new root".into())
+            Error::NotAPassphrase => {
+                Some("put it on the only line of a file: `--passphrase-file FILE`".into())
             }
+            Error::NotNamed { .. } => Some(
+                "see which keys this machine has with `cargo xtask keys show`; a new key needs a new root"
+                    .into(),
+            ),
             Error::RootStatus { .. } => {
                 Some("see which keys this machine has: `cargo xtask keys show`".into())
             }

@@ -13,8 +13,8 @@ use xedge_model::Digest;
 use xedge_oci::Descriptor;
 use xedge_oci::descriptor::CONFIG;
 
-use crate::referrer::{Artifact, Layer, artifact, referrer};
 use crate::SigningKey;
+use crate::referrer::{Artifact, Layer, artifact, referrer};
 
 /// Media type of a sigstore bundle.
 pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
