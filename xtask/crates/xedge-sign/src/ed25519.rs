@@ -81,7 +81,7 @@ impl From<VerifyingKey> for Ed25519PublicKey {
     fn from(key: VerifyingKey) -> Self {
         let id = Key::ed25519(key.as_bytes()).id();
         let id = Digest::from_hex(&id).expect("a key id is a digest");
-        Self { id, key }
+        Self { key, id }
     }
 }
 
