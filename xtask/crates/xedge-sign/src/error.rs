@@ -199,9 +199,9 @@ impl Failure for Error {
             Error::Missing { .. } => {
                 Some("copy the key there from where it is kept, or make keys: `cargo xtask keys init`".into())
             }
-            Error::Mixed { other, .. } => {
-                Some(format!("keep development and production keys in two folders: `mkdir -p FOLDER && mv {other} FOLDER`"))
-            }
+            Error::Mixed { other, .. } => Some(format!(
+                "keep development and production keys in two folders: `mkdir -p FOLDER && mv {other} FOLDER`"
+            )),
             Error::Locked { .. } | Error::WrongPassphrase { .. } => {
                 Some("give the file that holds the passphrase: `--passphrase-file FILE`".into())
             }

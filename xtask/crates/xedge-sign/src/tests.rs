@@ -13,6 +13,7 @@ use xedge_model::{Class, Digest, Failure as _};
 
 use crate::{Error, GateKey, KeyName, Passphrase, SigningKey};
 
+mod bundle;
 mod image;
 mod metadata;
 mod oracle;
