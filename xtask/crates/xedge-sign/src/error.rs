@@ -185,7 +185,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Exposed { path, .. } => Some(format!(
-                "if nobody else uses this machine: `chmod 600 {path}`, else move it away and make other keys with `cargo xtask keys init`"
+                "if nobody else uses this machine: `chmod 600 {path}`, else take it for known to others and replace it: `mv {path} {path}.exposed`"
             )),
             Error::NotAKeyFile { path, .. } | Error::Seal { path } => Some(format!(
                 "restore it from its backup; of a development key: move it away with `mv {path} {path}.bad`, and the next run makes another"
@@ -215,11 +215,10 @@ impl Failure for Error {
             Error::RootStatus { .. } => {
                 Some("see which keys this machine has: `cargo xtask keys show`".into())
             }
-            Error::Random
-            | Error::Status { .. }
-            | Error::Unfit { .. }
-            | Error::Distrusted { .. }
-            | Error::Unverified { .. } => None,
+            Error::Unverified { .. } => Some(
+                "a root needs the threshold of its own root keys, and of those of the root before it; see them with `cargo xtask keys show`".into(),
+            ),
+            Error::Random | Error::Status { .. } | Error::Unfit { .. } | Error::Distrusted { .. } => None,
             Error::Statement(source) => source.hint(),
         }
     }
