@@ -1,5 +1,12 @@
 //! Tests of what is refused and what is read. Signed envelopes here were made with openssl, not with this workspace.
 
+mod canonical;
+mod contents;
+mod flips;
+mod forge;
+mod metadata;
+mod write;
+
 use xedge_model::{Class, Digest, Failure as _};
 
 use crate::dsse::{self, Envelope, Signature};

@@ -26,7 +26,7 @@ use crate::stream::Stream;
 use crate::tuf::{Root, Targets};
 
 use contents::Contents;
-use head::{Head, RawHead};
+pub(crate) use head::{Head, RawHead};
 
 /// What a bundle must hang on.
 #[derive(Clone, Copy, Debug)]
@@ -108,17 +108,28 @@ pub fn verify(
     let mut stream = Stream::new(reader);
     let raw = RawHead::read(&mut stream)?;
     let head = raw.judge(trust.root, now_unix)?;
+    verify_rest(&mut stream, &raw, head, trust.floor, observer)
+}
+
+/// Everything after the metadata.
+pub(crate) fn verify_rest<R: Read>(
+    stream: &mut Stream<R>,
+    raw: &RawHead,
+    head: Head,
+    floor: Option<Floor<'_>>,
+    observer: &mut dyn Observer,
+) -> Result<Verified, ReadError> {
     let mut watch = Watch { observer, total_done: 0, total: raw.length() + head.plan.length() };
     for (name, bytes) in raw.members() {
         watch.bytes(name, bytes.len() as u64, bytes.len() as u64, bytes).map_err(io_error(name))?;
         watch.observer.end(name).map_err(io_error(name))?;
     }
-    let mut contents = Contents::new(&head, trust.floor);
+    let mut contents = Contents::new(&head, floor);
     let known = |name: &str| raw.members().any(|(member, _)| member == name) || head.plan.has(name);
     for name in head.plan.names() {
         let target = head.plan.target(name);
         stream.expect(name, target.length, known)?;
-        let bytes = pass(&mut stream, name, target.length, &mut watch, contents.holds(name))?;
+        let bytes = pass(stream, name, target.length, &mut watch, contents.holds(name))?;
         let (found, expected) = (&bytes.0, target.hashes.sha256());
         if found != expected {
             let reason = format!("its digest is {found}, not {expected}");

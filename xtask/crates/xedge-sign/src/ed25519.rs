@@ -9,6 +9,7 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use p256::elliptic_curve::zeroize::Zeroizing;
 use p256::pkcs8::LineEnding;
 use pkcs8::SecretDocument;
+use xedge_bundle::tuf::Key;
 use xedge_model::Digest;
 
 /// A secret Ed25519 key. Its memory is wiped when it is dropped.
@@ -70,17 +71,17 @@ impl Ed25519PublicKey {
         &self.id
     }
 
-    /// The key's 32 bytes as hexadecimal digits.
-    pub fn hex(&self) -> String {
-        hex(self.key.as_bytes())
+    /// The key as TUF metadata writes it.
+    pub fn to_tuf(&self) -> Key {
+        Key::ed25519(self.key.as_bytes())
     }
 }
 
 impl From<VerifyingKey> for Ed25519PublicKey {
     fn from(key: VerifyingKey) -> Self {
-        let public = hex(key.as_bytes());
-        let json = format!(r#"{{"keytype":"ed25519","keyval":{{"public":"{public}"}},"scheme":"ed25519"}}"#);
-        Self { id: Digest::of(json.as_bytes()), key }
+        let id = Key::ed25519(key.as_bytes()).id();
+        let id = Digest::from_hex(&id).expect("a key id is a digest");
+        Self { key, id }
     }
 }
 

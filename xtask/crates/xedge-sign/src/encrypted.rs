@@ -2,11 +2,11 @@
 //! Asks nobody for a passphrase.
 
 use p256::elliptic_curve::zeroize::Zeroizing;
+use pkcs8::der::asn1::OctetString;
 use pkcs8::der::pem::PemLabel as _;
 use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::{EncryptionScheme as Cipher, Kdf, Parameters, Salt, ScryptParams};
 use pkcs8::{EncryptedPrivateKeyInfo, EncryptedPrivateKeyInfoOwned, LineEnding, SecretDocument};
-use pkcs8::der::asn1::OctetString;
 
 use crate::Passphrase;
 

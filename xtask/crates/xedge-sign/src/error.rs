@@ -131,10 +131,10 @@ pub enum Error {
         key_id: Digest,
     },
     /// A development key is to sign under a production root, or the other way round.
-    #[error("failed to sign: the root is of {root} keys, this is a {} key", key.as_str())]
+    #[error("failed to sign: the root is of {} keys, this is a {} key", root.as_str(), key.as_str())]
     RootStatus {
         /// The status in the root.
-        root: String,
+        root: KeyStatus,
         /// The status of the key.
         key: KeyStatus,
     },
@@ -185,7 +185,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Exposed { path, .. } => Some(format!(
-                "if nobody else uses this machine: `chmod 600 {path}`, else move it away and make other keys with `cargo xtask keys init`"
+                "if nobody else uses this machine: `chmod 600 {path}`, else take it for known to others and replace it: `mv {path} {path}.exposed`"
             )),
             Error::NotAKeyFile { path, .. } | Error::Seal { path } => Some(format!(
                 "restore it from its backup; of a development key: move it away with `mv {path} {path}.bad`, and the next run makes another"
@@ -199,24 +199,26 @@ impl Failure for Error {
             Error::Missing { .. } => {
                 Some("copy the key there from where it is kept, or make keys: `cargo xtask keys init`".into())
             }
-            Error::Mixed { other, .. } => {
-                Some(format!("keep development and production keys in two folders: `mv {other} …`"))
-            }
+            Error::Mixed { other, .. } => Some(format!(
+                "keep development and production keys in two folders: `mkdir -p FOLDER && mv {other} FOLDER`"
+            )),
             Error::Locked { .. } | Error::WrongPassphrase { .. } => {
                 Some("give the file that holds the passphrase: `--passphrase-file FILE`".into())
             }
-            Error::NotAPassphrase => Some("put it on the only line of a file: `--passphrase-file FILE`".into()),
-            Error::NotNamed { .. } => {
-                Some("see which keys this machine has with `cargo xtask keys show`; a new key needs a new root".into())
+            Error::NotAPassphrase => {
+                Some("put it on the only line of a file: `--passphrase-file FILE`".into())
             }
+            Error::NotNamed { .. } => Some(
+                "see which keys this machine has with `cargo xtask keys show`; a new key needs a new root"
+                    .into(),
+            ),
             Error::RootStatus { .. } => {
                 Some("see which keys this machine has: `cargo xtask keys show`".into())
             }
-            Error::Random
-            | Error::Status { .. }
-            | Error::Unfit { .. }
-            | Error::Distrusted { .. }
-            | Error::Unverified { .. } => None,
+            Error::Unverified { .. } => Some(
+                "a root needs the threshold of its own root keys, and of those of the root before it; see them with `cargo xtask keys show`".into(),
+            ),
+            Error::Random | Error::Status { .. } | Error::Unfit { .. } | Error::Distrusted { .. } => None,
             Error::Statement(source) => source.hint(),
         }
     }

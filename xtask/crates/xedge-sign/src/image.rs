@@ -13,8 +13,8 @@ use xedge_model::Digest;
 use xedge_oci::Descriptor;
 use xedge_oci::descriptor::CONFIG;
 
-use crate::referrer::{Artifact, Layer, artifact, referrer};
 use crate::SigningKey;
+use crate::referrer::{Artifact, Layer, artifact, referrer};
 
 /// Media type of a sigstore bundle.
 pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -96,8 +96,12 @@ struct Statement<'a> {
     kind: &'static str,
     subject: [Subject<'a>; 1],
     predicate_type: &'static str,
-    predicate: BTreeMap<(), ()>,
+    predicate: Nothing,
 }
+
+/// An empty object.
+#[derive(Serialize)]
+struct Nothing {}
 
 #[derive(Serialize)]
 struct Subject<'a> {
@@ -151,7 +155,7 @@ impl ImageKey {
             kind: STATEMENT_TYPE,
             subject: [Subject { digest: [("sha256", image.hex())].into() }],
             predicate_type: SIGN_PREDICATE_TYPE,
-            predicate: BTreeMap::new(),
+            predicate: Nothing {},
         });
         to_json(&Bundle {
             media_type: SIGSTORE_BUNDLE,

@@ -139,9 +139,9 @@ impl KeyFile {
             Some(pem) => {
                 PublicKey::from_pem(role.algorithm(), pem).ok_or("`public` is not SPKI PEM of such a key")
             }
-            None => clear_key(role, &self.pem)
-                .map(|key| key.public())
-                .ok_or("`pem` is not PKCS#8 of such a key"),
+            None => {
+                clear_key(role, &self.pem).map(|key| key.public()).ok_or("`pem` is not PKCS#8 of such a key")
+            }
         }
     }
 

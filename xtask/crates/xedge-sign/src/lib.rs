@@ -1,7 +1,6 @@
 //! Keys and signatures that are made on the host. No network, no clock, no random source (random bytes are passed in);
 //! nothing here is linked into the device agent, and no secret is ever printed.
 
-mod canonical;
 mod disk;
 mod ed25519;
 mod encrypted;
@@ -17,7 +16,6 @@ mod ring;
 mod role;
 mod secret;
 mod spec;
-mod time;
 mod tuf;
 
 pub use ed25519::{Ed25519Key, Ed25519PublicKey};
@@ -26,8 +24,8 @@ pub use gate::GateKey;
 pub use image::{ImageKey, SIGN_PREDICATE_TYPE, SIGSTORE_BUNDLE};
 pub use key::SigningKey;
 pub use metadata::{
-    MAX_RESTAMP, MetadataKey, ROOT_LIFETIME, TARGETS_LIFETIME, TIMESTAMP_LIFETIME, make_root, make_snapshot,
-    make_targets, make_timestamp, rotate_root,
+    MetadataKey, ROOT_LIFETIME, TARGETS_LIFETIME, TIMESTAMP_LIFETIME, make_root, make_snapshot, make_targets,
+    make_timestamp, rotate_root,
 };
 pub use p256::elliptic_curve::zeroize::Zeroizing;
 pub use passphrase::{AskPassphrase, KeyName, Passphrase};
@@ -35,7 +33,7 @@ pub use referrer::{Artifact, EMPTY, EMPTY_BYTES, Layer, referrer};
 pub use ring::{KeyRing, NewKeys, PublicInfo};
 pub use role::{Algorithm, Role};
 pub use secret::PublicKey;
-pub use spec::{PIECE, RootSpec, TargetSpec};
+pub use spec::RootSpec;
 pub use xedge_bundle::statement::KeyStatus;
 
 #[cfg(test)]

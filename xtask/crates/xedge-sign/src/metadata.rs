@@ -1,14 +1,21 @@
 //! TUF metadata (FORMAT.md §3): roots, targets, snapshots, timestamps, as bytes in their one canonical form. Everything that is made is
-//! read again and verified before it is given out. Asks no clock, keeps no state.
+//! read again by the device's reader and by another TUF client before it is given out. Asks no clock, keeps no state.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 use xedge_bundle::statement::KeyStatus;
+use xedge_bundle::tuf::{
+    Document, Extension, Foreign, MetaFile, Metadata, RoleKeys, Root, SNAPSHOT_NAMES, SPEC_VERSION, STAMPS,
+    Signers, Snapshot, Stamp, TIMESTAMP_NAMES, Target, Targets, Timestamp,
+};
+use xedge_bundle::{canonical, member, time};
 use xedge_model::Digest;
 
+use crate::ed25519::hex;
 use crate::tuf::{Kind, TrustedRoot};
-use crate::{Ed25519Key, Ed25519PublicKey, Error, Role, RootSpec, TargetSpec, canonical, time};
+use crate::{Ed25519Key, Ed25519PublicKey, Error, Role, RootSpec};
 
 /// Seconds for which a root is believed.
 pub const ROOT_LIFETIME: i64 = 365 * 86_400;
@@ -16,10 +23,7 @@ pub const ROOT_LIFETIME: i64 = 365 * 86_400;
 pub const TARGETS_LIFETIME: i64 = 90 * 86_400;
 /// Seconds for which a timestamp is believed.
 pub const TIMESTAMP_LIFETIME: i64 = 30 * 86_400;
-/// The highest number of a restamp.
-pub const MAX_RESTAMP: u16 = 999;
 
-const SPEC_VERSION: &str = "1.0.0";
 /// The highest version that every JSON reader takes as it is.
 const MAX_VERSION: u64 = (1 << 53) - 1;
 
@@ -29,6 +33,12 @@ pub struct MetadataKey {
     key: Ed25519Key,
     role: Role,
     status: KeyStatus,
+}
+
+/// A root that has signed itself, as both readers see it.
+struct Base {
+    root: Root,
+    peer: TrustedRoot,
 }
 
 impl MetadataKey {
@@ -48,28 +58,32 @@ impl MetadataKey {
 
     fn signature(&self, message: &[u8]) -> (String, Value) {
         let id = self.public().key_id().hex().to_owned();
-        let sig = crate::ed25519::hex(&self.key.sign(message));
-        let value = json!({ "keyid": id, "sig": sig });
+        let value = json!({ "keyid": id, "sig": hex(&self.key.sign(message)) });
         (id, value)
     }
 }
 
-/// The first root of a chain, version 1; `signers` are keys of it, at least the threshold.
+/// The first root of a chain, version 1; `signers` are root keys of it, at least the threshold.
 pub fn make_root(spec: &RootSpec, signers: &[&MetadataKey]) -> Result<Vec<u8>, Error> {
-    let bytes = sign(Kind::Root, spec.status, &root_body(spec, 1)?, signers)?;
-    let root = read_root(&bytes, made)?;
-    each_named(Kind::Root, &[&root], signers)?;
+    let root = root(spec, 1)?;
+    named(Kind::Root, &[&root.roles.root], root.xedge.status, signers)?;
+    let bytes = sign::<Root>(&root, signers)?;
+    Base::read(&bytes).map_err(|problem| made(Kind::Root, problem))?;
     Ok(bytes)
 }
 
 /// The root after `previous`: signed by thresholds of that one's root keys and of its own. With the same keys it is
 /// only a later expiry.
 pub fn rotate_root(previous: &[u8], spec: &RootSpec, signers: &[&MetadataKey]) -> Result<Vec<u8>, Error> {
-    let old = read_root(previous, given)?;
-    let bytes = sign(Kind::Root, spec.status, &root_body(spec, old.version() + 1)?, signers)?;
-    let new = read_root(&bytes, made)?;
-    each_named(Kind::Root, &[&old, &new], signers)?;
-    old.verify(Kind::Root, &bytes).map_err(|problem| made(Kind::Root, problem))?;
+    let old = Base::given(previous)?;
+    let root = root(spec, old.root.version + 1)?;
+    named(Kind::Root, &[&root.roles.root, &old.root.roles.root], root.xedge.status, signers)?;
+    if old.root.xedge.status != root.xedge.status {
+        let problem = "development and production roots are of different chains".to_owned();
+        return Err(unfit(Kind::Root, problem));
+    }
+    let bytes = sign::<Root>(&root, signers)?;
+    old.check_next(&bytes).map_err(|problem| made(Kind::Root, problem))?;
     Ok(bytes)
 }
 
@@ -78,16 +92,22 @@ pub fn make_targets(
     root: &[u8],
     seq: u64,
     expires_unix: i64,
-    targets: &BTreeMap<String, TargetSpec>,
+    targets: &BTreeMap<String, Target>,
     key: &MetadataKey,
 ) -> Result<Vec<u8>, Error> {
+    let base = Base::given(root)?;
     for (name, target) in targets {
-        target.check(name).map_err(|problem| unfit(Kind::Targets, problem))?;
+        check_target(name, target).map_err(|problem| unfit(Kind::Targets, problem))?;
     }
-    let values = targets.iter().map(|(name, target)| (name.clone(), target.to_value()));
-    let mut body = common(Kind::Targets, seq, expires_unix)?;
-    body.insert("targets".to_owned(), Value::Object(values.collect()));
-    sign_under(root, Kind::Targets, body, key)
+    let document = Targets {
+        kind: Targets::TYPE.to_owned(),
+        expires: expires_unix,
+        spec_version: SPEC_VERSION.to_owned(),
+        targets: targets.clone(),
+        version: seq,
+        xedge: Extension { status: base.root.xedge.status },
+    };
+    base.sign(&document, key)
 }
 
 /// The snapshot of targets that `root` vouches for; `restamp` counts from 0 how often these targets were stamped.
@@ -98,130 +118,177 @@ pub fn make_snapshot(
     expires_unix: i64,
     key: &MetadataKey,
 ) -> Result<Vec<u8>, Error> {
-    let seq = version_under(root, Kind::Targets, targets)?;
+    let base = Base::given(root)?;
+    let seq = base.verified::<Targets>(targets)?.version;
     let version = stamp_version(seq, restamp).map_err(|problem| unfit(Kind::Snapshot, problem))?;
-    let mut body = common(Kind::Snapshot, version, expires_unix)?;
-    body.insert("meta".to_owned(), json!({ "targets.json": meta(seq, targets) }));
-    sign_under(root, Kind::Snapshot, body, key)
+    let meta = BTreeMap::from([(SNAPSHOT_NAMES.to_owned(), meta(seq, targets))]);
+    base.sign(&Snapshot(base.stamp(Snapshot::TYPE, version, expires_unix, meta)), key)
 }
 
-/// The timestamp of a snapshot that `root` vouches for.
+/// The timestamp of a snapshot that `root` vouches for. To stamp a release again, make a snapshot with a higher `restamp`,
+/// and its timestamp.
 pub fn make_timestamp(
     root: &[u8],
     snapshot: &[u8],
     expires_unix: i64,
     key: &MetadataKey,
 ) -> Result<Vec<u8>, Error> {
-    let version = version_under(root, Kind::Snapshot, snapshot)?;
-    let mut body = common(Kind::Timestamp, version, expires_unix)?;
-    body.insert("meta".to_owned(), json!({ "snapshot.json": meta(version, snapshot) }));
-    sign_under(root, Kind::Timestamp, body, key)
+    let base = Base::given(root)?;
+    let version = base.verified::<Snapshot>(snapshot)?.0.version;
+    let meta = BTreeMap::from([(TIMESTAMP_NAMES.to_owned(), meta(version, snapshot))]);
+    base.sign(&Timestamp(base.stamp(Timestamp::TYPE, version, expires_unix, meta)), key)
 }
 
-fn root_body(spec: &RootSpec, version: u64) -> Result<Value, Error> {
-    spec.check().map_err(|problem| unfit(Kind::Root, problem))?;
-    let mut body = common(Kind::Root, version, spec.expires_unix)?;
-    body.extend(spec.fields());
-    Ok(Value::Object(body))
+impl Base {
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        let document = Document::parse::<Root>(Root::TYPE, bytes).map_err(|refusal| refusal.to_string())?;
+        let root: Root = document.read().map_err(|refusal| refusal.to_string())?;
+        let own = Signers { keys: &root.keys, role: &root.roles.root };
+        // It may be signed by keys of the root before it, too.
+        document.check(&[own], Foreign::Ignored).map_err(|refusal| refusal.to_string())?;
+        Ok(Self { root, peer: TrustedRoot::read(bytes)? })
+    }
+
+    /// Reads a root that was passed in.
+    fn given(bytes: &[u8]) -> Result<Self, Error> {
+        Self::read(bytes).map_err(|problem| Error::Distrusted { kind: Root::TYPE, problem })
+    }
+
+    /// Checks that these bytes are a root that may follow this one.
+    fn check_next(&self, bytes: &[u8]) -> Result<(), String> {
+        let next = Self::read(bytes)?;
+        let signers =
+            [self, &next].map(|base| Signers { keys: &base.root.keys, role: &base.root.roles.root });
+        let document = Document::parse::<Root>(Root::TYPE, bytes).map_err(|refusal| refusal.to_string())?;
+        document.check(&signers, Foreign::Refused).map_err(|refusal| refusal.to_string())?;
+        self.peer.verify(Kind::Root, bytes)
+    }
+
+    fn role(&self, kind: Kind) -> &RoleKeys {
+        let roles = &self.root.roles;
+        match kind {
+            Kind::Root => &roles.root,
+            Kind::Targets => &roles.targets,
+            Kind::Snapshot => &roles.snapshot,
+            Kind::Timestamp => &roles.timestamp,
+        }
+    }
+
+    fn stamp(&self, kind: &str, version: u64, expires: i64, meta: BTreeMap<String, MetaFile>) -> Stamp {
+        Stamp {
+            kind: kind.to_owned(),
+            expires,
+            meta,
+            spec_version: SPEC_VERSION.to_owned(),
+            version,
+            xedge: Extension { status: self.root.xedge.status },
+        }
+    }
+
+    /// Signs metadata with a key that this root names for it, and verifies the result.
+    fn sign<T: Metadata + Serialize>(&self, document: &T, key: &MetadataKey) -> Result<Vec<u8>, Error> {
+        let kind = kind::<T>();
+        named(kind, &[self.role(kind)], self.root.xedge.status, &[key])?;
+        let bytes = sign(document, &[key])?;
+        self.verify::<T>(&bytes).map_err(|problem| made(kind, problem))?;
+        Ok(bytes)
+    }
+
+    /// Metadata that was passed in, once this root vouches for it.
+    fn verified<T: Metadata>(&self, bytes: &[u8]) -> Result<T, Error> {
+        self.verify(bytes).map_err(|problem| Error::Distrusted { kind: T::TYPE, problem })
+    }
+
+    fn verify<T: Metadata>(&self, bytes: &[u8]) -> Result<T, String> {
+        let document = Document::parse::<T>(T::TYPE, bytes).map_err(|refusal| refusal.to_string())?;
+        let signers = Signers { keys: &self.root.keys, role: self.role(kind::<T>()) };
+        document.check(&[signers], Foreign::Refused).map_err(|refusal| refusal.to_string())?;
+        let read: T = document.read().map_err(|refusal| refusal.to_string())?;
+        if read.common().status != self.root.xedge.status {
+            return Err("its status is not that of the root".to_owned());
+        }
+        self.peer.verify(kind::<T>(), bytes)?;
+        Ok(read)
+    }
+}
+
+fn root(spec: &RootSpec, version: u64) -> Result<Root, Error> {
+    spec.root(version).map_err(|problem| unfit(Kind::Root, problem))
+}
+
+fn kind<T: Metadata>() -> Kind {
+    Kind::ALL.into_iter().find(|kind| kind.as_str() == T::TYPE).expect("there are four types")
+}
+
+fn check_target(name: &str, target: &Target) -> Result<(), String> {
+    if !member::is_name(name) {
+        return Err(format!("`{}` cannot be a member's name", name.escape_debug()));
+    }
+    let (found, expected) = (target.custom.pieces.len() as u64, Target::piece_count(target.length));
+    if found != expected {
+        let length = target.length;
+        return Err(format!("{name} has {found} piece digests, expected {expected} for {length} bytes"));
+    }
+    Ok(())
 }
 
 fn stamp_version(seq: u64, restamp: u16) -> Result<u64, String> {
-    if restamp > MAX_RESTAMP {
-        return Err(format!("a release can be stamped again {MAX_RESTAMP} times: make a new release"));
+    let restamp = u64::from(restamp);
+    if restamp >= STAMPS {
+        return Err(format!("a release can be stamped {STAMPS} times: make a new release"));
     }
-    let version = seq.checked_mul(1000).map(|version| version + u64::from(restamp));
+    let version = seq.checked_mul(STAMPS).map(|version| version + restamp);
     version.ok_or_else(|| format!("the release counter {seq} is too high"))
 }
 
-/// What every role says.
-fn common(kind: Kind, version: u64, expires_unix: i64) -> Result<Map<String, Value>, Error> {
-    if !(1..=MAX_VERSION).contains(&version) {
-        return Err(unfit(kind, format!("its version {version} is not one from 1 to {MAX_VERSION}")));
-    }
-    let expires = time::format(expires_unix);
-    if time::parse(&expires) != Some(expires_unix) {
-        return Err(unfit(kind, format!("its expiry, {expires_unix} seconds after 1970, cannot be written")));
-    }
-    let body = json!({
-        "_type": kind.as_str(),
-        "expires": expires,
-        "spec_version": SPEC_VERSION,
-        "version": version,
-    });
-    match body {
-        Value::Object(body) => Ok(body),
-        _ => unreachable!("it is written as an object"),
-    }
+fn meta(version: u64, bytes: &[u8]) -> MetaFile {
+    MetaFile { hashes: Digest::of(bytes).into(), length: bytes.len() as u64, version }
 }
 
-fn meta(version: u64, bytes: &[u8]) -> Value {
-    json!({ "hashes": { "sha256": Digest::of(bytes).hex() }, "length": bytes.len(), "version": version })
+/// Every key must be of this status and named by one of the roles: readers refuse surplus signatures.
+fn named(kind: Kind, roles: &[&RoleKeys], status: KeyStatus, keys: &[&MetadataKey]) -> Result<(), Error> {
+    for key in keys {
+        if key.status != status {
+            return Err(Error::RootStatus { root: status, key: key.status });
+        }
+        let public = key.public();
+        let id = public.key_id();
+        if !roles.iter().any(|role| role.keyids.iter().any(|named| named == id.hex())) {
+            return Err(Error::NotNamed { kind: kind.as_str(), role: key.role, key_id: id.clone() });
+        }
+    }
+    Ok(())
 }
 
-/// Signs metadata with a key that `root` names for it, and has `root` verify the result.
-fn sign_under(root: &[u8], kind: Kind, mut body: Map<String, Value>, key: &MetadataKey) -> Result<Vec<u8>, Error> {
-    let root = read_root(root, given)?;
-    let status = root.status().unwrap_or_default();
-    if status != key.status.as_str() {
-        return Err(Error::RootStatus { root: status.to_owned(), key: key.status });
-    }
-    each_named(kind, &[&root], &[key])?;
-    body.insert("xedge".to_owned(), json!({ "status": status }));
-    let bytes = sign(kind, key.status, &Value::Object(body), &[key])?;
-    root.verify(kind, &bytes).map_err(|problem| made(kind, problem))?;
-    Ok(bytes)
-}
-
-/// The whole file: `signed` and its signatures, both canonical.
-fn sign(kind: Kind, status: KeyStatus, signed: &Value, keys: &[&MetadataKey]) -> Result<Vec<u8>, Error> {
-    if let Some(key) = keys.iter().find(|key| key.status != status) {
-        return Err(Error::RootStatus { root: status.as_str().to_owned(), key: key.status });
-    }
-    let message = canonical::to_bytes(signed).map_err(|error| unfit(kind, error.to_string()))?;
-    let theirs = kind.canonical_form(&message).map_err(|problem| unfit(kind, problem))?;
-    if theirs != message {
+/// The whole file: the document and its signatures, both canonical.
+fn sign<T: Metadata + Serialize>(document: &T, keys: &[&MetadataKey]) -> Result<Vec<u8>, Error> {
+    let kind = kind::<T>();
+    check_common(document).map_err(|problem| unfit(kind, problem))?;
+    let signed = serde_json::to_value(document).expect("metadata has string keys and no failing serialisers");
+    let message = canonical::to_bytes(&signed).map_err(|error| unfit(kind, error.to_string()))?;
+    if kind.canonical_form(&message).map_err(|problem| unfit(kind, problem))? != message {
         return Err(made(kind, "other TUF clients would hash other bytes".to_owned()));
     }
     let signatures: BTreeMap<String, Value> = keys.iter().map(|key| key.signature(&message)).collect();
     let signatures: Vec<Value> = signatures.into_values().collect();
     let file = json!({ "signatures": signatures, "signed": signed });
     let bytes = canonical::to_bytes(&file).map_err(|error| unfit(kind, error.to_string()))?;
-    within_limit(kind, &bytes)?;
+    if bytes.len() > T::MAX_BYTES {
+        let problem = format!("its {} bytes are more than the {} that are read", bytes.len(), T::MAX_BYTES);
+        return Err(unfit(kind, problem));
+    }
     Ok(bytes)
 }
 
-fn within_limit(kind: Kind, bytes: &[u8]) -> Result<(), Error> {
-    let limit = match kind {
-        Kind::Root => 64 << 10,
-        Kind::Targets => 64 << 20,
-        Kind::Snapshot | Kind::Timestamp => 16 << 10,
-    };
-    if bytes.len() > limit {
-        return Err(unfit(kind, format!("its {} bytes are more than the {limit} that are read", bytes.len())));
+fn check_common<T: Metadata>(document: &T) -> Result<(), String> {
+    let common = document.common();
+    if !(1..=MAX_VERSION).contains(&common.version) {
+        return Err(format!("its version {} is not one from 1 to {MAX_VERSION}", common.version));
+    }
+    if time::parse(&time::format(common.expires)) != Some(common.expires) {
+        return Err(format!("its expiry, {} seconds after 1970, cannot be written", common.expires));
     }
     Ok(())
-}
-
-/// Every key must be of the right role and named by one of the roots: surplus signatures are an error to readers.
-fn each_named(kind: Kind, roots: &[&TrustedRoot], keys: &[&MetadataKey]) -> Result<(), Error> {
-    for key in keys {
-        let public = key.public();
-        if !roots.iter().any(|root| root.names(kind, public.key_id().hex())) {
-            let key_id = public.key_id().clone();
-            return Err(Error::NotNamed { kind: kind.as_str(), role: key.role, key_id });
-        }
-    }
-    Ok(())
-}
-
-fn version_under(root: &[u8], kind: Kind, bytes: &[u8]) -> Result<u64, Error> {
-    read_root(root, given)?.verify(kind, bytes).map_err(|problem| given(kind, problem))?;
-    let file: Value = serde_json::from_slice(bytes).map_err(|error| given(kind, error.to_string()))?;
-    file["signed"]["version"].as_u64().ok_or_else(|| given(kind, "it has no version".to_owned()))
-}
-
-fn read_root(bytes: &[u8], error: fn(Kind, String) -> Error) -> Result<TrustedRoot, Error> {
-    TrustedRoot::read(bytes).map_err(|problem| error(Kind::Root, problem))
 }
 
 fn unfit(kind: Kind, problem: String) -> Error {
@@ -230,8 +297,4 @@ fn unfit(kind: Kind, problem: String) -> Error {
 
 fn made(kind: Kind, problem: String) -> Error {
     Error::Unverified { kind: kind.as_str(), problem }
-}
-
-fn given(kind: Kind, problem: String) -> Error {
-    Error::Distrusted { kind: kind.as_str(), problem }
 }

@@ -94,7 +94,8 @@ pub(crate) fn artifact(
         subject,
         annotations,
     };
-    let manifest = serde_json::to_vec(&manifest).expect("manifests have string keys and no failing serialisers");
+    let manifest =
+        serde_json::to_vec(&manifest).expect("manifests have string keys and no failing serialisers");
     let blobs = std::iter::once(config).chain(layers).map(|layer| layer.bytes).collect();
     Artifact { manifest, blobs }
 }

@@ -58,7 +58,10 @@ impl KeyRing {
     /// Opens all five keys; those that are missing are made as development keys, unless a production key is there.
     ///
     /// Safe to call from several processes at once: all of them get the same keys.
-    pub fn open_or_make_development(dir: &Utf8Path, mut random: impl FnMut(&mut [u8])) -> Result<Self, Error> {
+    pub fn open_or_make_development(
+        dir: &Utf8Path,
+        mut random: impl FnMut(&mut [u8]),
+    ) -> Result<Self, Error> {
         let found = present(dir)?;
         let is_production = found.iter().any(|key| key.status == KeyStatus::Production);
         if is_production {
@@ -216,8 +219,8 @@ fn keep_all(dir: &Utf8Path, files: &[(Utf8PathBuf, Zeroizing<Vec<u8>>)]) -> Resu
     let fail = |source| Error::Write { path: dir.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail)?;
     let beside = tempfile::Builder::new().prefix(".init-").tempdir_in(dir).map_err(fail)?;
-    let beside = Utf8Path::from_path(beside.path())
-        .ok_or_else(|| fail(io::ErrorKind::InvalidFilename.into()))?;
+    let beside =
+        Utf8Path::from_path(beside.path()).ok_or_else(|| fail(io::ErrorKind::InvalidFilename.into()))?;
     let written = |path: &Utf8Path| beside.join(path.file_name().unwrap_or_default());
     for (path, text) in files {
         disk::write_new(&written(path), text)?;

@@ -1,16 +1,14 @@
-//! What TUF metadata is to say: the keys of a root, the members that targets name. Signs nothing.
+//! What a root is to say: which keys have which role. Signs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value, json};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use xedge_bundle::VerifyingKey;
 use xedge_bundle::statement::KeyStatus;
-use xedge_model::Digest;
+use xedge_bundle::tuf::{Metadata as _, RoleKeys, Roles, Root, RootExtension, SPEC_VERSION};
 
 use crate::{Ed25519PublicKey, Error, KeyRing, PublicKey, Role};
-
-/// Bytes of a target that one piece digest is of; the last piece may be shorter.
-pub const PIECE: u64 = 1 << 20;
 
 /// What a root says.
 #[derive(Clone, Debug)]
@@ -20,30 +18,17 @@ pub struct RootSpec {
     /// What the keys are for.
     pub status: KeyStatus,
     /// How many root keys must sign a root.
-    pub threshold: u64,
+    pub threshold: usize,
     /// The root keys.
     pub root: Vec<Ed25519PublicKey>,
-    /// The keys that sign targets.
+    /// The keys that sign targets; one of them suffices.
     pub release: Vec<Ed25519PublicKey>,
-    /// The keys that sign snapshots and timestamps.
+    /// The keys that sign snapshots and timestamps; one of them suffices.
     pub stamp: Vec<Ed25519PublicKey>,
     /// The keys that sign evidence.
     pub gate: Vec<VerifyingKey>,
     /// The keys that sign images.
     pub image_sign: Vec<VerifyingKey>,
-}
-
-/// What the targets say about a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetSpec {
-    /// Its length in bytes.
-    pub length: u64,
-    /// Its digest.
-    pub sha256: Digest,
-    /// What it is: `bundle`, `evidence`, `lock`, `sbom`, `config`, or a blob's media type.
-    pub kind: String,
-    /// The digests of its pieces; of a member of at most one piece none.
-    pub pieces: Vec<Digest>,
 }
 
 impl RootSpec {
@@ -70,91 +55,66 @@ impl RootSpec {
         })
     }
 
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let metadata = [(&self.root, Role::Root), (&self.release, Role::Release), (&self.stamp, Role::Stamp)];
-        let other = [(&self.gate, Role::Gate), (&self.image_sign, Role::ImageSign)];
-        let metadata = metadata.into_iter().flat_map(|(keys, role)| keys.iter().map(move |k| (k.key_id(), role)));
-        let other = other.into_iter().flat_map(|(keys, role)| keys.iter().map(move |k| (k.key_id(), role)));
+    /// The root of this version, or what is wrong with it.
+    pub(crate) fn root(&self, version: u64) -> Result<Root, String> {
+        self.check()?;
+        let keys = [&self.root, &self.release, &self.stamp].into_iter().flatten();
+        Ok(Root {
+            kind: Root::TYPE.to_owned(),
+            consistent_snapshot: false,
+            expires: self.expires_unix,
+            keys: keys.map(|key| (key.key_id().hex().to_owned(), key.to_tuf())).collect(),
+            roles: Roles {
+                root: role(&self.root, self.threshold),
+                snapshot: role(&self.stamp, 1),
+                targets: role(&self.release, 1),
+                timestamp: role(&self.stamp, 1),
+            },
+            spec_version: SPEC_VERSION.to_owned(),
+            version,
+            xedge: RootExtension {
+                gate: spki(&self.gate),
+                image_sign: spki(&self.image_sign),
+                status: self.status,
+            },
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
         let (mut ids, mut roles) = (BTreeSet::new(), BTreeSet::new());
-        for (id, role) in metadata.chain(other) {
+        for (role, id) in self.ids() {
             roles.insert(role);
-            if !ids.insert(id) {
-                return Err(format!("the {role} key {} is named twice: each key has one role", id.short()));
+            if !ids.insert(id.clone()) {
+                return Err(format!("the {role} key {id} is named twice: each key has one role"));
             }
         }
         if let Some(role) = Role::ALL.iter().find(|role| !roles.contains(role)) {
             return Err(format!("there is no {role} key"));
         }
-        let most = self.root.len() as u64;
+        let most = self.root.len();
         if !(1..=most).contains(&self.threshold) {
             return Err(format!("{} of {most} root keys cannot sign", self.threshold));
         }
         Ok(())
     }
 
-    /// What a root says besides what all metadata says.
-    pub(crate) fn fields(&self) -> Map<String, Value> {
-        let metadata_keys = [&self.root, &self.release, &self.stamp].into_iter().flatten();
-        let keys: BTreeMap<&str, Value> =
-            metadata_keys.map(|key| (key.key_id().hex(), key_value(key))).collect();
-        let fields = json!({
-            "consistent_snapshot": false,
-            "keys": keys,
-            "roles": {
-                "root": role_value(&self.root, self.threshold),
-                "snapshot": role_value(&self.stamp, 1),
-                "targets": role_value(&self.release, 1),
-                "timestamp": role_value(&self.stamp, 1),
-            },
-            "xedge": {
-                "gate": spki(&self.gate),
-                "image-sign": spki(&self.image_sign),
-                "status": self.status.as_str(),
-            },
-        });
-        match fields {
-            Value::Object(fields) => fields,
-            _ => unreachable!("it is written as an object"),
-        }
+    fn ids(&self) -> Vec<(Role, String)> {
+        let metadata = [(Role::Root, &self.root), (Role::Release, &self.release), (Role::Stamp, &self.stamp)];
+        let other = [(Role::Gate, &self.gate), (Role::ImageSign, &self.image_sign)];
+        let metadata =
+            metadata.iter().flat_map(|(role, keys)| keys.iter().map(|key| (*role, key.key_id().hex())));
+        let other = other.iter().flat_map(|(role, keys)| keys.iter().map(|key| (*role, key.key_id().hex())));
+        metadata.chain(other).map(|(role, id)| (role, id.to_owned())).collect()
     }
 }
 
-impl TargetSpec {
-    pub(crate) fn check(&self, name: &str) -> Result<(), String> {
-        let mut bytes = name.bytes();
-        let starts = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let goes_on = bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if !starts || !goes_on || name.len() > 100 {
-            return Err(format!("`{}` cannot be a member's name", name.escape_debug()));
-        }
-        let expected = if self.length > PIECE { self.length.div_ceil(PIECE) } else { 0 };
-        if self.pieces.len() as u64 != expected {
-            let (found, length) = (self.pieces.len(), self.length);
-            return Err(format!("{name} has {found} piece digests, expected {expected} for {length} bytes"));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn to_value(&self) -> Value {
-        let mut custom = json!({ "kind": self.kind });
-        if !self.pieces.is_empty() {
-            custom["pieces"] = self.pieces.iter().map(Digest::hex).collect();
-        }
-        json!({ "custom": custom, "hashes": { "sha256": self.sha256.hex() }, "length": self.length })
-    }
-}
-
-fn key_value(key: &Ed25519PublicKey) -> Value {
-    json!({ "keytype": "ed25519", "keyval": { "public": key.hex() }, "scheme": "ed25519" })
-}
-
-fn role_value(keys: &[Ed25519PublicKey], threshold: u64) -> Value {
+fn role(keys: &[Ed25519PublicKey], threshold: usize) -> RoleKeys {
     let ids: BTreeSet<&str> = keys.iter().map(|key| key.key_id().hex()).collect();
-    json!({ "keyids": ids, "threshold": threshold })
+    RoleKeys { keyids: ids.into_iter().map(str::to_owned).collect(), threshold }
 }
 
-/// The keys as sorted base64 of their SPKI DER, which is PEM without its armour.
-fn spki(keys: &[VerifyingKey]) -> BTreeSet<String> {
-    let base64 = |key: &VerifyingKey| key.to_pem().lines().filter(|line| !line.starts_with('-')).collect();
-    keys.iter().map(base64).collect()
+/// The keys as sorted base64 of their SPKI DER.
+fn spki(keys: &[VerifyingKey]) -> Vec<String> {
+    let texts: BTreeSet<String> = keys.iter().map(|key| STANDARD.encode(key.to_der())).collect();
+    texts.into_iter().collect()
 }

@@ -11,8 +11,9 @@ use xedge_bundle::statement::{
 };
 use xedge_model::{Class, Digest, Failure as _};
 
-use crate::{Error, GateKey, SigningKey};
+use crate::{Error, GateKey, KeyName, Passphrase, SigningKey};
 
+mod bundle;
 mod image;
 mod metadata;
 mod oracle;
@@ -21,6 +22,25 @@ mod ring;
 /// Random bytes that differ from key to key and are the same in each run.
 fn bytes(start: u8) -> impl FnMut(&mut [u8]) {
     move |buffer| buffer.iter_mut().zip(start..).for_each(|(byte, n)| *byte = n)
+}
+
+/// Random bytes that differ from call to call, and are the same in each run.
+fn stream(seed: u8) -> impl FnMut(&mut [u8]) {
+    let mut count = 0_u32;
+    move |buffer| {
+        for chunk in buffer.chunks_mut(32) {
+            count += 1;
+            let digest = Digest::of(format!("{seed} {count}").as_bytes());
+            for (byte, hex) in chunk.iter_mut().zip(digest.hex().as_bytes().chunks(2)) {
+                *byte = u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap();
+            }
+        }
+    }
+}
+
+/// Development keys ask for none.
+fn no_passphrase(name: &KeyName) -> Result<Passphrase, Error> {
+    panic!("asked for the passphrase of {name:?}")
 }
 
 fn gate_key(start: u8) -> GateKey {

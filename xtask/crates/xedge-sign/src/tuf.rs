@@ -2,7 +2,7 @@
 //! signatures of a root's keys are there. Signs nothing, and looks at no clock.
 
 use serde::de::DeserializeOwned;
-use tough::schema::{Role, RoleType, Root, Signed, Snapshot, Targets, Timestamp};
+use tough::schema::{Role, Root, Signed, Snapshot, Targets, Timestamp};
 
 /// A metadata file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,21 +17,14 @@ pub(crate) enum Kind {
 pub(crate) struct TrustedRoot(Signed<Root>);
 
 impl Kind {
+    pub(crate) const ALL: [Kind; 4] = [Kind::Root, Kind::Targets, Kind::Snapshot, Kind::Timestamp];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Kind::Root => "root",
             Kind::Targets => "targets",
             Kind::Snapshot => "snapshot",
             Kind::Timestamp => "timestamp",
-        }
-    }
-
-    fn role_type(self) -> RoleType {
-        match self {
-            Kind::Root => RoleType::Root,
-            Kind::Targets => RoleType::Targets,
-            Kind::Snapshot => RoleType::Snapshot,
-            Kind::Timestamp => RoleType::Timestamp,
         }
     }
 
@@ -52,21 +45,6 @@ impl TrustedRoot {
         let root: Signed<Root> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         root.signed.verify_role(&root).map_err(|e| e.to_string())?;
         Ok(Self(root))
-    }
-
-    pub(crate) fn version(&self) -> u64 {
-        self.0.signed.version.get()
-    }
-
-    /// What `xedge.status` says.
-    pub(crate) fn status(&self) -> Option<&str> {
-        self.0.signed._extra.get("xedge")?.get("status")?.as_str()
-    }
-
-    /// Whether it names the key for this kind of metadata.
-    pub(crate) fn names(&self, kind: Kind, key_id: &str) -> bool {
-        let role = self.0.signed.roles.get(&kind.role_type());
-        role.is_some_and(|role| role.keyids.iter().any(|id| crate::ed25519::hex(id) == key_id))
     }
 
     /// Checks that the threshold of this root has signed a metadata file.

@@ -14,12 +14,13 @@ use crate::tuf::{
 };
 
 /// The metadata's bytes. Nothing in them is trusted.
-pub(super) struct RawHead {
+pub(crate) struct RawHead {
     members: Vec<(String, Vec<u8>)>,
 }
 
 /// Metadata that hangs on the trusted root.
-pub(super) struct Head {
+#[derive(Clone)]
+pub(crate) struct Head {
     pub(super) root: Link,
     pub(super) timestamp_version: u64,
     /// The earliest of the times at which a part of it expires.
@@ -29,7 +30,7 @@ pub(super) struct Head {
 
 impl RawHead {
     /// Reads everything before `bundle.json`.
-    pub(super) fn read<R: Read>(stream: &mut Stream<R>) -> Result<Self, ReadError> {
+    pub(crate) fn read<R: Read>(stream: &mut Stream<R>) -> Result<Self, ReadError> {
         let mut members = Vec::new();
         let (mut name, mut size) = stream.open_root()?;
         while let Some(member::Kind::Root(version)) = member::kind_of(&name) {
@@ -68,7 +69,7 @@ impl RawHead {
     }
 
     /// Follows the signatures from the trusted root to the list of members.
-    pub(super) fn judge(&self, trusted: &[u8], now_unix: i64) -> Result<Head, Refusal> {
+    pub(crate) fn judge(&self, trusted: &[u8], now_unix: i64) -> Result<Head, Refusal> {
         let mut chain = Chain::new(trusted)?;
         for (name, bytes) in self.roots() {
             chain.push(name, bytes)?;
