@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
-use self::files::{Kind, Text, Value, all, text};
+use self::files::{File, Kind, Value, all, text};
 use self::script::commands;
 use super::support::root;
 
@@ -132,7 +132,7 @@ fn no_expression_is_pasted_into_a_script() {
 
 #[test]
 fn actions_describe_their_inputs_and_get_those_that_they_have() {
-    let actions: Vec<Text> = all().into_iter().filter(|file| file.kind == Kind::Action).collect();
+    let actions: Vec<File> = all().into_iter().filter(|file| file.kind == Kind::Action).collect();
     assert_eq!(actions.len(), 3);
     let inputs = |path: &str| {
         let action = actions.iter().find(|action| action.name.starts_with(path)).expect("an action of ours");

@@ -18,7 +18,7 @@ pub enum Kind {
 }
 
 /// One file.
-pub struct Text {
+pub struct File {
     /// Path in the repository.
     pub name: String,
     /// What it is.
@@ -33,7 +33,7 @@ pub struct Text {
 pub type Variables = BTreeMap<String, String>;
 
 /// Every file of GitHub Actions in this repository.
-pub fn all() -> Vec<Text> {
+pub fn all() -> Vec<File> {
     let names = |folder: &str| -> Vec<String> {
         let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<String> =
@@ -47,11 +47,11 @@ pub fn all() -> Vec<Text> {
     workflows.chain(actions).collect()
 }
 
-fn read(name: String, kind: Kind) -> Text {
+fn read(name: String, kind: Kind) -> File {
     assert_eq!(Path::new(&name).extension().and_then(|e| e.to_str()), Some("yml"), "{name}");
     let text = fs::read_to_string(root().join(&name)).unwrap();
     let value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-    Text { name, kind, text, value }
+    File { name, kind, text, value }
 }
 
 /// The text of a value that is one.
@@ -59,7 +59,7 @@ pub fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-impl Text {
+impl File {
     /// The jobs of a workflow.
     pub fn jobs(&self) -> Vec<(String, &Value)> {
         let jobs = self.value["jobs"].as_mapping().into_iter().flatten();
