@@ -3,6 +3,7 @@
 mod bench;
 mod broken;
 mod clean;
+mod github;
 mod lost;
 mod passes;
 mod production;

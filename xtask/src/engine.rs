@@ -36,6 +36,15 @@ pub(crate) async fn connect(cx: &Context<'_>) -> Result<Docker> {
     }
 }
 
+/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them.
+pub(crate) fn refuse_elsewhere(cx: &Context<'_>, engine: &Docker) -> Result<()> {
+    let around = Surroundings::of(&cx.environment, cx.project.root());
+    if crate::setup::is_elsewhere(&around, engine.host()) {
+        return Err(Error::EngineElsewhere(engine.host().to_owned()).into());
+    }
+    Ok(())
+}
+
 /// Models reach containers through loopback ports, which an Engine on another machine does not open here.
 fn refuse_remote(host: &str) -> Result<()> {
     let Some((scheme, rest)) = host.split_once("://") else { return Ok(()) };

@@ -104,6 +104,8 @@ pub(crate) enum Error {
     Declined,
     #[error("failed to use the Engine at {0}: a run needs its ports on this machine")]
     RemoteEngine(String),
+    #[error("failed to use the Engine at {0}: it publishes ports on another loopback than this container's")]
+    EngineElsewhere(String),
     #[error("failed to build {0}: cargo metadata stopped with an error: {1}")]
     Metadata(String, String),
     #[error("failed to find {image} in the Engine after it was loaded: it has no image {config}")]
@@ -125,6 +127,7 @@ impl Failure for Error {
             | Error::NoMirror { .. }
             | Error::OutOfStep(_)
             | Error::RemoteEngine(_)
+            | Error::EngineElsewhere(_)
             | Error::Spawn { .. }
             | Error::Problems(_)
             | Error::Declined => Class::Environment,
@@ -156,6 +159,9 @@ impl Failure for Error {
             Error::FetchDigest { .. } => "a proxy or mirror changed the file; another mirror: `XEDGE_DEBIAN_MIRROR=http://HOST/debian`".into(),
             Error::Damaged { .. } => "the file was damaged on this disk; fetch it again: `cargo xtask build`".into(),
             Error::RemoteEngine(_) => "use the Engine of this machine: `unset DOCKER_HOST && cargo xtask sim`".into(),
+            Error::EngineElsewhere(_) => {
+                "run the job on the machine itself, without `container:`, or with `docker run --network host`: `cargo xtask doctor`".into()
+            }
             Error::NotLoaded { .. } => "the Engine says what it has: `docker images --no-trunc`".into(),
             Error::NoMirror { .. } => {
                 "this machine's apt sources name none; name one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()

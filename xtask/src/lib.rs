@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod environment;
 mod error;
+mod github;
 pub mod project;
 pub mod setup;
 pub mod stage;
@@ -28,6 +29,13 @@ use clap::Parser;
 
 pub use environment::Environment;
 pub use error::{Failed, Result};
+
+/// Whether the command line (without the program's name) is one that [`main`] would run; nothing is run. For the tests
+/// of scripts and workflow files.
+pub fn accepts(arguments: &[&str]) -> std::result::Result<(), String> {
+    let line = std::iter::once("cargo xtask").chain(arguments.iter().copied());
+    cli::Cli::try_parse_from(line).map(drop).map_err(|usage| usage.to_string())
+}
 
 /// Runs one command line and returns the process's exit code (ARCHITECTURE.md, exit codes).
 pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {

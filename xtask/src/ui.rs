@@ -78,6 +78,12 @@ impl Printer {
         self.stderr(&format!("{} {line}", self.paint("31", word)));
     }
 
+    /// A command to the CI system that reads our output: exactly this line, also when quiet. It goes to stderr, which
+    /// GitHub reads too, since stdout is data.
+    pub(crate) fn workflow_command(&self, line: &str) {
+        self.stderr(line);
+    }
+
     /// A bar over `length` bytes; hidden when piped, quiet or in CI.
     pub(crate) fn bytes_bar(&self, length: u64, message: &str) -> ProgressBar {
         let style = "{msg:24} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left";

@@ -1,6 +1,6 @@
 //! `sim`: every scenario is checked before the first one runs; then one after the other, and the worst verdict counts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
@@ -10,8 +10,9 @@ use xedge_model::Class;
 use super::Context;
 use crate::cli::{Sim, SimCommand};
 use crate::error::{Error, Failed, Result};
+use crate::github::{Github, Row};
 use crate::locks::Mode;
-use crate::simulate::{self, Flags, Phase, Prepared, prepare};
+use crate::simulate::{self, Finished, Flags, Phase, Prepared, prepare};
 use crate::{engine, evidence};
 
 /// Prints one line per scenario: `NAME VERDICT EVIDENCE-OR-REPORT`, with `-` where there is neither.
@@ -62,6 +63,7 @@ async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Resul
     }
     let (cancel, phase) = cancel_on_interrupt();
     let engine = engine::connect(cx).await?;
+    engine::refuse_elsewhere(cx, &engine)?;
     engine::sweep(cx, &engine).await?;
     let flags = Flags {
         duration: wanted.duration.map(|span| span.0),
@@ -69,11 +71,13 @@ async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Resul
         keep: wanted.keep,
         mode: if wanted.locked { Mode::Locked } else { Mode::Use },
     };
-    let mut classes = Vec::new();
+    let github = Github::of(&cx.environment);
+    let (mut classes, mut rows) = (Vec::new(), Vec::new());
     for scenario in prepared {
         let full = Duration::from_secs_f64(scenario.scenario.simulation.duration_s.value);
         let seconds = flags.duration.map_or(full, |wanted| wanted.min(full)).as_secs_f64();
         cx.printer.say(&format!("{} ({seconds} s)", scenario.name));
+        let started = Instant::now();
         let finished = simulate::scenario(cx, &engine, scenario, flags, &phase, cancel.clone()).await;
         if let Err(error) = &finished {
             cx.printer.report(error);
@@ -81,13 +85,42 @@ async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Resul
         let class = finished.as_ref().map_or_else(|error| Some(error.class()), |finished| finished.class);
         let evidence = finished.as_ref().ok().and_then(|finished| finished.evidence.as_deref());
         report(cx, scenario, class, evidence)?;
+        rows.extend(github.as_ref().map(|github| row(cx, github, scenario, &finished, started.elapsed())));
         classes.push(class);
         // Without an Engine, and for a user who wants to stop, the rest would only fail the same way.
         if matches!(class, Some(Class::Environment | Class::Interrupted)) {
             break;
         }
     }
+    if let Some(github) = &github {
+        github.publish(cx.printer, &rows);
+    }
     Ok(classes)
+}
+
+fn row(
+    cx: &Context<'_>,
+    github: &Github,
+    scenario: &Prepared,
+    finished: &Result<Finished>,
+    took: Duration,
+) -> Row {
+    let done = finished.as_ref().ok();
+    let evidence = done.and_then(|finished| finished.evidence.as_deref());
+    Row {
+        scenario: scenario.name.clone(),
+        file: github.file_name(&scenario.file, cx.project.relative(&scenario.file)),
+        verdict: word(finished.as_ref().map_or_else(|error| Some(error.class()), |finished| finished.class)),
+        error: finished.as_ref().err().map(|error| error.chain().join(": ")),
+        claims: done.map(|finished| finished.claims.clone()).unwrap_or_default(),
+        evidence: evidence.map(|path| cx.project.relative(path).to_string()),
+        took,
+    }
+}
+
+/// The verdict in a word.
+fn word(class: Option<Class>) -> String {
+    class.map_or("passed".to_owned(), |class| class.to_string())
 }
 
 fn report(
@@ -96,7 +129,7 @@ fn report(
     class: Option<Class>,
     evidence: Option<&Utf8Path>,
 ) -> Result<()> {
-    let word = class.map_or("passed".to_owned(), |class| class.to_string());
+    let word = word(class);
     let folder = simulate::report_folder(cx, &scenario.name);
     // A scenario that was refused before it ran has none.
     let report = if folder.exists() { cx.project.relative(&folder) } else { Utf8Path::new("-") };

@@ -1,4 +1,4 @@
-//! Whether a container engine answers: one `GET /version` over its socket. Starts nothing and needs no docker CLI.
+//! Whether a container engine answers: plain HTTP over its socket, `GET /version` first. Starts nothing and needs no docker CLI.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -51,7 +51,7 @@ pub(super) fn look(around: &Surroundings) -> Engine {
 fn look_at_sockets(around: &Surroundings) -> Option<Engine> {
     let mut denied = None;
     for socket in engine_sockets(around) {
-        match version_at_socket(&socket) {
+        match version_of(at_socket(&socket, "/version")) {
             Ok(version) => return Some(Engine::Up { at: socket.into_string(), version }),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 denied.get_or_insert(Engine::Denied { at: socket.into_string() });
@@ -65,17 +65,16 @@ fn look_at_sockets(around: &Surroundings) -> Option<Engine> {
 /// Plain TCP can be asked; behind ssh and TLS the docker client's own set-up is needed, which is not repeated here.
 fn look_over_network(host: &str) -> Engine {
     let at = host.to_owned();
-    let address = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"));
-    let Some(address) = address.map(|address| address.trim_end_matches('/')) else {
-        return Engine::Unseen { at };
-    };
-    if address.ends_with(":2376") {
-        return Engine::Unseen { at };
-    }
-    match version_at_address(address) {
+    let Some(address) = plain_address(host) else { return Engine::Unseen { at } };
+    match version_of(at_address(address, "/version")) {
         Ok(version) => Engine::Up { at, version },
         Err(_) => Engine::Elsewhere { at },
     }
+}
+
+fn plain_address(host: &str) -> Option<&str> {
+    let address = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"))?;
+    Some(address.trim_end_matches('/')).filter(|address| !address.ends_with(":2376"))
 }
 
 fn look_on_disk(around: &Surroundings) -> Engine {
@@ -84,27 +83,47 @@ fn look_on_disk(around: &Surroundings) -> Engine {
     if daemon || desktop { Engine::Down } else { Engine::Absent }
 }
 
-fn version_at_socket(socket: &Utf8Path) -> io::Result<String> {
+/// What the Engine at `host` answers to a question; `None` for an Engine that cannot be asked, and for an error.
+pub(super) fn ask(host: &str, path: &str) -> Option<String> {
+    let answer = match plain_address(host) {
+        Some(address) => at_address(address, path),
+        None => at_socket(Utf8Path::new(host.strip_prefix("unix://").unwrap_or(host)), path),
+    };
+    body_of(&answer.ok()?).map(str::to_owned)
+}
+
+fn version_of(answer: io::Result<Vec<u8>>) -> io::Result<String> {
+    version_in(&answer?).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn at_socket(socket: &Utf8Path, path: &str) -> io::Result<Vec<u8>> {
     let stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    version_over(stream)
+    answer_over(stream, path)
 }
 
-fn version_at_address(address: &str) -> io::Result<String> {
+fn at_address(address: &str, path: &str) -> io::Result<Vec<u8>> {
     let resolved = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let stream = TcpStream::connect_timeout(&resolved, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    version_over(stream)
+    answer_over(stream, path)
 }
 
 /// HTTP/1.0, so that the answer is neither chunked nor kept open.
-fn version_over(mut stream: impl Read + Write) -> io::Result<String> {
-    stream.write_all(b"GET /version HTTP/1.0\r\nHost: engine\r\n\r\n")?;
+fn answer_over(mut stream: impl Read + Write, path: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
-    version_in(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    Ok(answer)
+}
+
+/// The body of an answer that says yes.
+fn body_of(answer: &[u8]) -> Option<&str> {
+    let (head, body) = std::str::from_utf8(answer).ok()?.split_once("\r\n\r\n")?;
+    let status = head.lines().next()?.split(' ').nth(1)?;
+    (status == "200").then_some(body)
 }
 
 /// The version in a complete HTTP answer; `None` for anything that an Engine would not say.
@@ -117,9 +136,6 @@ pub(super) fn version_in(answer: &[u8]) -> Option<String> {
         #[serde(rename = "ApiVersion")]
         _api: String,
     }
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.lines().next()?.split(' ').nth(1)?;
-    let answer: Version = serde_json::from_str(body).ok().filter(|_| status == "200")?;
+    let answer: Version = serde_json::from_str(body_of(answer)?).ok()?;
     Some(answer.version)
 }

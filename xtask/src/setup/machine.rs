@@ -54,6 +54,12 @@ pub enum Trait {
     Rustfmt,
     /// `cargo clippy` works.
     Clippy,
+    /// `python3` can make virtual environments.
+    PythonVenv,
+    /// The project has the Python tools of its tests, in the pinned versions.
+    PythonTools,
+    /// The Engine publishes ports on another loopback than ours.
+    EngineElsewhere,
 }
 
 /// The operating system.

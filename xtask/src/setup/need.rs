@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use xedge_model::Platform;
 
 use super::machine::{Engine, Machine, Trait};
+use super::python;
 use super::remedy::remedy;
 
 /// One thing that xedge uses on a machine.
@@ -13,6 +14,8 @@ use super::remedy::remedy;
 pub enum Need {
     /// A container engine that answers.
     Engine,
+    /// Ports of the engine that are open on this machine's loopback.
+    EnginePorts,
     /// `gpgv`.
     Gpgv,
     /// Certificates of public authorities.
@@ -27,6 +30,14 @@ pub enum Need {
     Compose,
     /// `mosquitto_pub` and `mosquitto_sub`.
     MqttClients,
+    /// `docker-registry`.
+    Registry,
+    /// `htpasswd`.
+    Htpasswd,
+    /// `openssl`.
+    Openssl,
+    /// Python programs that read what we sign, and that audit the workflow files.
+    PythonTools,
     /// `cargo fmt`.
     Rustfmt,
     /// `cargo clippy`.
@@ -55,14 +66,15 @@ pub struct Problem {
 impl Need {
     /// Everything that `machine` should have.
     fn all(machine: &Machine) -> Vec<Need> {
-        let mut needs = vec![Need::Engine, Need::Gpgv, Need::Certificates];
+        let mut needs = vec![Need::Engine, Need::EnginePorts, Need::Gpgv, Need::Certificates];
         needs.extend(Platform::ALL.map(Need::Linker));
         needs.extend(Platform::ALL.map(Need::RustTarget));
         // Engines outside Linux run a virtual machine of their own, with emulators that do not show here.
         if machine.is_linux() {
             needs.extend(machine.foreign_platforms().map(Need::Emulation));
         }
-        needs.extend([Need::Compose, Need::MqttClients, Need::Rustfmt, Need::Clippy]);
+        needs.extend([Need::Compose, Need::MqttClients, Need::Registry, Need::Htpasswd, Need::Openssl]);
+        needs.extend([Need::PythonTools, Need::Rustfmt, Need::Clippy]);
         needs
     }
 
@@ -78,6 +90,7 @@ impl Need {
     pub fn is_met(self, machine: &Machine) -> bool {
         match self {
             Need::Engine => matches!(machine.engine, Engine::Up { .. } | Engine::Unseen { .. }),
+            Need::EnginePorts => !machine.has(Trait::EngineElsewhere),
             Need::Gpgv => machine.programs.contains("gpgv"),
             Need::Certificates => machine.has(Trait::Certificates),
             Need::Linker(platform) => machine.linkers.contains_key(&platform),
@@ -87,6 +100,10 @@ impl Need {
             Need::MqttClients => {
                 ["mosquitto_pub", "mosquitto_sub"].iter().all(|p| machine.programs.contains(*p))
             }
+            Need::Registry => machine.programs.contains("docker-registry"),
+            Need::Htpasswd => machine.programs.contains("htpasswd"),
+            Need::Openssl => machine.programs.contains("openssl"),
+            Need::PythonTools => machine.has(Trait::PythonTools),
             Need::Rustfmt => machine.has(Trait::Rustfmt),
             Need::Clippy => machine.has(Trait::Clippy),
         }
@@ -95,15 +112,37 @@ impl Need {
     /// Whether xedge's own work can do without it.
     pub fn is_optional(self) -> bool {
         match self {
-            Need::Engine | Need::Gpgv | Need::Certificates | Need::Linker(_) | Need::RustTarget(_) => false,
-            Need::Emulation(_) | Need::Compose | Need::MqttClients | Need::Rustfmt | Need::Clippy => true,
+            Need::Engine
+            | Need::EnginePorts
+            | Need::Gpgv
+            | Need::Certificates
+            | Need::Linker(_)
+            | Need::RustTarget(_) => false,
+            Need::Emulation(_) | Need::Rustfmt | Need::Clippy => true,
+            _ => self.is_for_tests(),
         }
+    }
+
+    /// Whether only the tests use it.
+    fn is_for_tests(self) -> bool {
+        matches!(
+            self,
+            Need::Compose
+                | Need::MqttClients
+                | Need::Registry
+                | Need::Htpasswd
+                | Need::Openssl
+                | Need::PythonTools
+        )
     }
 
     /// What is wrong when it is missing.
     fn what(self, machine: &Machine) -> String {
         match self {
             Need::Engine => engine_trouble(machine),
+            Need::EnginePorts => {
+                "this is a container with a network of its own: the Engine publishes ports on another loopback".to_owned()
+            }
             Need::Gpgv => "gpgv is not installed".to_owned(),
             Need::Certificates => "the certificates of public authorities are not installed".to_owned(),
             Need::Linker(platform) => format!("no C compiler links static programs for {platform}"),
@@ -111,6 +150,10 @@ impl Need {
             Need::Emulation(platform) => format!("containers for {platform} do not run"),
             Need::Compose => "docker-compose is not installed".to_owned(),
             Need::MqttClients => "mosquitto_pub and mosquitto_sub are not installed".to_owned(),
+            Need::Registry => "docker-registry is not installed".to_owned(),
+            Need::Htpasswd => "htpasswd is not installed".to_owned(),
+            Need::Openssl => "openssl is not installed".to_owned(),
+            Need::PythonTools => format!("the Python tools are not in {}", python::FOLDER),
             Need::Rustfmt => "cargo fmt does not work".to_owned(),
             Need::Clippy => "cargo clippy does not work".to_owned(),
         }
@@ -120,6 +163,9 @@ impl Need {
     pub fn why(self) -> &'static str {
         match self {
             Need::Engine => "simulation runs the images under test in it",
+            Need::EnginePorts => {
+                "simulation reaches containers through ports that the Engine opens on loopback"
+            }
             Need::Gpgv => "Debian's package index is trusted only after its signature was checked",
             Need::Certificates => "mirrors and registries are reached over TLS",
             Need::Linker(_) => {
@@ -131,6 +177,12 @@ impl Need {
             }
             Need::Compose => "the tests give rendered Compose files to it",
             Need::MqttClients => "the tests speak to the broker with them",
+            Need::Registry => "the tests push to it, as to a registry that is not ours",
+            Need::Htpasswd => "the tests make the password file of a registry with it",
+            Need::Openssl => "the tests read keys and make certificates with it",
+            Need::PythonTools => {
+                "the tests read signed metadata with TUF's reference implementation, and audit the workflow files"
+            }
             Need::Rustfmt | Need::Clippy => "the lint job of CI runs it",
         }
     }
@@ -142,14 +194,20 @@ impl Need {
             Need::Engine => ["sim --engine docker", "build (dockerfile images)", "build --load", "release"]
                 .map(str::to_owned)
                 .to_vec(),
+            Need::EnginePorts => ["sim", "release"].map(str::to_owned).to_vec(),
             Need::Gpgv => ["lock", "build (without a lock that can be met)"].map(str::to_owned).to_vec(),
             Need::Certificates => ["lock", "push", "release"].map(str::to_owned).to_vec(),
             Need::Linker(platform) | Need::RustTarget(platform) => {
                 vec![platform_build(platform), "release".into()]
             }
             Need::Emulation(platform) => vec![format!("sim: the probe of {platform} images")],
-            Need::Compose | Need::MqttClients => vec!["ci test".to_owned()],
             Need::Rustfmt | Need::Clippy => vec!["ci lint".to_owned()],
+            Need::Compose
+            | Need::MqttClients
+            | Need::Registry
+            | Need::Htpasswd
+            | Need::Openssl
+            | Need::PythonTools => vec!["ci test".to_owned()],
         }
     }
 
@@ -157,6 +215,7 @@ impl Need {
     pub fn without(self) -> &'static str {
         match self {
             Need::Engine => "build, lock, render and image",
+            Need::EnginePorts => "build, also with --load, lock, render and image",
             Need::Gpgv => {
                 "builds from a lock whose packages are in the store, and everything after the build"
             }
@@ -165,7 +224,12 @@ impl Need {
             Need::Emulation(_) => {
                 "builds for every platform (nothing of an image is run for them); the gate records `not simulated`"
             }
-            Need::Compose | Need::MqttClients => "all of xedge; only its own tests use it",
+            Need::Compose
+            | Need::MqttClients
+            | Need::Registry
+            | Need::Htpasswd
+            | Need::Openssl
+            | Need::PythonTools => "all of xedge; only its own tests use it",
             Need::Rustfmt => "all of xedge; only `cargo xtask ci lint` uses it",
             Need::Clippy => {
                 "all of xedge; only `cargo xtask ci lint` uses it, and Debian has none of the version of rustc-web"
@@ -188,6 +252,7 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Need::Engine => f.write_str("engine"),
+            Need::EnginePorts => f.write_str("engine-ports"),
             Need::Gpgv => f.write_str("gpgv"),
             Need::Certificates => f.write_str("certificates"),
             Need::Linker(platform) => write!(f, "linker-{}", platform.debian()),
@@ -195,6 +260,10 @@ impl fmt::Display for Need {
             Need::Emulation(platform) => write!(f, "emulation-{}", platform.debian()),
             Need::Compose => f.write_str("compose"),
             Need::MqttClients => f.write_str("mqtt-clients"),
+            Need::Registry => f.write_str("registry"),
+            Need::Htpasswd => f.write_str("htpasswd"),
+            Need::Openssl => f.write_str("openssl"),
+            Need::PythonTools => f.write_str("python-tools"),
             Need::Rustfmt => f.write_str("rustfmt"),
             Need::Clippy => f.write_str("clippy"),
         }

@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use super::machine::{Engine, Machine, Privilege};
 use super::need::Need;
-use super::remedy::{Remedy, install_command, join_docker_group, prepare_commands, remedy};
+use super::remedy::{
+    REGISTRY_PACKAGE, Remedy, install_command, join_docker_group, prepare_commands, remedy, stop_registry,
+};
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,7 +93,26 @@ fn package_steps(machine: &Machine, missing: &[(Need, Remedy)]) -> Vec<Step> {
         without: without(&needs),
         needs,
     });
+    steps.extend(keep_registry_still(machine, &packages, by_hand));
     steps
+}
+
+/// Debian's package of a registry starts it as a service for everybody on port 5000, now and at every start of the
+/// machine. The tests start their own, so a service that came with our installation goes again; one that was there
+/// before is not missing, and never touched.
+fn keep_registry_still(machine: &Machine, packages: &[String], by_hand: bool) -> Option<Step> {
+    let commands = packages.iter().any(|name| name == REGISTRY_PACKAGE).then(|| stop_registry(machine))?;
+    Some(Step {
+        title: "keep the installed registry from running".to_owned(),
+        why: "its package starts a service on port 5000, and the tests start a registry of their own"
+            .to_owned(),
+        needs: Vec::new(),
+        commands: vec![commands],
+        fallback: Vec::new(),
+        optional: true,
+        by_hand,
+        without: "all of xedge; an idle registry listens on port 5000".to_owned(),
+    })
 }
 
 fn prepare_reason(commands: &[String]) -> &'static str {
@@ -114,7 +135,9 @@ fn collect(missing: &[&(Need, Remedy)], wanted: impl Fn(Need) -> bool) -> Vec<St
 }
 
 fn follow_up(machine: &Machine, need: Need, remedy: &Remedy) -> Step {
-    let ours = machine.is_ours_to_change() && !remedy.by_hand;
+    // The project's own folder may be changed on every system, once Python is there.
+    let in_project = need == Need::PythonTools && remedy.packages.is_empty();
+    let ours = (machine.is_ours_to_change() || in_project) && !remedy.by_hand;
     Step {
         title: title(machine, need),
         why: need.why().to_owned(),
@@ -136,10 +159,15 @@ fn title(machine: &Machine, need: Need) -> String {
         Need::Linker(platform) => format!("get a linker for {platform}"),
         Need::RustTarget(platform) => format!("get Rust for {platform}"),
         Need::Emulation(platform) => format!("register the emulator for {platform}"),
+        Need::EnginePorts => "share a network with the Engine".to_owned(),
+        Need::PythonTools => "get the Python tools of the tests".to_owned(),
         Need::Gpgv
         | Need::Certificates
         | Need::Compose
         | Need::MqttClients
+        | Need::Registry
+        | Need::Htpasswd
+        | Need::Openssl
         | Need::Rustfmt
         | Need::Clippy => {
             format!("get {need}")

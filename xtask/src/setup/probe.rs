@@ -7,11 +7,20 @@ use xedge_model::Platform;
 use xshell::Shell;
 
 use super::machine::{Engine, Family, Machine, Privilege, RustFrom, System, Trait};
-use super::{Error, Surroundings, binfmt, engine, packages, toolchain};
+use super::{Error, Surroundings, binfmt, engine, loopback, packages, python, toolchain};
 
 /// The programs whose presence a plan depends on.
-const PROGRAMS: [&str; 6] =
-    ["apparmor_parser", "docker-compose", "gpgv", "mosquitto_pub", "mosquitto_sub", "rustup"];
+const PROGRAMS: [&str; 9] = [
+    "apparmor_parser",
+    "docker-compose",
+    "docker-registry",
+    "gpgv",
+    "htpasswd",
+    "mosquitto_pub",
+    "mosquitto_sub",
+    "openssl",
+    "rustup",
+];
 
 /// Where TLS libraries look for the certificates of public authorities (Debian and Fedora).
 const CERTIFICATES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -23,11 +32,16 @@ pub fn probe(around: &Surroundings) -> Result<Machine, Error> {
     let dpkg = matches!(system.family, Family::Debian | Family::Ubuntu);
     let ask = |command: &[&str]| if dpkg { output(&sh, command).unwrap_or_default() } else { String::new() };
     let platform = native(around);
+    let engine = engine(around);
+    let mut traits = traits(around, &sh, system.family);
+    if matches!(&engine, Engine::Up { at, .. } if loopback::is_elsewhere(around, at)) {
+        traits.insert(Trait::EngineElsewhere);
+    }
     Ok(Machine {
         platform,
         privilege: privilege(around, &sh),
-        traits: traits(around, &sh, system.family),
-        engine: engine(around),
+        traits,
+        engine,
         packages: packages::installed(&ask(&["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"])),
         foreign: ask(&["dpkg", "--print-foreign-architectures"])
             .split_whitespace()
@@ -78,7 +92,7 @@ fn privilege(around: &Surroundings, sh: &Shell) -> Privilege {
     if may { Privilege::Sudo } else { Privilege::None }
 }
 
-fn is_container(around: &Surroundings) -> bool {
+pub(super) fn is_container(around: &Surroundings) -> bool {
     let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|file| around.file(file).exists());
     marked
         || read(around, "/proc/1/environ")
@@ -123,6 +137,8 @@ fn traits(around: &Surroundings, sh: &Shell, family: Family) -> BTreeSet<Trait> 
         (Trait::UsrBinFirst, hidden_by_usr_bin(around)),
         (Trait::Rustfmt, output(sh, &["cargo", "fmt", "--version"]).is_some()),
         (Trait::Clippy, output(sh, &["cargo", "clippy", "--version"]).is_some()),
+        (Trait::PythonVenv, output(sh, &["python3", "-c", "import ensurepip, venv"]).is_some()),
+        (Trait::PythonTools, python::is_there(around)),
     ]
     .into_iter()
     .filter_map(|(name, holds)| holds.then_some(name))
@@ -142,7 +158,7 @@ fn hidden_by_usr_bin(around: &Surroundings) -> bool {
     }
 }
 
-fn read(around: &Surroundings, path: &str) -> Option<String> {
+pub(super) fn read(around: &Surroundings, path: &str) -> Option<String> {
     // Not every file of /proc is UTF-8.
     fs::read(around.file(path)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }

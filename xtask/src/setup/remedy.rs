@@ -5,6 +5,7 @@ use xedge_model::Platform;
 use super::binfmt;
 use super::machine::{Engine, Family, Machine, Trait};
 use super::need::Need;
+use super::python;
 
 /// How one missing thing is got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,9 @@ pub(super) fn remedy(machine: &Machine, need: Need) -> Remedy {
         (Need::RustTarget(platform), _) => Remedy::by_hand(rustup_target(machine, platform)),
         (Need::Linker(platform), family) => linker(machine, family, platform),
         (Need::Emulation(platform), family) => emulation(machine, family, platform),
+        (Need::EnginePorts, _) => share_network(),
+        (Need::PythonTools, family) => python_tools(machine, family),
+        (Need::Registry | Need::Htpasswd | Need::Openssl, family) => test_program(need, family),
         (Need::Rustfmt, _) => component(machine, "rustfmt"),
         (Need::Clippy, _) => component(machine, "clippy"),
         (Need::Gpgv, Family::Debian | Family::Ubuntu) => Remedy::packages(&["gpgv"]),
@@ -98,6 +102,55 @@ fn install_engine(machine: &Machine) -> Remedy {
         remedy.packages.push("apparmor".to_owned());
     }
     remedy.then(start_commands(machine))
+}
+
+/// Where this process runs is not ours to change.
+fn share_network() -> Remedy {
+    Remedy::by_hand(
+        [
+            "# in GitHub Actions: run the job on the runner itself, without `container:`",
+            "# elsewhere: give this container the network of the Engine's machine: `docker run --network host …`",
+        ]
+        .map(str::to_owned),
+    )
+}
+
+/// Debian's and Ubuntu's package of the registry, which brings a service with it.
+pub(super) const REGISTRY_PACKAGE: &str = "docker-registry";
+
+/// Stops the service that comes with [`REGISTRY_PACKAGE`], and keeps it from the next start of the machine.
+pub(super) fn stop_registry(machine: &Machine) -> String {
+    machine.as_root(if machine.has(Trait::Systemd) {
+        "systemctl disable --now docker-registry"
+    } else {
+        "sh -c 'service docker-registry stop; update-rc.d docker-registry disable'"
+    })
+}
+
+fn test_program(need: Need, family: Family) -> Remedy {
+    match (need, family) {
+        (Need::Registry, Family::Debian | Family::Ubuntu) => Remedy::packages(&[REGISTRY_PACKAGE]),
+        (Need::Registry, _) => advice("the registry of CNCF Distribution, named docker-registry,"),
+        (Need::Htpasswd, Family::Debian | Family::Ubuntu) => Remedy::packages(&["apache2-utils"]),
+        (Need::Htpasswd, Family::Fedora) => Remedy::packages(&["httpd-tools"]),
+        (Need::Htpasswd, Family::MacOs) => Remedy::packages(&["httpd"]),
+        (_, Family::Other) => advice(&need.to_string()),
+        (_, _) => Remedy::packages(&["openssl"]),
+    }
+}
+
+fn python_tools(machine: &Machine, family: Family) -> Remedy {
+    let packages: &[&str] = match family {
+        _ if machine.has(Trait::PythonVenv) => &[],
+        Family::Debian | Family::Ubuntu => &["python3-venv"],
+        Family::Fedora => &["python3"],
+        Family::MacOs => &["python"],
+        Family::Other => {
+            let advice = "# install Python 3 with this system's package manager, then".to_owned();
+            return Remedy::by_hand([advice].into_iter().chain(python::commands()));
+        }
+    };
+    Remedy::packages(packages).then(python::commands())
 }
 
 /// A member of the group `docker` is as good as root, so this is the person's own decision.

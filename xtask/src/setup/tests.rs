@@ -1,5 +1,6 @@
 //! The plan as a table of machines, and the probe on machines made of files and small scripts.
 
+mod elsewhere;
 mod looks;
 mod plans;
 
@@ -19,15 +20,31 @@ fn complete() -> Machine {
         },
         platform: Some(Platform::LinuxAmd64),
         privilege: Privilege::Root,
-        traits: BTreeSet::from([Trait::Systemd, Trait::Certificates, Trait::Rustfmt, Trait::Clippy]),
+        traits: BTreeSet::from([
+            Trait::Systemd,
+            Trait::Certificates,
+            Trait::Rustfmt,
+            Trait::Clippy,
+            Trait::PythonVenv,
+            Trait::PythonTools,
+        ]),
         engine: up(),
         packages: BTreeSet::new(),
         foreign: BTreeSet::new(),
         origins: BTreeSet::from(["Debian".to_owned()]),
-        programs: ["docker-compose", "gpgv", "mosquitto_pub", "mosquitto_sub", "rustup"]
-            .map(str::to_owned)
-            .into_iter()
-            .collect(),
+        programs: [
+            "docker-compose",
+            "docker-registry",
+            "gpgv",
+            "htpasswd",
+            "mosquitto_pub",
+            "mosquitto_sub",
+            "openssl",
+            "rustup",
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .collect(),
         linkers: Platform::ALL.into_iter().map(|platform| (platform, "cc".to_owned())).collect(),
         rust: Platform::ALL.into_iter().map(|platform| (platform, RustFrom::Path)).collect(),
         emulated: Platform::ALL.into_iter().collect(),

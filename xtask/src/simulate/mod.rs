@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
 use xedge_model::{Class, Digest, ImageName, Platform, atomic};
 use xedge_oci::ImageEntry;
-use xedge_sim::{Docker, Outcome, Place, Progress, State};
+use xedge_sim::{Claim, Docker, Outcome, Place, Progress, State};
 
 use crate::build::{self, Built};
 use crate::commands::Context;
@@ -45,6 +45,8 @@ pub(crate) struct Finished {
     pub(crate) class: Option<Class>,
     /// The evidence, where the run was fit for it.
     pub(crate) evidence: Option<Utf8PathBuf>,
+    /// Every claim, as it was decided.
+    pub(crate) claims: Vec<Claim>,
 }
 
 impl Flags {
@@ -85,7 +87,8 @@ pub(crate) async fn scenario(
         }
     };
     conclude(cx, prepared, &outcome);
-    let mut finished = Finished { class: outcome.verdict().class(), evidence: None };
+    let claims = outcome.claims().to_vec();
+    let mut finished = Finished { class: outcome.verdict().class(), evidence: None, claims };
     if flags.keep {
         let filter = format!("`docker ps --filter label=xedge.run={}`", plan.run_id);
         cx.printer.say(&format!("kept: look with {filter}, remove with `cargo xtask gc`"));

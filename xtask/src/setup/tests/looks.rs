@@ -11,15 +11,15 @@ use super::super::engine::{self, version_in};
 use super::super::machine::{Engine, Family, Privilege, RustFrom, Trait};
 use super::super::packages::{installed, origins, system_of};
 use super::super::toolchain::{at_least, target_toolchain};
-use super::super::{Error, Surroundings, binfmt, probe};
+use super::super::{Error, Surroundings, binfmt, probe, python};
 
 /// A folder that plays a machine: its files below `root`, its programs in `bin`.
-struct Fake {
+pub(super) struct Fake {
     folder: tempfile::TempDir,
 }
 
 impl Fake {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let fake = Self { folder: tempfile::tempdir().unwrap() };
         for name in ["root", "bin", "project"] {
             std::fs::create_dir(fake.path(name)).unwrap();
@@ -27,15 +27,26 @@ impl Fake {
         fake
     }
 
-    fn path(&self, name: &str) -> Utf8PathBuf {
+    pub(super) fn path(&self, name: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.folder.path()).unwrap().join(name)
     }
 
-    fn file(&self, path: &str, text: &str) -> &Self {
+    pub(super) fn file(&self, path: &str, text: &str) -> &Self {
         let file = self.path("root").join(path.trim_start_matches('/'));
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();
         self
+    }
+
+    fn python_tools(&self) -> &Self {
+        let folder = python::FOLDER;
+        for (name, version) in python::PINS {
+            let record =
+                format!("project/{folder}/lib/python3.11/site-packages/{name}-{version}.dist-info/RECORD");
+            self.program(&record, "");
+        }
+        self.program(&format!("project/{folder}/bin/python"), "")
+            .program(&format!("project/{folder}/bin/zizmor"), "")
     }
 
     /// Written by another process: a file that this one has open for writing while another test starts a program
@@ -50,7 +61,7 @@ impl Fake {
     }
 
     /// `PATH` holds only the programs of the test, with the real shell.
-    fn around(&self) -> Surroundings {
+    pub(super) fn around(&self) -> Surroundings {
         if !self.path("bin/sh").exists() {
             std::os::unix::fs::symlink("/bin/sh", self.path("bin/sh")).unwrap();
         }
@@ -83,6 +94,27 @@ impl Fake {
     }
 }
 
+/// An Engine that gives each question its own answer, and 404 to the others.
+pub(super) fn answering(fake: &Fake, answers: Vec<(&'static str, String)>) -> String {
+    let socket = fake.path("engine.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 512];
+            let length = stream.read(&mut request).unwrap();
+            let asked = String::from_utf8_lossy(&request[..length]).into_owned();
+            let path = asked.split(' ').nth(1).unwrap_or_default();
+            let answer = match answers.iter().find(|(known, _)| *known == path) {
+                Some((_, body)) => format!("HTTP/1.0 200 OK\r\n\r\n{body}"),
+                None => "HTTP/1.0 404 Not Found\r\n\r\n{}".to_owned(),
+            };
+            let _sent = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("unix://{socket}")
+}
+
 const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n\
     {\"Version\":\"20.10.24+dfsg1\",\"ApiVersion\":\"1.41\",\"Os\":\"linux\"}\n";
 
@@ -104,6 +136,22 @@ fn a_socket_that_nobody_serves_is_not_an_engine() {
     let host = "unix:///nowhere/docker.sock".to_owned();
     let around = Surroundings { docker_host: Some(host.clone()), ..fake.around() };
     assert_eq!(engine::look(&around), Engine::Elsewhere { at: host });
+}
+
+#[test]
+fn python_tools_of_another_version_are_missing() {
+    let fake = Fake::new();
+    assert!(!python::is_there(&fake.around()));
+    fake.python_tools();
+    assert!(python::is_there(&fake.around()));
+    let (name, version) = python::PINS[0];
+    let packages = fake.path("project").join(python::FOLDER).join("lib/python3.11/site-packages");
+    std::fs::rename(
+        packages.join(format!("{name}-{version}.dist-info")),
+        packages.join(format!("{name}-0.dist-info")),
+    )
+    .unwrap();
+    assert!(!python::is_there(&fake.around()));
 }
 
 #[test]
@@ -310,6 +358,9 @@ fn lacks_gpgv(fake: &Fake, apt_get: &str) -> Surroundings {
         .program("bin/id", "echo 0")
         .program("bin/cargo", "")
         .program("bin/docker-compose", "")
+        .program("bin/docker-registry", "")
+        .program("bin/htpasswd", "")
+        .program("bin/openssl", "")
         .program("bin/mosquitto_pub", "")
         .program("bin/mosquitto_sub", "")
         .program("bin/dpkg", "")
@@ -317,6 +368,7 @@ fn lacks_gpgv(fake: &Fake, apt_get: &str) -> Surroundings {
         .program("bin/apt-cache", "")
         .program("bin/env", "shift; exec \"$@\"")
         .program("bin/apt-get", apt_get)
+        .python_tools()
         .file("/etc/os-release", "ID=debian\nVERSION_ID=12\n")
         .file("/etc/ssl/certs/ca-certificates.crt", "")
         .file("/proc/sys/fs/binfmt_misc/qemu-aarch64", ENTRY);

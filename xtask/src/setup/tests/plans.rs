@@ -7,6 +7,7 @@ use xedge_model::{Failure, Platform};
 use super::super::machine::{Engine, Family, Machine, Privilege, System, Trait};
 use super::super::need::{Need, doctor, render_problems};
 use super::super::plan::{Step, plan, render_plan};
+use super::super::python::PINS;
 use super::super::{Error, act};
 use super::{complete, fresh};
 
@@ -14,6 +15,14 @@ const APT: &str = "env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-in
                    -o DPkg::Lock::Timeout=120";
 const NEEDED: &str =
     "docker.io gpgv ca-certificates gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross";
+
+const TESTS: &str = "docker-registry apache2-utils openssl";
+
+fn pip() -> String {
+    let pins: Vec<String> = PINS.iter().map(|(name, version)| format!("{name}=={version}")).collect();
+    let pip = "target/xedge/tools/python/bin/python -m pip";
+    format!("{pip} install --quiet --disable-pip-version-check --only-binary :all: {}", pins.join(" "))
+}
 
 /// The commands of the steps that `setup` runs itself, or of those that it leaves to the person.
 fn commands(machine: &Machine, by_hand: bool) -> Vec<String> {
@@ -35,7 +44,8 @@ fn a_complete_machine_needs_nothing() {
 #[test]
 fn a_fresh_debian_gets_everything_with_one_update_and_one_install() {
     let install = format!(
-        "{APT} {NEEDED} rustc-web libstd-rust-web-dev:arm64 qemu-user-static docker-compose mosquitto-clients"
+        "{APT} {NEEDED} rustc-web libstd-rust-web-dev:arm64 qemu-user-static docker-compose mosquitto-clients \
+         {TESTS} python3-venv"
     );
     check(
         &fresh(),
@@ -43,8 +53,11 @@ fn a_fresh_debian_gets_everything_with_one_update_and_one_install() {
             "dpkg --add-architecture arm64",
             "apt-get update",
             &install,
+            "systemctl disable --now docker-registry",
             "systemctl start docker",
             "systemctl restart systemd-binfmt",
+            "python3 -m venv --clear target/xedge/tools/python",
+            &pip(),
         ],
         &[],
     );
@@ -115,7 +128,11 @@ fn sudo_runs_what_needs_root_and_nothing_else() {
     machine.traits.remove(&Trait::Rustfmt);
     let ours = commands(&machine, false);
     let without: Vec<&String> = ours.iter().filter(|command| !command.starts_with("sudo ")).collect();
-    assert_eq!(without, ["rustup component add rustfmt"]);
+    // The Python tools lie in the project, which is this user's.
+    assert_eq!(
+        without,
+        ["python3 -m venv --clear target/xedge/tools/python", &pip(), "rustup component add rustfmt"]
+    );
     assert_eq!(commands(&machine, true)[0], "sudo usermod -aG docker \"$(id -un)\"");
 }
 
@@ -156,11 +173,14 @@ fn other_systems_get_their_own_commands_and_nothing_runs() {
         ..fresh()
     };
     let cases = [
-        (Family::Ubuntu, format!("{APT} {NEEDED} qemu-user-static docker-compose mosquitto-clients")),
+        (
+            Family::Ubuntu,
+            format!("{APT} {NEEDED} qemu-user-static docker-compose mosquitto-clients {TESTS} python3-venv"),
+        ),
         (
             Family::Fedora,
             "dnf install -y moby-engine gnupg2 ca-certificates gcc glibc-static qemu-user-static-aarch64 \
-             docker-compose mosquitto"
+             docker-compose mosquitto httpd-tools openssl python3"
                 .to_owned(),
         ),
         (Family::Other, "# install Docker Engine or Podman with this system's package manager".to_owned()),
@@ -232,6 +252,57 @@ fn clippy_without_rustup_is_an_advice_and_never_an_error() {
 }
 
 #[test]
+fn a_registry_that_was_there_before_is_left_as_it_is() {
+    let mut machine = complete();
+    machine.programs.remove("htpasswd");
+    let ours = commands(&machine, false).join("\n");
+    assert!(ours.contains("apache2-utils") && !ours.contains("docker-registry"), "{ours}");
+
+    let mut machine = complete();
+    machine.programs.remove("docker-registry");
+    machine.traits.remove(&Trait::Systemd);
+    let stop = "sh -c 'service docker-registry stop; update-rc.d docker-registry disable'";
+    check(&machine, &["apt-get update", &format!("{APT} docker-registry"), stop], &[]);
+    assert!(plan(&machine).iter().all(|step| step.optional));
+    assert!(render_plan(&plan(&machine)).contains("starts a service on port 5000"));
+}
+
+#[test]
+fn the_python_tools_need_a_package_only_where_python_cannot_make_environments() {
+    let mut machine = complete();
+    machine.traits.remove(&Trait::PythonTools);
+    let venv = "python3 -m venv --clear target/xedge/tools/python";
+    check(&machine, &[venv, &pip()], &[]);
+    // They change nothing but the project's own folder, so they are made on every system that can.
+    let elsewhere = Machine {
+        privilege: Privilege::None,
+        system: System { family: Family::Ubuntu, ..machine.system.clone() },
+        ..machine.clone()
+    };
+    check(&elsewhere, &[venv, &pip()], &[]);
+
+    machine.traits.remove(&Trait::PythonVenv);
+    check(&machine, &["apt-get update", &format!("{APT} python3-venv"), venv, &pip()], &[]);
+    let elsewhere =
+        Machine { system: System { family: Family::Ubuntu, ..machine.system.clone() }, ..machine.clone() };
+    check(&elsewhere, &[], &["apt-get update", &format!("{APT} python3-venv"), venv, &pip()]);
+}
+
+#[test]
+fn an_engine_on_another_loopback_is_a_problem_and_not_ours_to_mend() {
+    let mut machine = complete();
+    machine.traits.insert(Trait::EngineElsewhere);
+    let problem = doctor(&machine).remove(0);
+    assert_eq!((problem.need, problem.optional), (Need::EnginePorts, false));
+    assert!(
+        problem.blocks.contains(&"sim".to_owned()) && problem.fix[0].contains("container:"),
+        "{problem:?}"
+    );
+    assert_eq!(commands(&machine, false), [""; 0]);
+    assert_eq!(commands(&machine, true).len(), 2);
+}
+
+#[test]
 fn doctor_lists_every_problem_at_once_with_its_command() {
     let problems = doctor(&fresh());
     let needs: Vec<String> = problems.iter().map(|problem| problem.need.to_string()).collect();
@@ -246,7 +317,11 @@ fn doctor_lists_every_problem_at_once_with_its_command() {
             "rust-target-arm64",
             "emulation-arm64",
             "compose",
-            "mqtt-clients"
+            "mqtt-clients",
+            "registry",
+            "htpasswd",
+            "openssl",
+            "python-tools"
         ]
     );
     assert!(problems.iter().all(|p| !p.fix.is_empty() && !p.blocks.is_empty() && !p.without.is_empty()));

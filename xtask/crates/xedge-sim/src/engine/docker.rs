@@ -57,6 +57,11 @@ impl Docker {
         Ok(Self { client, host: host.to_owned(), facts: EngineFacts { name, ..facts } })
     }
 
+    /// Where it answers, as it was given to [`Docker::connect`].
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// What the Engine says about itself.
     pub fn facts(&self) -> &EngineFacts {
         &self.facts
