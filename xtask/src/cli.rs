@@ -1,8 +1,15 @@
 //! The command line as data: clap types only, no behaviour.
 
+mod ship;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xedge_model::Platform;
+
+pub(crate) use ship::{
+    Bundle, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs,
+    Verify,
+};
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 environment (worth a retry) · 2 a gate failed · 3 bad input · \
     4 invalid run · 5 flaky · 6 integrity · 101 a bug of ours · 130 interrupted";
@@ -32,6 +39,9 @@ pub(crate) struct Global {
     /// Colour of talk on stderr
     #[arg(long, global = true, env = "XEDGE_COLOR", value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
+    /// File of mode 0600 whose first line is the passphrase of production keys; else it is asked for at a terminal
+    #[arg(long, global = true, env = "XEDGE_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<Utf8PathBuf>,
     /// No talk and no progress; warnings, errors and data stay
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -75,7 +85,7 @@ pub(crate) enum Command {
     Setup(Setup),
     /// List every problem of this machine at once, each with the command that mends it
     Doctor,
-    /// Resolve packages and write images/*/image.lock.json
+    /// Resolve packages and write images/*/image.lock.json; keep what they name
     Lock(Lock),
     /// Assemble images into the layout; print one line per image, NAME@sha256:INDEX
     Build(Build),
@@ -86,6 +96,21 @@ pub(crate) enum Command {
     Render(Render),
     /// Run scenarios against the images by digest; write reports and signed evidence
     Sim(Sim),
+    /// Build, render, gate, push and bundle in one go; print digests, references and the bundle's path
+    Release(Release),
+    /// Push gated images by digest; print one reference by digest per line
+    Push(Push),
+    /// Log in to a registry; look at the embedded one, or serve it
+    #[command(subcommand)]
+    Registry(Registry),
+    /// Make or show keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Check a bundle offline, from a root that is trusted already
+    Verify(Verify),
+    /// Look into a bundle, or have a refusal explained
+    #[command(subcommand)]
+    Bundle(Bundle),
     /// Remove what kept or dead runs left in the Engine, their images, and blobs that no image needs
     Gc,
     /// Run CI jobs, the same as in GitHub Actions
@@ -105,6 +130,7 @@ pub(crate) struct Setup {
 
 /// `lock`.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Lock {
     /// Images by folder or name; all when none is named
     pub(crate) images: Vec<String>,
@@ -114,6 +140,20 @@ pub(crate) struct Lock {
     /// Only check that the locks meet the definitions and that every package can be had
     #[arg(long, conflicts_with = "update")]
     pub(crate) check: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<LockCommand>,
+}
+
+/// `lock` subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LockCommand {
+    /// Push the locked packages to a registry, where a build finds what the mirror no longer has
+    Archive {
+        /// Images by folder or name; all when none is named
+        images: Vec<String>,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
 }
 
 /// `build`.

@@ -21,6 +21,12 @@ impl Failed {
         self.0.class()
     }
 
+    /// Whether it is this error of this stage.
+    pub(crate) fn is<E: Failure>(&self, which: impl FnOnce(&E) -> bool) -> bool {
+        let error: &(dyn std::error::Error + 'static) = &*self.0;
+        error.downcast_ref::<E>().is_some_and(which)
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         self.0.hint()
@@ -112,6 +118,26 @@ pub(crate) enum Error {
     NotLoaded { image: xedge_model::ImageName, config: Digest },
     #[error("failed to accept the evidence {file}: {reason}")]
     Evidence { file: String, reason: String },
+    #[error("failed to release what was not gated: {}", gaps.join("; "))]
+    Ungated { gaps: Vec<String>, scenarios: Vec<String> },
+    #[error("failed to release {stack}: its services have no platform in common")]
+    NoPlatform { stack: String },
+    #[error("failed to find an image of this project for the service {service}: its image is {image}")]
+    ServiceImage { service: String, image: xedge_model::ImageName },
+    #[error("failed to find a trusted root at {0}")]
+    NoRoot(Utf8PathBuf),
+    #[error("failed to read a passphrase: {0}")]
+    Passphrase(String),
+    #[error("failed to read a password from stdin: {0}")]
+    Password(String),
+    #[error(
+        "failed to use release {seq} of {stack}: the registry already has another release of that number"
+    )]
+    SeqTaken { stack: String, seq: u64 },
+    #[error("stopped by Ctrl-C")]
+    Interrupted,
+    #[error("failed to find an explanation for `{0}`: it is no refusal code and no file")]
+    UnknownRefusal(String),
 }
 
 impl Failure for Error {
@@ -137,11 +163,20 @@ impl Failure for Error {
             | Error::Lock { .. }
             | Error::Cargo { .. }
             | Error::Metadata(..)
+            | Error::NoPlatform { .. }
+            | Error::ServiceImage { .. }
+            | Error::Passphrase(_)
+            | Error::Password(_)
+            | Error::UnknownRefusal(_)
             | Error::Differences(_) => Class::Input,
             Error::Damaged { .. }
             | Error::FetchDigest { .. }
             | Error::Evidence { .. }
+            | Error::Ungated { .. }
+            | Error::NoRoot(_)
+            | Error::SeqTaken { .. }
             | Error::NotLoaded { .. } => Class::Integrity,
+            Error::Interrupted => Class::Interrupted,
             Error::Scenarios { class, .. } => *class,
             Error::Read { source, .. } => Class::of_read(source),
             Error::Job { .. } => Class::Failed,
@@ -158,6 +193,15 @@ impl Failure for Error {
             }
             Error::FetchDigest { .. } => "a proxy or mirror changed the file; another mirror: `XEDGE_DEBIAN_MIRROR=http://HOST/debian`".into(),
             Error::Damaged { .. } => "the file was damaged on this disk; fetch it again: `cargo xtask build`".into(),
+            Error::Ungated { scenarios, .. } => format!("run the gate: `cargo xtask sim {}`", scenarios.join(" ")),
+            Error::Evidence { .. } => "make it anew: `cargo xtask sim`".into(),
+            Error::NoPlatform { .. } => "give them one: `platforms: [linux/amd64, linux/arm64]` in images/*/image.yaml".into(),
+            Error::ServiceImage { .. } => "add it, or name one of: `cargo xtask image ls`".into(),
+            Error::NoRoot(_) => "name the root that you trust: `cargo xtask verify FILE --root N.root.json`; keys of your own: `cargo xtask keys init`".into(),
+            Error::Passphrase(_) => "put it on the first line of a file of mode 0600: `--passphrase-file FILE`".into(),
+            Error::Password(_) => "pipe it in: `cargo xtask registry login HOST --username USER --password-stdin < FILE`".into(),
+            Error::SeqTaken { .. } => "somebody released from another machine at the same time: run `cargo xtask release` again".into(),
+            Error::UnknownRefusal(_) => "a code stands in brackets in the refusal: `cargo xtask bundle why CODE`".into(),
             Error::RemoteEngine(_) => "use the Engine of this machine: `unset DOCKER_HOST && cargo xtask sim`".into(),
             Error::EngineElsewhere(_) => {
                 "run the job on the machine itself, without `container:`, or with `docker run --network host`: `cargo xtask doctor`".into()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use xedge_bundle::VerifiedPayload;
+use xedge_bundle::Envelope;
 use xedge_bundle::statement::{
     Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Simulated,
     Statement, Subject, TestResult, Verdict,
@@ -17,6 +17,7 @@ use crate::commands::Context;
 use crate::error::{Error, Result};
 use crate::simulate::{Images, Prepared};
 use crate::stage::{Gate, Gated};
+use crate::trust;
 
 /// Where the evidence of a scenario lies.
 pub(crate) fn file(cx: &Context<'_>, scenario: &str) -> Utf8PathBuf {
@@ -31,32 +32,26 @@ pub(crate) fn write(
     outcome: &Outcome,
     platforms: Vec<PlatformRun>,
 ) -> Result<Utf8PathBuf> {
-    let key = gate_key(cx)?;
+    let key = trust::gate_key(cx)?;
     let path = file(cx, &prepared.name);
     let origin = cx.project.relative(&path).to_string();
     let statement = statement(cx, prepared, images, outcome, platforms, key.status());
     let envelope = key.sign_statement(&origin, &statement)?;
-    let verified = envelope.verify(&[key.verifying_key()])?;
     if statement.predicate.result == Verdict::Passed {
-        accept(cx, prepared, &verified, key.status())?;
+        accept(cx, prepared, &envelope, &key)?;
     }
     atomic::write(&path, &envelope.to_json(), 0o644)?;
     Ok(path)
 }
 
 /// What was just signed must be acceptable, unless the layout moved on while the scenario ran.
-fn accept(
-    cx: &Context<'_>,
-    prepared: &Prepared,
-    verified: &VerifiedPayload,
-    status: KeyStatus,
-) -> Result<()> {
-    let gate = Gate { scenario: &prepared.name, scenario_digest: &prepared.digest, config: config(prepared) };
-    match Gated::from_evidence(&build::layout(cx)?, &gate, verified) {
+fn accept(cx: &Context<'_>, prepared: &Prepared, envelope: &Envelope, key: &GateKey) -> Result<()> {
+    match Gated::from_evidence(&build::layout(cx)?, &gate(prepared), envelope, &[key.verifying_key()]) {
         Ok(gated) => {
-            let (count, status) = (gated.manifests().len(), status.as_str());
-            cx.printer
-                .say(&format!("evidence: {count} platform manifests, {status} key: {}", verified.origin()));
+            let (count, status) = (gated.manifests().len(), key.status().as_str());
+            let path = file(cx, &prepared.name);
+            let shown = cx.project.relative(&path);
+            cx.printer.say(&format!("evidence: {count} platform manifests, {status} key: {shown}"));
         }
         Err(error) => {
             let why = error.chain().join(": ");
@@ -66,6 +61,11 @@ fn accept(
         }
     }
     Ok(())
+}
+
+/// What evidence of a scenario must be about.
+pub(crate) fn gate(prepared: &Prepared) -> Gate<'_> {
+    Gate { scenario: &prepared.name, scenario_digest: &prepared.digest, config: config(prepared) }
 }
 
 /// Removes the evidence of an earlier run: from here on only the run that follows speaks for the scenario.
@@ -81,25 +81,6 @@ pub(crate) fn withdraw(cx: &Context<'_>, scenario: &str) -> Result<()> {
 
 fn config(prepared: &Prepared) -> Option<&Digest> {
     prepared.rendered.as_ref().map(xedge_config::Rendered::digest)
-}
-
-fn gate_key(cx: &Context<'_>) -> Result<GateKey> {
-    let folder = cx.project.home()?.join("keys");
-    let is_new = !GateKey::path_in(&folder).exists();
-    let mut failure = None;
-    let key = GateKey::open_or_make_development(&folder, |bytes| {
-        if let Err(error) = cx.environment.random(bytes) {
-            failure.get_or_insert(error);
-        }
-    });
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    let key = key?;
-    if is_new {
-        cx.printer.say(&format!("made a development gate key: {}", GateKey::path_in(&folder)));
-    }
-    Ok(key)
 }
 
 fn statement(

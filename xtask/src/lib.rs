@@ -18,9 +18,13 @@ mod engine;
 mod evidence;
 mod fetch;
 mod locks;
+mod passphrase;
 mod payload;
+mod registry;
+mod release;
 mod secrets;
 mod simulate;
+mod trust;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -119,6 +119,20 @@ impl Project {
         called.iter().map(|call| select_scenario(&all, call, folder)).collect()
     }
 
+    /// The stack called by name; the only one when none is called.
+    pub fn select_stack(&self, called: Option<&str>) -> Result<String> {
+        let known = self.stacks()?;
+        match (called, &known[..]) {
+            (Some(named), _) => Ok(named.to_owned()),
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => {
+                let hint = format!("name one of {} with `--stack NAME`", known.join(", "));
+                let name = "templates/stacks".to_owned();
+                Err(Error::Unknown { what: "the one stack that is meant in", name, hint }.into())
+            }
+        }
+    }
+
     /// Every stack, ordered by name.
     pub fn stacks(&self) -> Result<Vec<String>> {
         let folders = folders(&self.templates().join("stacks"))?;

@@ -16,8 +16,8 @@
 //! And a layout, however well built, is no release:
 //!
 //! ```compile_fail
-//! fn ship(layout: xedge_oci::Layout) -> xtask::stage::Release {
-//!     xtask::stage::Release::new(layout)
+//! fn ship(layout: xedge_oci::Layout, demand: xtask::stage::Demand) -> xtask::Result<xtask::stage::Release> {
+//!     xtask::stage::Release::new(demand, layout)
 //! }
 //! ```
 //!
@@ -25,27 +25,30 @@
 //!
 //! ```
 //! use xedge_bundle::{Envelope, VerifyingKey};
-//! use xtask::stage::{Gate, Gated, Release};
+//! use xtask::stage::{Demand, Gate, Gated, Release};
 //!
 //! fn ship(
 //!     layout: &xedge_oci::Layout,
 //!     evidence: &Envelope,
-//!     gate_key: VerifyingKey,
+//!     gate_keys: &[VerifyingKey],
 //!     gate: &Gate<'_>,
+//!     demand: Demand,
 //! ) -> xtask::Result<Release> {
-//!     let verified = evidence.verify(&[gate_key])?;
-//!     Ok(Release::new(Gated::from_evidence(layout, gate, &verified)?))
+//!     Release::new(demand, vec![Gated::from_evidence(layout, gate, evidence, gate_keys)?])
 //! }
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use xedge_bundle::VerifiedPayload;
 use xedge_bundle::statement::{PlatformRun, Simulated, Statement, Verdict};
+use xedge_bundle::{Envelope, VerifyingKey};
 use xedge_model::{Digest, ImageName, Platform};
 use xedge_oci::Layout;
 
 use crate::error::{Error, Result};
+
+/// A platform of an image.
+pub type ImagePlatform = (ImageName, Platform);
 
 /// What evidence must be about: this text of this scenario, and this configuration or none.
 #[derive(Clone, Copy, Debug)]
@@ -58,27 +61,49 @@ pub struct Gate<'a> {
     pub config: Option<&'a Digest>,
 }
 
-/// Platform manifests, and perhaps a configuration, that passed a gate.
+/// Platform manifests, and perhaps a configuration, that passed one scenario.
 #[derive(Debug)]
 #[must_use]
 pub struct Gated {
-    manifests: BTreeMap<(ImageName, Platform), Digest>,
+    scenario: String,
+    scenario_digest: Digest,
+    envelope: Vec<u8>,
+    manifests: BTreeMap<ImagePlatform, Digest>,
+    not_simulated: BTreeMap<ImagePlatform, String>,
     config: Option<Digest>,
 }
 
-/// What may leave this machine.
+/// What a stack's gate policy asks for before anything of it may leave this machine.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    /// The scenarios that must have passed.
+    pub scenarios: BTreeSet<String>,
+    /// Digest of the rendered configuration.
+    pub config: Digest,
+    /// The manifest of every service's image on every platform.
+    pub manifests: BTreeMap<ImagePlatform, Digest>,
+}
+
+/// What may leave this machine: everything that was demanded passed.
 #[derive(Debug)]
 #[must_use]
 pub struct Release {
-    gated: Gated,
+    demand: Demand,
+    gated: Vec<Gated>,
 }
 
 impl Gated {
-    /// Accepts evidence whose signature was verified, if it says PASSED for exactly this gate and is about exactly what
-    /// is in the layout.
-    pub fn from_evidence(layout: &Layout, gate: &Gate<'_>, evidence: &VerifiedPayload) -> Result<Self> {
-        let statement = evidence.statement()?;
-        let refuse = |reason: String| Error::Evidence { file: evidence.origin().to_owned(), reason };
+    /// Accepts evidence that one of `gate_keys` has signed, if it says PASSED for exactly this gate and is about exactly
+    /// what is in the layout.
+    pub fn from_evidence(
+        layout: &Layout,
+        gate: &Gate<'_>,
+        evidence: &Envelope,
+        gate_keys: &[VerifyingKey],
+    ) -> Result<Self> {
+        let verified = evidence.verify(gate_keys)?;
+        let statement = verified.statement()?;
+        let refuse = |reason: String| Error::Evidence { file: verified.origin().to_owned(), reason };
         if let Some(reason) = mismatch(&statement, gate) {
             return Err(refuse(reason).into());
         }
@@ -86,11 +111,33 @@ impl Gated {
         if manifests.is_empty() {
             return Err(refuse("it names no image that ran".to_owned()).into());
         }
-        Ok(Self { manifests, config: gate.config.cloned() })
+        Ok(Self {
+            scenario: gate.scenario.to_owned(),
+            scenario_digest: gate.scenario_digest.clone(),
+            envelope: evidence.to_json(),
+            manifests,
+            not_simulated: not_simulated(&statement),
+            config: gate.config.cloned(),
+        })
+    }
+
+    /// The scenario's name.
+    pub fn scenario(&self) -> &str {
+        &self.scenario
+    }
+
+    /// Digest of the scenario file's bytes.
+    pub fn scenario_digest(&self) -> &Digest {
+        &self.scenario_digest
+    }
+
+    /// The signed envelope's bytes.
+    pub fn envelope(&self) -> &[u8] {
+        &self.envelope
     }
 
     /// The platform manifests that ran.
-    pub fn manifests(&self) -> &BTreeMap<(ImageName, Platform), Digest> {
+    pub fn manifests(&self) -> &BTreeMap<ImagePlatform, Digest> {
         &self.manifests
     }
 
@@ -127,7 +174,7 @@ fn proved_manifests(
     layout: &Layout,
     statement: &Statement,
     refuse: impl Fn(String) -> Error,
-) -> Result<BTreeMap<(ImageName, Platform), Digest>> {
+) -> Result<BTreeMap<ImagePlatform, Digest>> {
     let mut manifests = BTreeMap::new();
     for PlatformRun { image, platform, manifest, simulated, .. } in &statement.predicate.xedge.platforms {
         if *simulated == Simulated::NotSimulated {
@@ -146,14 +193,59 @@ fn proved_manifests(
     Ok(manifests)
 }
 
+/// The platforms that the run left out, and why.
+fn not_simulated(statement: &Statement) -> BTreeMap<ImagePlatform, String> {
+    let left_out = |run: &&PlatformRun| run.simulated == Simulated::NotSimulated;
+    let entry = |run: &PlatformRun| {
+        let reason = run.reason.clone().unwrap_or_else(|| "no reason is given".to_owned());
+        ((run.image.clone(), run.platform), reason)
+    };
+    statement.predicate.xedge.platforms.iter().filter(left_out).map(entry).collect()
+}
+
+impl Demand {
+    /// What these runs leave open: missing scenarios, and platforms that did not run with this configuration.
+    pub fn gaps(&self, gated: &[Gated]) -> Vec<String> {
+        let has = |scenario: &&String| gated.iter().any(|run| run.scenario == **scenario);
+        let scenarios = self.scenarios.iter().filter(|scenario| !has(scenario));
+        let mut gaps: Vec<String> =
+            scenarios.map(|scenario| format!("no evidence of the scenario {scenario}")).collect();
+        let with_config: Vec<&Gated> =
+            gated.iter().filter(|run| run.config.as_ref() == Some(&self.config)).collect();
+        for (image, manifest) in &self.manifests {
+            if with_config.iter().all(|run| run.manifests.get(image) != Some(manifest)) {
+                let reason = with_config.iter().find_map(|run| run.not_simulated.get(image));
+                let reason = reason.map_or("no run with this configuration had it", String::as_str);
+                gaps.push(format!("{} {} {manifest} was not simulated: {reason}", image.0, image.1));
+            }
+        }
+        gaps
+    }
+}
+
 impl Release {
-    /// A release of what passed the gate.
-    pub fn new(gated: Gated) -> Self {
-        Self { gated }
+    /// A release, if these runs leave nothing of the demand open.
+    pub fn new(demand: Demand, gated: Vec<Gated>) -> Result<Self> {
+        let gaps = demand.gaps(&gated);
+        if !gaps.is_empty() {
+            let scenarios = demand.scenarios.into_iter().collect();
+            return Err(Error::Ungated { gaps, scenarios }.into());
+        }
+        Ok(Self { demand, gated })
     }
 
-    /// What it consists of.
-    pub fn gated(&self) -> &Gated {
+    /// Digest of the rendered configuration.
+    pub fn config(&self) -> &Digest {
+        &self.demand.config
+    }
+
+    /// The manifest of every image on every platform.
+    pub fn manifests(&self) -> &BTreeMap<ImagePlatform, Digest> {
+        &self.demand.manifests
+    }
+
+    /// The runs that prove it, ordered by scenario.
+    pub fn gated(&self) -> &[Gated] {
         &self.gated
     }
 }

@@ -1,14 +1,23 @@
 //! A file a command; here only who does what.
 
 mod build;
+mod bundle;
 mod ci;
 mod doctor;
 mod gc;
 mod image;
+mod keys;
 mod lock;
+mod push;
+mod registry;
+mod release;
 mod render;
 mod setup;
-mod sim;
+pub(crate) mod sim;
+mod verify;
+
+use camino::Utf8PathBuf;
+use xedge_model::Failure;
 
 use crate::cli::{Cli, Command};
 use crate::environment::Environment;
@@ -24,14 +33,37 @@ pub(crate) struct Context<'a> {
     pub(crate) project: Project,
     /// The process's environment.
     pub(crate) environment: Environment,
+    /// The file with the passphrase of production keys.
+    pub(crate) passphrase_file: Option<Utf8PathBuf>,
     /// The way out.
     pub(crate) printer: &'a Printer,
+}
+
+impl Context<'_> {
+    /// Lets `work` draw from the system's random source; a source that fails is the error, whatever came of the work.
+    pub(crate) fn with_random<T, E: Failure>(
+        &self,
+        work: impl FnOnce(&mut dyn FnMut(&mut [u8])) -> std::result::Result<T, E>,
+    ) -> Result<T> {
+        let mut failure = None;
+        let mut random = |bytes: &mut [u8]| {
+            if let Err(error) = self.environment.random(bytes) {
+                failure.get_or_insert(error);
+            }
+        };
+        let done = work(&mut random);
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(done?),
+        }
+    }
 }
 
 /// Runs one command.
 pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Result<()> {
     let project = Project::find(cli.global.project.as_deref(), &environment)?;
-    let cx = &Context { project, environment, printer };
+    let passphrase_file = cli.global.passphrase_file;
+    let cx = &Context { project, environment, passphrase_file, printer };
     match cli.command {
         Command::Setup(flags) => setup::run(cx, &flags),
         Command::Doctor => doctor::run(cx),
@@ -40,6 +72,12 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Image(command) => image::run(cx, command),
         Command::Render(flags) => render::run(cx, &flags),
         Command::Sim(flags) => sim::run(cx, &flags),
+        Command::Release(flags) => release::run(cx, &flags),
+        Command::Push(flags) => push::run(cx, &flags),
+        Command::Registry(command) => registry::run(cx, &command),
+        Command::Keys(command) => keys::run(cx, &command),
+        Command::Verify(flags) => verify::run(cx, &flags),
+        Command::Bundle(command) => bundle::run(cx, &command),
         Command::Gc => gc::run(cx),
         Command::Ci(flags) => ci::run(cx, &flags),
     }

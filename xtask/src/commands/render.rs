@@ -14,7 +14,7 @@ const WIDTH: usize = 120;
 
 /// Prints the configuration's digest, or the table of differences.
 pub(super) fn run(cx: &Context<'_>, flags: &Render) -> Result<()> {
-    let stack = stack(cx, flags)?;
+    let stack = cx.project.select_stack(flags.stack.as_deref())?;
     let rendered = render(&cx.project.templates(), &stack, &flags.env)?;
     if let Some(other) = &flags.diff {
         return diff(cx, &render(&cx.project.templates(), &stack, other)?, &rendered);
@@ -44,19 +44,6 @@ fn diff(cx: &Context<'_>, from: &xedge_config::Rendered, to: &xedge_config::Rend
         cx.printer.data(table.to_text(WIDTH).trim_end())?;
     }
     Ok(table.check()?)
-}
-
-fn stack(cx: &Context<'_>, flags: &Render) -> Result<String> {
-    let known = cx.project.stacks()?;
-    match (&flags.stack, &known[..]) {
-        (Some(named), _) => Ok(named.clone()),
-        (None, [only]) => Ok(only.clone()),
-        (None, _) => {
-            let hint = format!("name one of {}: `cargo xtask render --stack NAME`", known.join(", "));
-            Err(Error::Unknown { what: "the one stack to render", name: "templates/stacks".into(), hint }
-                .into())
-        }
-    }
 }
 
 fn folder(cx: &Context<'_>, flags: &Render, stack: &str) -> Result<Utf8PathBuf> {

@@ -15,6 +15,9 @@ use crate::locks::Mode;
 use crate::simulate::{self, Finished, Flags, Phase, Prepared, prepare};
 use crate::{engine, evidence};
 
+/// The environment whose configuration `profile: production` runs.
+const PRODUCTION: &str = "production";
+
 /// Prints one line per scenario: `NAME VERDICT EVIDENCE-OR-REPORT`, with `-` where there is neither.
 pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
     if let Some(SimCommand::Validate { files }) = &flags.command {
@@ -22,7 +25,27 @@ pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
     }
     let files = cx.project.select_scenarios(&flags.scenarios, cx.environment.folder()?)?;
     let prepared = prepare_all(cx, &files)?;
-    let classes = super::runtime()?.block_on(run_all(cx, &prepared, flags))?;
+    let prepared: Vec<&Prepared> = prepared.iter().collect();
+    let wanted = Flags {
+        duration: flags.duration.map(|span| span.0),
+        seed: flags.seed,
+        keep: flags.keep,
+        mode: if flags.locked { Mode::Locked } else { Mode::Use },
+    };
+    conclude(&super::runtime()?.block_on(run_all(cx, &prepared, wanted, &data))?)
+}
+
+/// Runs scenarios for a release: whole, and with nothing on stdout.
+pub(crate) fn gate(cx: &Context<'_>, prepared: &[&Prepared], mode: Mode) -> Result<()> {
+    let flags = Flags { duration: None, seed: None, keep: false, mode };
+    let talk = |cx: &Context<'_>, scenario: &Prepared, class: Option<Class>, _: Option<&Utf8Path>| {
+        cx.printer.say(&format!("gate: {} {}", scenario.name, word(class)));
+        Ok(())
+    };
+    conclude(&super::runtime()?.block_on(run_all(cx, prepared, flags, &talk))?)
+}
+
+fn conclude(classes: &[Option<Class>]) -> Result<()> {
     let failed = classes.iter().flatten().count();
     match Class::worst(classes.iter().flatten().copied()) {
         None => Ok(()),
@@ -43,7 +66,7 @@ fn validate(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<()> {
 fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<Vec<Prepared>> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for file in files {
-        match prepare(cx, file) {
+        match prepare(cx, file, PRODUCTION) {
             Ok(prepared) => good.push(prepared),
             Err(error) => bad.push(error),
         }
@@ -57,7 +80,15 @@ fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<Vec<Prepared>>
     Err(worst)
 }
 
-async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Result<Vec<Option<Class>>> {
+/// Tells what a scenario came to.
+type Tell = dyn Fn(&Context<'_>, &Prepared, Option<Class>, Option<&Utf8Path>) -> Result<()>;
+
+async fn run_all(
+    cx: &Context<'_>,
+    prepared: &[&Prepared],
+    flags: Flags,
+    tell: &Tell,
+) -> Result<Vec<Option<Class>>> {
     for scenario in prepared {
         evidence::withdraw(cx, &scenario.name)?;
     }
@@ -65,12 +96,6 @@ async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Resul
     let engine = engine::connect(cx).await?;
     engine::refuse_elsewhere(cx, &engine)?;
     engine::sweep(cx, &engine).await?;
-    let flags = Flags {
-        duration: wanted.duration.map(|span| span.0),
-        seed: wanted.seed,
-        keep: wanted.keep,
-        mode: if wanted.locked { Mode::Locked } else { Mode::Use },
-    };
     let github = Github::of(&cx.environment);
     let (mut classes, mut rows) = (Vec::new(), Vec::new());
     for scenario in prepared {
@@ -84,7 +109,7 @@ async fn run_all(cx: &Context<'_>, prepared: &[Prepared], wanted: &Sim) -> Resul
         }
         let class = finished.as_ref().map_or_else(|error| Some(error.class()), |finished| finished.class);
         let evidence = finished.as_ref().ok().and_then(|finished| finished.evidence.as_deref());
-        report(cx, scenario, class, evidence)?;
+        tell(cx, scenario, class, evidence)?;
         rows.extend(github.as_ref().map(|github| row(cx, github, scenario, &finished, started.elapsed())));
         classes.push(class);
         // Without an Engine, and for a user who wants to stop, the rest would only fail the same way.
@@ -123,7 +148,7 @@ fn word(class: Option<Class>) -> String {
     class.map_or("passed".to_owned(), |class| class.to_string())
 }
 
-fn report(
+fn data(
     cx: &Context<'_>,
     scenario: &Prepared,
     class: Option<Class>,

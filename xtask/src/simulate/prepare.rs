@@ -34,14 +34,16 @@ pub(crate) struct Prepared {
 }
 
 /// Reads and checks one scenario; says what it makes of the seed's optimistic keys.
-pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path) -> Result<Prepared> {
+///
+/// `environment` is that of the stack's configuration, for `profile: production`.
+pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> Result<Prepared> {
     let source = cx.project.source(file)?;
     let scenario = Scenario::parse(&source)?;
     let digest = Digest::of(source.text().as_bytes());
     let images = images(cx, &source, &scenario)?;
     let rendered = match &scenario.stack {
         None => None,
-        Some(stack) => Some(rendered(cx, &source, stack)?),
+        Some(stack) => Some(rendered(cx, &source, stack, environment)?),
     };
     let differences = differences(&source, &scenario, rendered.as_ref())?;
     if let Some(rendered) = &rendered {
@@ -115,13 +117,18 @@ fn note_unused_context(cx: &Context<'_>, docker: &Docker, name: &ImageName) {
     }
 }
 
-fn rendered(cx: &Context<'_>, source: &Source, stack: &Spanned<String>) -> Result<Rendered> {
+fn rendered(
+    cx: &Context<'_>,
+    source: &Source,
+    stack: &Spanned<String>,
+    environment: &str,
+) -> Result<Rendered> {
     let known = cx.project.stacks()?;
     if !known.contains(&stack.value) {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         return Err(source.unknown_name(stack, "stack", &stack.value, &known).into());
     }
-    Ok(render(&cx.project.templates(), &stack.value, "production")?)
+    Ok(render(&cx.project.templates(), &stack.value, environment)?)
 }
 
 fn differences(source: &Source, scenario: &Scenario, rendered: Option<&Rendered>) -> Result<Vec<Difference>> {

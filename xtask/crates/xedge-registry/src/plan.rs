@@ -160,15 +160,18 @@ impl Client {
         let mut wanted = image.blobs.clone();
         wanted.sort();
         wanted.dedup();
-        let index = self.manifest_step(&scope, &image.repository, &image.index).await?;
+        // Tags first: a version that is taken ends the matter, and a tag that names the index shows that it is there.
+        let tags = self.tag_steps(&scope, &image).await?;
+        let index = if tags.contains(&TagStep::There) {
+            ManifestStep::There
+        } else {
+            self.manifest_step(&scope, &image.repository, &image.index).await?
+        };
         if index == ManifestStep::There {
-            let tags = self.tag_steps(&scope, &image).await?;
             let manifests = vec![ManifestStep::There; image.manifests.len()];
             let blobs = wanted.into_iter().map(|blob| (blob, BlobStep::There)).collect();
             return Ok(Plan { image, blobs, manifests, index, tags });
         }
-        // Tags before blobs: a version that is taken ends the matter.
-        let tags = self.tag_steps(&scope, &image).await?;
         let manifests = self.manifest_steps(&scope, &image).await?;
         // Collected, so that no closure is held across an await: the future would not be `Send`.
         let steps: Vec<_> = wanted.into_iter().map(|blob| self.blob_step(&scope, &image, blob)).collect();

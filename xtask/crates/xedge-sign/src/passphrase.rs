@@ -8,6 +8,7 @@ use p256::elliptic_curve::zeroize::Zeroizing;
 use crate::{Error, Role};
 
 /// What encrypts a production key at rest.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Passphrase(Zeroizing<String>);
 
 /// The key that a passphrase is asked for.
@@ -32,6 +33,11 @@ impl Passphrase {
             return Err(Error::NotAPassphrase);
         }
         Ok(Self(Zeroizing::new(line.to_owned())))
+    }
+
+    /// Its length in characters.
+    pub fn length(&self) -> usize {
+        self.0.chars().count()
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -78,6 +78,12 @@ pub fn referrer(
     artifact(Some(artifact_type), config, layers, Some(&subject), annotations)
 }
 
+/// An artifact that is about nothing else.
+pub fn standalone(artifact_type: &str, layers: Vec<Layer>, annotations: &BTreeMap<String, String>) -> Artifact {
+    let config = Layer::new(EMPTY, EMPTY_BYTES.to_vec());
+    artifact(Some(artifact_type), config, layers, None, annotations)
+}
+
 pub(crate) fn artifact(
     artifact_type: Option<&str>,
     config: Layer,

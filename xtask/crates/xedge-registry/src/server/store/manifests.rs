@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xedge_model::Digest;
 
 use super::{Store, found, remove};
+use crate::server::error::Error;
 use crate::server::name::{Name, Tag};
 
 /// What is kept of a manifest beside its bytes: what a descriptor in a list of referrers needs.
@@ -75,6 +76,28 @@ impl Store {
     pub(in crate::server) fn tags(&self, name: &Name) -> io::Result<Vec<Tag>> {
         let files = list(&self.repository(name).join("_tags"))?;
         Ok(files.iter().filter_map(|file| Tag::parse(file).ok()).collect())
+    }
+
+    /// Every tag of every repository as (repository, tag, digest), in the order of their bytes.
+    pub fn tagged(&self) -> Result<Vec<(String, String, Digest)>, Error> {
+        let root = self.folder().join("repositories");
+        let walk = || -> io::Result<Vec<(String, String, Digest)>> {
+            let (mut all, mut folders) = (Vec::new(), vec![String::new()]);
+            while let Some(folder) = folders.pop() {
+                for entry in list(&root.join(&folder))?.into_iter().filter(|entry| !entry.starts_with('_')) {
+                    let below = if folder.is_empty() { entry } else { format!("{folder}/{entry}") };
+                    let Ok(name) = Name::parse(&below) else { continue };
+                    for tag in self.tags(&name)? {
+                        let digest = self.tag(&name, &tag)?;
+                        all.extend(digest.map(|digest| (below.clone(), tag.as_str().to_owned(), digest)));
+                    }
+                    folders.push(below);
+                }
+            }
+            all.sort();
+            Ok(all)
+        };
+        walk().map_err(|source| Error::Open { folder: root.to_string(), source })
     }
 
     /// Removes a tag and leaves the manifest; false if there was none.

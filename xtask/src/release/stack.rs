@@ -1,0 +1,97 @@
+//! A stack made ready: its configuration rendered, its images built for every platform, its gate's scenarios read.
+//! Nothing is run, signed or sent here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use xedge_config::{Rendered, render, stack};
+use xedge_model::{ImageName, Platform};
+
+use crate::build::{self, Built};
+use crate::cli::StackArgs;
+use crate::commands::Context;
+use crate::error::{Error, Result};
+use crate::locks::Mode;
+use crate::project::{ImageSource, image_named};
+use crate::simulate::{Prepared, prepare};
+use crate::stage::Demand;
+
+/// A stack whose images are in the layout.
+pub(crate) struct ReadyStack {
+    /// Name of the stack.
+    pub(crate) name: String,
+    /// The configuration.
+    pub(crate) rendered: Rendered,
+    /// The image of each service.
+    pub(crate) services: BTreeMap<String, ImageName>,
+    /// The images, each once.
+    pub(crate) images: BTreeMap<ImageName, Built>,
+    /// The platforms that every image has.
+    pub(crate) platforms: BTreeSet<Platform>,
+    /// The scenarios of the gate.
+    pub(crate) scenarios: Vec<Prepared>,
+}
+
+impl ReadyStack {
+    /// Renders, reads and builds; everything that can be wrong without an Engine is found here.
+    pub(crate) async fn make(cx: &Context<'_>, flags: &StackArgs, mode: Mode) -> Result<Self> {
+        let name = cx.project.select_stack(flags.stack.as_deref())?;
+        let rendered = render(&cx.project.templates(), &name, &flags.env)?;
+        let services = services(&rendered);
+        let sources = sources(cx, &services)?;
+        let scenarios = scenarios(cx, &name, &flags.env)?;
+        let platforms = common_platforms(&name, &sources)?;
+        let mut images = BTreeMap::new();
+        for source in sources {
+            let built = build::exactly(cx, &source, &source.def.platforms.value, mode).await?;
+            images.insert(source.def.name.clone(), built);
+        }
+        Ok(Self { name, rendered, services, images, platforms, scenarios })
+    }
+
+    /// What must have passed before this may leave the machine.
+    pub(crate) fn demand(&self) -> Result<Demand> {
+        let mut manifests = BTreeMap::new();
+        for (name, built) in &self.images {
+            for platform in &self.platforms {
+                let manifest = built.entry.platform(*platform)?.manifest().digest.clone();
+                manifests.insert((name.clone(), *platform), manifest);
+            }
+        }
+        let scenarios = self.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+        Ok(Demand { scenarios, config: self.rendered.digest().clone(), manifests })
+    }
+}
+
+fn services(rendered: &Rendered) -> BTreeMap<String, ImageName> {
+    let named = |(name, service): (&str, &xedge_model::compose::Service)| (name.to_owned(), service.image_name());
+    rendered.compose().start_order().into_iter().map(named).collect()
+}
+
+fn sources(cx: &Context<'_>, services: &BTreeMap<String, ImageName>) -> Result<Vec<ImageSource>> {
+    let all = cx.project.images()?;
+    let mut found: Vec<ImageSource> = Vec::new();
+    for (service, image) in services {
+        let missing = || Error::ServiceImage { service: service.clone(), image: image.clone() };
+        let source = image_named(&all, image).ok_or_else(missing)?;
+        if image_named(&found, image).is_none() {
+            found.push(source.clone());
+        }
+    }
+    Ok(found)
+}
+
+fn scenarios(cx: &Context<'_>, name: &str, environment: &str) -> Result<Vec<Prepared>> {
+    let def = stack(&cx.project.templates(), name)?;
+    let called: Vec<String> = def.gate.value.iter().map(|scenario| scenario.value.clone()).collect();
+    let files = cx.project.select_scenarios(&called, cx.environment.folder()?)?;
+    files.iter().map(|file| prepare(cx, file, environment)).collect()
+}
+
+fn common_platforms(stack: &str, images: &[ImageSource]) -> Result<BTreeSet<Platform>> {
+    let has = |platform: &Platform| images.iter().all(|image| image.def.platforms.value.contains(platform));
+    let common: BTreeSet<Platform> = Platform::ALL.into_iter().filter(has).collect();
+    if common.is_empty() {
+        return Err(Error::NoPlatform { stack: stack.to_owned() }.into());
+    }
+    Ok(common)
+}

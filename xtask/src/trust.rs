@@ -1,0 +1,192 @@
+//! The keys of this machine, and the chain of roots that devices pin. Development keys are made on first use.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use xedge_bundle::tuf::{Document, Root};
+use xedge_bundle::{VerifyingKey, member};
+use xedge_model::atomic;
+use xedge_sign::{
+    GateKey, KeyName, KeyRing, KeyStatus, NewKeys, Passphrase, PublicKey, ROOT_LIFETIME, Role, RootSpec, make_root,
+};
+
+use crate::commands::Context;
+use crate::error::{Error, Result, read_bytes};
+use crate::passphrase;
+use crate::project::entries;
+
+/// What a release needs; the root key may be elsewhere once there is a root.
+const RELEASE_ROLES: [Role; 3] = [Role::Release, Role::Stamp, Role::ImageSign];
+
+/// Keys, and the roots that vouch for them.
+pub(crate) struct Trust {
+    /// The keys.
+    pub(crate) ring: KeyRing,
+    /// Every root, ascending.
+    pub(crate) roots: Vec<Vec<u8>>,
+    /// The newest root.
+    pub(crate) root: Root,
+}
+
+impl Trust {
+    /// The keys of this machine and their roots, made for development where there are none.
+    pub(crate) fn open_or_make(cx: &Context<'_>) -> Result<Self> {
+        let roots = roots(cx)?;
+        if !roots.is_empty() {
+            return Self::new(KeyRing::open(&keys_folder(cx)?, &RELEASE_ROLES)?, roots);
+        }
+        let is_new = !Role::Root.path_in(&keys_folder(cx)?).exists();
+        let folder = keys_folder(cx)?;
+        let ring = cx.with_random(|random| KeyRing::open_or_make_development(&folder, random))?;
+        let trust = Self::first_root(cx, ring, &asker(cx))?;
+        if is_new {
+            let status = trust.ring.status().as_str();
+            cx.printer.say(&format!("made {status} keys in {folder}; {}", backup_hint(&folder)));
+        }
+        Ok(trust)
+    }
+
+    /// New keys and their first root.
+    pub(crate) fn init(cx: &Context<'_>, new: NewKeys<'_>, ask: &dyn Fn(&KeyName) -> SignResult) -> Result<Self> {
+        let folder = keys_folder(cx)?;
+        if let Some(first) = roots(cx)?.first() {
+            let path = roots_folder(cx)?.join(member::root(read_root(first)?.version));
+            let reason = "a root is there already: devices may trust it, so its keys are needed".to_owned();
+            return Err(Error::BadFile { path, reason }.into());
+        }
+        let ring = cx.with_random(|random| KeyRing::init(&folder, new, random))?;
+        Self::first_root(cx, ring, ask)
+    }
+
+    fn first_root(cx: &Context<'_>, ring: KeyRing, ask: &dyn Fn(&KeyName) -> SignResult) -> Result<Self> {
+        let spec = RootSpec::of(&ring, cx.environment.now_unix() + ROOT_LIFETIME)?;
+        let bytes = make_root(&spec, &[&ring.root_key(ask)?])?;
+        let path = roots_folder(cx)?.join(member::root(1));
+        atomic::write(&path, &bytes, 0o644)?;
+        Self::new(ring, vec![bytes])
+    }
+
+    fn new(ring: KeyRing, roots: Vec<Vec<u8>>) -> Result<Self> {
+        let newest = roots.last().ok_or_else(|| Error::NoRoot("the data folder".into()))?;
+        let root = read_root(newest)?;
+        Ok(Self { ring, root, roots })
+    }
+
+    /// The newest root's bytes.
+    pub(crate) fn root_bytes(&self) -> &[u8] {
+        self.roots.last().map_or(&[], Vec::as_slice)
+    }
+
+    /// The keys whose evidence counts.
+    pub(crate) fn gate_keys(&self) -> Result<Vec<VerifyingKey>> {
+        gate_keys(&self.root)
+    }
+
+    /// Development or production.
+    pub(crate) fn status(&self) -> KeyStatus {
+        self.ring.status()
+    }
+}
+
+/// What a question for a passphrase comes to.
+pub(crate) type SignResult = std::result::Result<Passphrase, xedge_sign::Error>;
+
+/// Asks for a passphrase once, however many keys are unlocked with it.
+pub(crate) fn asker<'a>(cx: &'a Context<'_>) -> impl Fn(&KeyName) -> SignResult + 'a {
+    move |name| match passphrase::read(cx) {
+        Ok(passphrase) => Ok(passphrase),
+        Err(error) => {
+            cx.printer.report(&error);
+            Err(name.locked())
+        }
+    }
+}
+
+/// The keys whose evidence would count now; changes nothing. Before there is a root these are the gate key, if there is one.
+pub(crate) fn present_gate_keys(cx: &Context<'_>) -> Result<Vec<VerifyingKey>> {
+    if let Some(newest) = roots(cx)?.last() {
+        return gate_keys(&read_root(newest)?);
+    }
+    let folder = keys_folder(cx)?;
+    if !Role::Gate.path_in(&folder).exists() {
+        return Ok(Vec::new());
+    }
+    match KeyRing::open(&folder, &[Role::Gate])?.public_key(Role::Gate)? {
+        PublicKey::P256(key) => Ok(vec![key]),
+        PublicKey::Ed25519(_) => Ok(Vec::new()),
+    }
+}
+
+/// What the keys that are there are for; changes nothing.
+pub(crate) fn status(cx: &Context<'_>) -> Result<Option<KeyStatus>> {
+    let folder = keys_folder(cx)?;
+    if !Role::ALL.iter().any(|role| role.path_in(&folder).exists()) {
+        return Ok(None);
+    }
+    Ok(Some(KeyRing::open_present(&folder)?.status()))
+}
+
+/// The gate key, made for development where there are no keys at all.
+pub(crate) fn gate_key(cx: &Context<'_>) -> Result<GateKey> {
+    let folder = keys_folder(cx)?;
+    let path = Role::Gate.path_in(&folder);
+    if path.exists() {
+        return Ok(KeyRing::open(&folder, &[Role::Gate])?.gate_key(&asker(cx))?);
+    }
+    if status(cx)?.is_some_and(|status| status == KeyStatus::Production) {
+        // A development gate key beside production keys would sign what no device takes.
+        return Ok(KeyRing::open(&folder, &[Role::Gate])?.gate_key(&asker(cx))?);
+    }
+    let key = cx.with_random(|random| GateKey::open_or_make_development(&folder, random))?;
+    cx.printer.say(&format!("made a development gate key: {path}"));
+    Ok(key)
+}
+
+/// The keys in the root whose evidence counts.
+pub(crate) fn gate_keys(root: &Root) -> Result<Vec<VerifyingKey>> {
+    let pem = |base64: &String| {
+        let lines: Vec<&str> = base64.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+    };
+    root.xedge.gate.iter().map(|key| Ok(VerifyingKey::from_pem("the root's gate key", &pem(key))?)).collect()
+}
+
+/// The root that `verify` starts from: the one that is named, else the newest one in the data folder.
+pub(crate) fn pinned(cx: &Context<'_>, named: Option<&Utf8Path>) -> Result<Vec<u8>> {
+    if let Some(file) = named {
+        return read_bytes(&cx.environment.folder()?.join(file));
+    }
+    match roots(cx)?.pop() {
+        Some(root) => Ok(root),
+        None => Err(Error::NoRoot(roots_folder(cx)?).into()),
+    }
+}
+
+/// Where the keys are.
+pub(crate) fn keys_folder(cx: &Context<'_>) -> Result<Utf8PathBuf> {
+    Ok(cx.project.home()?.join("keys"))
+}
+
+/// Where the roots are: public, and to be handed to devices.
+pub(crate) fn roots_folder(cx: &Context<'_>) -> Result<Utf8PathBuf> {
+    Ok(cx.project.home()?.join("trust"))
+}
+
+/// What to do with new keys.
+pub(crate) fn backup_hint(folder: &Utf8Path) -> String {
+    format!("keep a copy elsewhere, devices that trust them take no others: `tar -C {folder} -cf KEYS.tar .`")
+}
+
+/// All roots, ascending and without a gap.
+fn roots(cx: &Context<'_>) -> Result<Vec<Vec<u8>>> {
+    let folder = roots_folder(cx)?;
+    let mut versions: Vec<u64> = Vec::new();
+    for path in entries(&folder)? {
+        let version: Option<u64> = path.file_name().and_then(|name| name.strip_suffix(".root.json")).and_then(|v| v.parse().ok());
+        versions.extend(version);
+    }
+    versions.sort_unstable();
+    versions.into_iter().map(|version| read_bytes(&folder.join(member::root(version)))).collect()
+}
+
+fn read_root(bytes: &[u8]) -> Result<Root> {
+    Ok(Document::parse::<Root>("root", bytes)?.read()?)
+}
