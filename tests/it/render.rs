@@ -294,6 +294,46 @@ fn a_control_character_in_a_value_is_named() {
 }
 
 #[test]
+fn a_device_value_stays_a_placeholder_and_its_declaration_is_recorded() {
+    let project = copy();
+    let stdout = run(project.path(), &["--format", "json", "render"]).expect(0).stdout;
+    let record: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let declared: Vec<xedge_model::stack::DeviceValue> =
+        serde_json::from_value(record["deviceValues"].clone()).unwrap();
+    assert_eq!((declared.len(), declared[0].name.as_str()), (1, "site_id"));
+    let gateway = String::from_utf8(files(&project.path().join(PRODUCTION))["gateway/gateway.toml"].clone());
+    assert!(gateway.unwrap().contains("upstream = \"upstream/@{site_id}-{id}\"\n"));
+}
+
+#[test]
+fn a_mistake_with_a_device_value_is_named_with_its_place() {
+    let project = copy();
+    let mistake = |file: &str, (from, to): (&str, &str), message: &str| {
+        let path = project.path().join(file);
+        let good = fs::read_to_string(&path).unwrap();
+        edit(&path, from, to);
+        let ran = run(project.path(), &["render"]).expect(3).says(message);
+        assert_eq!(ran.stdout, "");
+        fs::write(path, good).unwrap();
+        ran
+    };
+    let (stack, gateway) = ("templates/stacks/edge/stack.yaml", "templates/services/gateway/gateway.toml.j2");
+    mistake(stack, ("sample: lab-1", "sample: Lab"), "the sample `Lab` does not fit: it does not match `");
+    mistake(stack, ("{0,30}\"", "{0,30\""), "the pattern `[a-z0-9][a-z0-9-]{0,30` is refused: ");
+    mistake(gateway, ("device.site_id", "device.site_di"), "hint: did you mean `device.site_id`?");
+    mistake(
+        gateway,
+        ("{{ device.site_id }}-", ""),
+        "no template of this stack uses the device value `site_id`",
+    );
+    mistake(gateway, ("every_s = 5", "every_s = 5 # @{site}"), ":4:15: `@{site}` stands for no device value");
+    let compose = "templates/stacks/edge/compose.yaml.j2";
+    let name = ("container_name: gateway", "container_name: \"{{ device.site_id }}\"");
+    mistake(compose, name, "a device value can only stand in the values of `environment`");
+    run(project.path(), &["render"]).expect(0);
+}
+
+#[test]
 fn what_the_broker_or_compose_would_not_take_is_named() {
     let project = copy();
     edit(&project.path().join(VALUES), "cpus: 0.25", "cpus: a lot");

@@ -178,7 +178,7 @@ fn service_differences(
             format!("node `{}` must run the image of its service, {}", node.id.value, settings.image_name());
         return Err(source.error_at(&node.id, message).into());
     }
-    production::differences(&service.value, settings)
+    production::differences(rendered, &service.value, settings)
 }
 
 /// The digest that the evidence names covers every service and file, so every one must take part.

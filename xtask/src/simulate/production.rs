@@ -7,7 +7,9 @@ use camino::Utf8Path;
 use xedge_config::passwd::{Salt, secret_file};
 use xedge_config::{Rendered, RenderedFile};
 use xedge_model::compose::{Restart, Service};
-use xedge_model::stack::{SECRETS_FOLDER, SecretReference};
+use xedge_model::stack::{
+    SECRETS_FOLDER, SecretReference, SubstituteError, placeholders, samples, substitute,
+};
 use xedge_sim::{ContainerPlan, FilePlan, RestartPolicy, VolumePlan};
 
 use crate::commands::Context;
@@ -49,8 +51,12 @@ const ACCEPTED: [(&str, &str, IsSet); 8] = [
 const REFUSED: [(&str, IsSet); 2] =
     [("user", |s| s.user.is_some()), ("healthcheck", |s| s.healthcheck.is_some())];
 
+/// Not a setting of a service, but of what stands in its files and environment.
+const SAMPLES: (&str, &str) =
+    ("device_values", "the stack's samples: a device's own are checked against the same declarations");
+
 /// The accepted differences of one service, or an error for a setting that cannot be simulated.
-pub(super) fn differences(name: &str, service: &Service) -> Result<Vec<Difference>> {
+pub(super) fn differences(rendered: &Rendered, name: &str, service: &Service) -> Result<Vec<Difference>> {
     // A setting that Compose learns must be applied, accepted or refused here: without `..` it cannot be forgotten.
     let Service {
         image: _,
@@ -81,7 +87,23 @@ pub(super) fn differences(name: &str, service: &Service) -> Result<Vec<Differenc
         return Err(Error::BadFile { path: "compose.yaml".into(), reason }.into());
     }
     let set = ACCEPTED.iter().filter(|(_, _, is_set)| is_set(service));
-    Ok(set.map(|(setting, reason, _)| Difference { service: name.to_owned(), setting, reason }).collect())
+    let set = set.map(|(setting, reason, _)| (*setting, *reason));
+    let all = set.chain(has_device_values(rendered, service).then_some(SAMPLES));
+    Ok(all.map(|(setting, reason)| Difference { service: name.to_owned(), setting, reason }).collect())
+}
+
+fn has_device_values(rendered: &Rendered, service: &Service) -> bool {
+    let mounted =
+        |file: &&RenderedFile| service.binds().any(|(folder, ..)| file.path().starts_with(folder.as_path()));
+    let files = rendered.files().iter().filter(mounted).map(RenderedFile::bytes);
+    let variables = service.environment.0.values().map(|value| value.as_bytes());
+    files.chain(variables).any(|text| !placeholders(text).is_empty())
+}
+
+/// The text as a device sees it whose values are the samples.
+fn with_samples(rendered: &Rendered, text: &[u8]) -> std::result::Result<Vec<u8>, SubstituteError> {
+    let declared = rendered.device_values();
+    substitute(text, declared, &samples(declared))
 }
 
 /// Gives a container the production settings and files of a service.
@@ -93,7 +115,8 @@ pub(super) fn apply(
     container: &mut ContainerPlan,
 ) -> Result<()> {
     for (name, value) in &service.environment.0 {
-        container.env.insert(name.clone(), value.to_string());
+        let value = with_samples(rendered, value.as_bytes())?;
+        container.env.insert(name.clone(), String::from_utf8_lossy(&value).into_owned());
     }
     if let Some(command) = &service.command {
         container.command = Some(command.0.iter().map(ToString::to_string).collect());
@@ -112,7 +135,7 @@ pub(super) fn apply(
         Restart::OnFailure(tries) => RestartPolicy::OnFailure(tries.unwrap_or(0)),
     };
     container.stop_grace = service.stop_grace().unwrap_or(container.stop_grace);
-    container.volumes = volumes(rendered, service);
+    container.volumes = volumes(rendered, service)?;
     container.volumes.extend(secrets_volume(cx, rendered, service, passwords)?);
     Ok(())
 }
@@ -122,20 +145,16 @@ fn tmpfs(entry: &str) -> (String, String) {
     (path.to_owned(), options.to_owned())
 }
 
-fn volumes(rendered: &Rendered, service: &Service) -> Vec<VolumePlan> {
+fn volumes(rendered: &Rendered, service: &Service) -> Result<Vec<VolumePlan>> {
     let mut volumes = Vec::new();
     for (source, target, read_only) in service.binds() {
         let below = |file: &RenderedFile| {
             let path = file.path().strip_prefix(source.as_path()).ok()?;
-            Some(FilePlan {
-                path: path.to_string(),
-                mode: file.mode(),
-                uid: 0,
-                gid: 0,
-                bytes: file.bytes().to_vec(),
-            })
+            let (path, mode) = (path.to_string(), file.mode());
+            let bytes = with_samples(rendered, file.bytes());
+            Some(bytes.map(|bytes| FilePlan { path, mode, uid: 0, gid: 0, bytes }))
         };
-        let files = rendered.files().iter().filter_map(below).collect();
+        let files = rendered.files().iter().filter_map(below).collect::<std::result::Result<_, _>>()?;
         volumes.push(VolumePlan {
             mount_path: target.to_string(),
             read_only,
@@ -147,7 +166,7 @@ fn volumes(rendered: &Rendered, service: &Service) -> Vec<VolumePlan> {
     for (_, target, read_only) in service.named_volumes() {
         volumes.push(VolumePlan { mount_path: target.to_string(), read_only, ..VolumePlan::default() });
     }
-    volumes
+    Ok(volumes)
 }
 
 /// The service's secret files, made now and kept nowhere but in the run's volume.
@@ -193,3 +212,6 @@ fn salts(cx: &Context<'_>, reference: &SecretReference) -> Result<BTreeMap<Strin
 pub(super) fn users(rendered: &Rendered) -> impl Iterator<Item = &String> {
     rendered.secrets().iter().flat_map(|reference| &reference.users)
 }
+
+#[cfg(test)]
+mod tests;

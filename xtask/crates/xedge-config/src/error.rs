@@ -42,6 +42,16 @@ pub enum Error {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A rendered file holds `@{` where no device value can stand.
+    #[error("failed to use {place}: {message}{}", .place.snippet)]
+    Placeholder {
+        /// Where in the rendered file.
+        place: Box<Place>,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// A file of a structured kind is not well-formed.
     #[error("failed to read {file}, as it was rendered: {message}")]
     Malformed {
@@ -164,6 +174,7 @@ impl Failure for Error {
             Self::Yaml(error) | Self::Compose { source: error, .. } => error.class(),
             Self::Template { .. }
             | Self::Conf { .. }
+            | Self::Placeholder { .. }
             | Self::Malformed { .. }
             | Self::Unknown { .. }
             | Self::NotOurs { .. }
@@ -178,9 +189,10 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Yaml(error) | Self::Compose { source: error, .. } => error.hint(),
-            Self::Template { hint, .. } | Self::Conf { hint, .. } | Self::Unknown { hint, .. } => {
-                hint.clone()
-            }
+            Self::Template { hint, .. }
+            | Self::Conf { hint, .. }
+            | Self::Placeholder { hint, .. }
+            | Self::Unknown { hint, .. } => hint.clone(),
             Self::NotOurs { folder, .. } => Some(format!(
                 "move the folder away, or render into another one: `cargo xtask render --out {folder}-new`"
             )),

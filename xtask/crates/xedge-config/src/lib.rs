@@ -5,6 +5,7 @@
 pub mod conf;
 mod disk;
 mod error;
+mod late;
 pub mod parity;
 pub mod passwd;
 mod render;

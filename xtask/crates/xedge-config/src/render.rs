@@ -7,21 +7,26 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::compose::Compose;
 use xedge_model::image::Mode;
-use xedge_model::stack::{Environment, RelPath, SecretReference, StackDef, StackFile, is_name};
+use xedge_model::stack::{
+    DEVICE, DeviceValue, Environment, RelPath, SecretReference, StackDef, StackFile, is_name, placeholders,
+};
 use xedge_model::yaml::{Source, near};
 
 use crate::conf::Conf;
 use crate::rendered::{COMPOSE_FILE, Content, Rendered, RenderedFile};
-use crate::{Error, template};
+use crate::template::Given;
+use crate::{Error, late, template};
 
 const STACK_FILE: &str = "stack.yaml";
 const COMPOSE_MODE: u32 = 0o644;
 
 /// Renders a stack with the values of an environment; `root` is the templates folder.
 pub fn render(root: &Utf8Path, stack_name: &str, environment_name: &str) -> Result<Rendered, Error> {
-    let def = stack(root, stack_name)?;
+    let (stack_source, def) = read_stack(root, stack_name)?;
     let environment = environment(root, environment_name)?;
-    let rendering = Rendering { root, environment: &environment, environment_name };
+    let declared = def.device_values();
+    let given = Given { environment: &environment, device: &declared };
+    let rendering = Rendering { root, given, environment_name };
     let (source, mut compose_text) = rendering.compose(&def)?;
     let compose = Compose::parse(&source).map_err(|e| compose_error(&def, e))?;
     let mut files = Vec::new();
@@ -31,18 +36,26 @@ pub fn render(root: &Utf8Path, stack_name: &str, environment_name: &str) -> Resu
     check_binds(&def, &source, &compose, &files)?;
     let secrets = secrets(&def, &source, &compose)?;
     compose_text.push_str(&compose.to_text());
+    late::check_compose(&rendering.name(COMPOSE_FILE), &compose_text, &compose)?;
     files.push(RenderedFile::new(COMPOSE_FILE, COMPOSE_MODE, compose_text.into_bytes(), Content::Compose));
-    Ok(Rendered::new(stack_name, environment_name, files, compose, secrets))
+    check_device_values_used(root, &stack_source, &def)?;
+    let device_values = asked(&declared, &files);
+    Ok(Rendered::new(stack_name, environment_name, files, compose, secrets, device_values))
 }
 
 /// Reads and checks one stack's definition.
 pub fn stack(root: &Utf8Path, name: &str) -> Result<StackDef, Error> {
+    read_stack(root, name).map(|(_, def)| def)
+}
+
+fn read_stack(root: &Utf8Path, name: &str) -> Result<(Source, StackDef), Error> {
     let path = root.join("stacks").join(name).join(STACK_FILE);
     if !is_name(name) || !path.is_file() {
         return Err(unknown("stack", name, &stacks(root)?));
     }
     let source = Source::new(path.as_str(), read(&path)?);
-    Ok(StackDef::parse(&source, name)?)
+    let def = StackDef::parse(&source, name)?;
+    Ok((source, def))
 }
 
 /// The names of all stacks, ordered.
@@ -74,9 +87,7 @@ fn check_used(root: &Utf8Path, source: &Source, environment: &Environment) -> Re
     for path in templates(root)? {
         used.extend(template::used(path.as_str(), &read(&path)?)?);
     }
-    let asks = |ask: &String, leaf: &str| {
-        leaf == ask || leaf.strip_prefix(ask.as_str()).is_some_and(|rest| rest.starts_with('.'))
-    };
+    used.retain(|ask| !template::is_of_device(ask));
     for (leaf, at) in environment.leaves() {
         if !used.iter().any(|ask| asks(ask, &leaf)) {
             let known: Vec<&str> = used.iter().map(String::as_str).collect();
@@ -84,6 +95,37 @@ fn check_used(root: &Utf8Path, source: &Source, environment: &Environment) -> Re
         }
     }
     Ok(())
+}
+
+/// Whether asking for `ask` asks for `leaf` too.
+fn asks(ask: &str, leaf: &str) -> bool {
+    leaf.strip_prefix(ask).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A device value that no template of its stack asks for would be demanded from every device for nothing.
+fn check_device_values_used(root: &Utf8Path, source: &Source, def: &StackDef) -> Result<(), Error> {
+    let mut used = BTreeSet::new();
+    for path in def.files.iter().map(|file| &file.template).chain([&def.compose]) {
+        let path = root.join(path.value.as_path());
+        used.extend(template::used(path.as_str(), &read(&path)?)?);
+    }
+    let unused = |name: &str| !used.iter().any(|ask| asks(ask, &format!("{DEVICE}.{name}")));
+    match def.device_values.iter().find(|(name, _)| unused(name)) {
+        Some((name, at)) => {
+            let message = format!(
+                "no template of this stack uses the device value `{name}`: write {{{{ {DEVICE}.{name} }}}}"
+            );
+            Err(source.error_at(at, message).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Those declared values that the files ask for in this environment.
+fn asked(declared: &[DeviceValue], files: &[RenderedFile]) -> Vec<DeviceValue> {
+    let found: BTreeSet<&str> =
+        files.iter().flat_map(|file| placeholders(file.bytes())).filter_map(|found| found.name).collect();
+    declared.iter().filter(|value| found.contains(value.name.as_str())).cloned().collect()
 }
 
 /// All templates of all stacks, ordered.
@@ -107,7 +149,7 @@ fn templates(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
 /// What all files of one rendering share.
 struct Rendering<'a> {
     root: &'a Utf8Path,
-    environment: &'a Environment,
+    given: Given<'a>,
     environment_name: &'a str,
 }
 
@@ -115,7 +157,7 @@ impl Rendering<'_> {
     /// The rendered Compose template, and the comment that stands above the final file.
     fn compose(&self, def: &StackDef) -> Result<(Source, String), Error> {
         let text = self.template(&def.compose.value)?;
-        let name = format!("{} (rendered for {})", def.compose.value, self.environment_name);
+        let name = self.name(def.compose.value.as_str());
         let comment = format!(
             "# Stack {} for {}, made by `cargo xtask render`: change templates/ instead of this file.\n",
             def.name.value, self.environment_name
@@ -126,7 +168,7 @@ impl Rendering<'_> {
     fn file(&self, file: &StackFile) -> Result<RenderedFile, Error> {
         let text = self.template(&file.template.value)?;
         let output = &file.output.value;
-        let name = format!("{} (rendered for {})", file.template.value, self.environment_name);
+        let name = self.name(file.template.value.as_str());
         let content = match (output.as_path().file_name(), output.as_path().extension()) {
             (Some("mosquitto.conf"), _) => Content::Conf(Conf::parse(&name, &text)?),
             (_, Some("toml")) => Content::Toml(parse_toml(&name, &text)?),
@@ -146,13 +188,25 @@ impl Rendering<'_> {
                 .collect();
             return Err(unknown("template", path.as_str(), &known));
         }
-        template::render(full.as_str(), &read(&full)?, self.environment)
+        let text = template::render(full.as_str(), &read(&full)?, &self.given)?;
+        late::check_names(&self.name(path.as_str()), &text, self.given.device)?;
+        Ok(text)
+    }
+
+    /// The name of a rendered file in messages.
+    fn name(&self, file: &str) -> String {
+        format!("{file} (rendered for {})", self.environment_name)
     }
 }
 
 fn parse_toml(name: &str, text: &str) -> Result<toml::Table, Error> {
-    toml::from_str(text)
-        .map_err(|error| Error::Malformed { file: name.to_owned(), message: error.message().to_owned() })
+    let malformed = |error: toml::de::Error| Error::Malformed {
+        file: name.to_owned(),
+        message: error.message().to_owned(),
+    };
+    let table = toml::from_str(text).map_err(malformed)?;
+    late::check_toml(name, text, &table)?;
+    Ok(table)
 }
 
 /// A bind mount whose source is not rendered would be made by the Engine as an empty folder owned by root.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xedge_model::Digest;
 use xedge_model::compose::Compose;
 use xedge_model::image::Mode;
-use xedge_model::stack::{ConfigFile, SecretReference, config_digest};
+use xedge_model::stack::{ConfigFile, DeviceValue, SecretReference, config_digest};
 
 use crate::conf::Conf;
 
@@ -26,6 +26,7 @@ pub struct Rendered {
     files: Vec<RenderedFile>,
     compose: Compose,
     secrets: Vec<SecretReference>,
+    device_values: Vec<DeviceValue>,
     digest: Digest,
 }
 
@@ -58,12 +59,15 @@ pub struct Record {
     pub stack: String,
     /// The environment.
     pub environment: String,
-    /// Digest of stack, files and references to secrets.
+    /// Digest of all of it but the environment's name.
     pub digest: Digest,
     /// The files, ordered by path.
     pub files: Vec<ConfigFile>,
     /// The references to secrets, ordered by name.
     pub secrets: Vec<SecretReference>,
+    /// What every device fills in itself, ordered by name.
+    #[serde(rename = "deviceValues", default, skip_serializing_if = "Vec::is_empty")]
+    pub device_values: Vec<DeviceValue>,
 }
 
 impl Rendered {
@@ -73,12 +77,15 @@ impl Rendered {
         mut files: Vec<RenderedFile>,
         compose: Compose,
         mut secrets: Vec<SecretReference>,
+        mut device_values: Vec<DeviceValue>,
     ) -> Self {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         secrets.sort();
+        device_values.sort();
         let listed: Vec<ConfigFile> = files.iter().map(RenderedFile::listed).collect();
-        let digest = config_digest(stack, &listed, &secrets, &[]);
-        Self { stack: stack.into(), environment: environment.into(), files, compose, secrets, digest }
+        let digest = config_digest(stack, &listed, &secrets, &device_values);
+        let (stack, environment) = (stack.to_owned(), environment.to_owned());
+        Self { stack, environment, files, compose, secrets, device_values, digest }
     }
 
     /// The stack's name.
@@ -106,8 +113,12 @@ impl Rendered {
         &self.secrets
     }
 
-    /// Digest of the stack's name, of every file's path, mode and bytes, and of the references to secrets. It depends
-    /// neither on folders nor on image digests nor on the values of secrets.
+    /// What every device fills in itself and the files ask for, ordered by name.
+    pub fn device_values(&self) -> &[DeviceValue] {
+        &self.device_values
+    }
+
+    /// See [`config_digest`]. It depends neither on folders nor on image digests nor on the values of secrets or devices.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -121,6 +132,7 @@ impl Rendered {
             digest: self.digest.clone(),
             files: self.files.iter().map(RenderedFile::listed).collect(),
             secrets: self.secrets.clone(),
+            device_values: self.device_values.clone(),
         }
     }
 
@@ -148,6 +160,10 @@ impl Rendered {
         for secret in &self.secrets {
             let json = serde_json::to_string(secret).expect("a reference has string keys only");
             all.insert(format!("stack.yaml secrets.{}", secret.name), json);
+        }
+        for value in &self.device_values {
+            let json = serde_json::to_string(value).expect("a declaration has string keys only");
+            all.insert(format!("stack.yaml device_values.{}", value.name), json);
         }
         all
     }

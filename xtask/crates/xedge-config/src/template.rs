@@ -5,18 +5,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment as Engine, ErrorKind, UndefinedBehavior, Value};
-use xedge_model::stack::{EnvValue, Environment};
+use xedge_model::stack::{DEVICE, DeviceValue, EnvValue, Environment};
 use xedge_model::yaml::{Spanned, near};
 
 use crate::Error;
 use crate::error::Place;
 
-/// Renders one template with an environment's values; `file` is its name in messages.
-pub(crate) fn render(file: &str, text: &str, environment: &Environment) -> Result<String, Error> {
+/// What templates can use.
+pub(crate) struct Given<'a> {
+    pub(crate) environment: &'a Environment,
+    pub(crate) device: &'a [DeviceValue],
+}
+
+impl Given<'_> {
+    fn values(&self) -> Value {
+        let device = self.device.iter().map(|value| (value.name.clone(), Value::from(value.placeholder())));
+        let device = [(DEVICE.to_owned(), Value::from_pairs(device))];
+        let values = self.environment.values.iter().map(|(name, item)| (name.clone(), value(&item.value)));
+        Value::from_pairs(values.chain(device))
+    }
+
+    /// What to write instead of a name that has no value.
+    fn hint(&self, asked: &str) -> String {
+        let environment = self.environment.leaves().into_iter().map(|(name, _)| name);
+        let device = self.device.iter().map(|value| format!("{DEVICE}.{}", value.name));
+        let known: Vec<String> = environment.chain(device).collect();
+        match near(asked, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if is_of_device(asked) => "declare it under `device_values` in stack.yaml".into(),
+            None => format!("values of this environment: {}", known.join(", ")),
+        }
+    }
+}
+
+/// Whether a dotted name asks for a value of the device.
+pub(crate) fn is_of_device(asked: &str) -> bool {
+    asked.strip_prefix(DEVICE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Renders one template with an environment's values, and placeholders for a device's; `file` is its name in messages.
+pub(crate) fn render(file: &str, text: &str, given: &Given<'_>) -> Result<String, Error> {
     let engine = engine();
-    let values = values(&environment.values);
     let template = engine.template_from_named_str(file, text).map_err(|e| problem(file, text, &e, None))?;
-    template.render(values).map_err(|error| problem(file, text, &error, Some(environment)))
+    template.render(given.values()).map_err(|error| problem(file, text, &error, Some(given)))
 }
 
 /// The dotted names of the values that a template asks for, in any branch.
@@ -69,20 +100,15 @@ fn syntax() -> SyntaxConfig {
         .expect("the delimiters are the default ones")
 }
 
-fn problem(file: &str, text: &str, error: &minijinja::Error, environment: Option<&Environment>) -> Error {
+fn problem(file: &str, text: &str, error: &minijinja::Error, given: Option<&Given<'_>>) -> Error {
     let place = Box::new(match error.range() {
         Some(range) => Place::at_offset(file, text, range.start),
         None => Place::new(file, text, error.line().unwrap_or(1), 1),
     });
     let asked = error.range().and_then(|range| text.get(range)).map(str::trim);
-    if let (ErrorKind::UndefinedError, Some(asked), Some(environment)) = (error.kind(), asked, environment) {
-        let known: Vec<String> = environment.leaves().into_iter().map(|(name, _)| name).collect();
-        let near = near(asked, known.iter().map(String::as_str));
-        let hint = near.map_or_else(
-            || format!("values of this environment: {}", known.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        return Error::Template { place, message: format!("`{asked}` has no value"), hint: Some(hint) };
+    if let (ErrorKind::UndefinedError, Some(asked), Some(given)) = (error.kind(), asked, given) {
+        let hint = Some(given.hint(asked));
+        return Error::Template { place, message: format!("`{asked}` has no value"), hint };
     }
     let message = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),

@@ -1,6 +1,7 @@
 //! Tests of rendering and writing, on the project's own templates and on changed copies of them.
 
 mod disk;
+mod late;
 mod render;
 
 use std::fs;

@@ -11,7 +11,7 @@ pub(super) fn aspect(place: &str) -> Option<Aspect> {
     let (file, setting) = place.split_once(' ')?;
     match file {
         COMPOSE_FILE => compose_aspect(setting),
-        "stack.yaml" => Some(Aspect::Authentication),
+        "stack.yaml" if setting.starts_with("secrets.") => Some(Aspect::Authentication),
         conf if conf == "mosquitto.conf" || conf.ends_with("/mosquitto.conf") => conf_aspect(setting),
         _ => None,
     }

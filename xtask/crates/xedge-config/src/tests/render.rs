@@ -123,7 +123,7 @@ fn production_files_are_these() {
     assert_eq!(text(&rendered, "compose.yaml"), PRODUCTION_COMPOSE);
     assert_eq!(
         text(&rendered, "gateway/gateway.toml"),
-        "id = \"gateway\"\nsubscribe = \"sensors/+\"\nupstream = \"upstream/{id}\"\nevery_s = 5\noutlier_sigma = 4.0\n\n\
+        "id = \"gateway\"\nsubscribe = \"sensors/+\"\nupstream = \"upstream/@{site_id}-{id}\"\nevery_s = 5\noutlier_sigma = 4.0\n\n\
          [mqtt]\nusername = \"gateway\"\npassword_file = \"/run/secrets/gateway-password\"\n"
     );
     let secrets: Vec<_> = rendered.secrets().iter().map(|secret| secret.name.as_str()).collect();

@@ -120,10 +120,8 @@ impl DeviceValue {
         if let Some(bad) = value.chars().find(|c| !fits(*c)) {
             return Err(Unfit::Character(bad));
         }
-        match compile(&self.pattern).map_err(Unfit::NoPattern)?.is_match(value) {
-            true => Ok(()),
-            false => Err(Unfit::Pattern(self.pattern.clone())),
-        }
+        let pattern = compile(&self.pattern).map_err(Unfit::NoPattern)?;
+        if pattern.is_match(value) { Ok(()) } else { Err(Unfit::Pattern(self.pattern.clone())) }
     }
 
     /// Whether the declaration itself can be used; its sample must fit it.
