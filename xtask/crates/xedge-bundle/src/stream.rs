@@ -23,7 +23,8 @@ impl<R: Read> Stream<R> {
         Self { reader, buffer: vec![0; BUFFER], seen: Vec::new() }
     }
 
-    /// The header of a member whose name is one of `expected` and whose size is not known yet.
+    /// The header of a member whose name is one of `expected` and whose size is not known yet. Where there is another
+    /// one, the last of these is missed.
     pub(crate) fn open(&mut self, expected: &[&str]) -> Result<(String, u64), ReadError> {
         let likely = expected.last().copied().unwrap_or(END);
         let block = self.block(likely)?;
@@ -32,7 +33,10 @@ impl<R: Read> Stream<R> {
                 self.seen.push(name.clone());
                 Ok((name, size))
             }
-            found => Err(self.misplaced(found, nearest(expected, &block), |_| true).into()),
+            found => {
+                let due = if found.is_some() { likely } else { nearest(expected, &block) };
+                Err(self.misplaced(found, due, |_| true).into())
+            }
         }
     }
 
