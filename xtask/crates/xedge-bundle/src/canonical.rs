@@ -197,10 +197,10 @@ fn write(value: &Value, to: &mut Vec<u8>) -> Result<(), Unfit> {
             None => return Err(Unfit(format!("{number} is not a whole number from 0 on"))),
         },
         Value::String(text) => write_string(text, to)?,
-        Value::Array(items) => write_list(items, b"[]", to, write)?,
+        Value::Array(items) => write_list(items, *b"[]", to, write)?,
         Value::Object(map) => {
             let sorted: BTreeMap<&String, &Value> = map.iter().collect();
-            write_list(sorted, b"{}", to, |(key, value), to| {
+            write_list(sorted, *b"{}", to, |(key, value), to| {
                 write_string(key, to)?;
                 to.push(b':');
                 write(value, to)
@@ -213,7 +213,7 @@ fn write(value: &Value, to: &mut Vec<u8>) -> Result<(), Unfit> {
 
 fn write_list<T>(
     items: impl IntoIterator<Item = T>,
-    brackets: &[u8; 2],
+    brackets: [u8; 2],
     to: &mut Vec<u8>,
     each: impl Fn(T, &mut Vec<u8>) -> Result<(), Unfit>,
 ) -> Result<(), Unfit> {

@@ -23,7 +23,8 @@ impl<R: Read> Stream<R> {
         Self { reader, buffer: vec![0; BUFFER], seen: Vec::new() }
     }
 
-    /// The header of a member whose name is one of `expected` and whose size is not known yet.
+    /// The header of a member whose name is one of `expected` and whose size is not known yet. A later root means that the
+    /// first of these is missing, any other member that the last is.
     pub(crate) fn open(&mut self, expected: &[&str]) -> Result<(String, u64), ReadError> {
         let likely = expected.last().copied().unwrap_or(END);
         let block = self.block(likely)?;
@@ -32,7 +33,14 @@ impl<R: Read> Stream<R> {
                 self.seen.push(name.clone());
                 Ok((name, size))
             }
-            found => Err(self.misplaced(found, nearest(expected, &block), |_| true).into()),
+            found => {
+                let due = match &found {
+                    None => nearest(expected, &block),
+                    Some((name, _)) if is_root(name) => expected.first().copied().unwrap_or(END),
+                    Some(_) => likely,
+                };
+                Err(self.misplaced(found, due, |_| true).into())
+            }
         }
     }
 
@@ -41,7 +49,7 @@ impl<R: Read> Stream<R> {
         let name = "N.root.json";
         let block = self.block(name)?;
         match tar::parse(&block) {
-            Some((name, size)) if matches!(member::kind_of(&name), Some(Kind::Root(_))) => {
+            Some((name, size)) if is_root(&name) => {
                 self.seen.push(name.clone());
                 Ok((name, size))
             }
@@ -186,6 +194,10 @@ fn nearest<'a>(expected: &[&'a str], block: &[u8; BLOCK]) -> &'a str {
     let distance =
         |name: &&&str| tar::header(name, 0)[..100].iter().zip(block).filter(|(a, b)| a != b).count();
     expected.iter().min_by_key(distance).copied().unwrap_or(END)
+}
+
+fn is_root(name: &str) -> bool {
+    matches!(member::kind_of(name), Some(Kind::Root(_)))
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -53,6 +53,7 @@ fn date(days: i64) -> (i64, i64, i64) {
 pub(crate) mod text {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(crate) fn serialize<S: Serializer>(unix: &i64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::format(*unix))
     }

@@ -9,6 +9,8 @@ pub use key::Key;
 
 pub(crate) use chain::{Chain, Link};
 pub(crate) use document::{check_status, check_time};
+#[cfg(test)]
+pub(crate) use key::hex;
 
 use std::collections::BTreeMap;
 

@@ -129,13 +129,14 @@ pub(crate) fn verify_rest<R: Read>(
     for name in head.plan.names() {
         let target = head.plan.target(name);
         stream.expect(name, target.length, known)?;
-        let bytes = pass(stream, name, target.length, &mut watch, contents.holds(name))?;
-        let (found, expected) = (&bytes.0, target.hashes.sha256());
-        if found != expected {
+        let keep = if contents.holds(name) { Keep::Bytes } else { Keep::Nothing };
+        let (found, bytes) = pass(stream, name, target.length, &mut watch, keep)?;
+        let expected = target.hashes.sha256();
+        if found != *expected {
             let reason = format!("its digest is {found}, not {expected}");
             return Err(Refusal::new(Code::Digest, name, reason).into());
         }
-        contents.judge(name, &bytes.1)?;
+        contents.judge(name, &bytes)?;
         watch.observer.end(name).map_err(io_error(name))?;
     }
     stream.end(known)?;
@@ -143,27 +144,34 @@ pub(crate) fn verify_rest<R: Read>(
     Ok(head.verified(manifest, evidence))
 }
 
-/// Lets one member pass; gives its digest and, if it is to be held, its bytes.
+/// What is kept of a member that passes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Bytes,
+    Nothing,
+}
+
+/// Lets one member pass; gives its digest and what was to be kept.
 fn pass<R: Read>(
     stream: &mut Stream<R>,
     name: &str,
     length: u64,
     watch: &mut Watch<'_>,
-    hold: bool,
+    keep: Keep,
 ) -> Result<(Digest, Vec<u8>), ReadError> {
-    let (mut hasher, mut held, mut done) = (Hasher::new(), Vec::new(), 0);
+    let (mut hasher, mut bytes, mut done) = (Hasher::new(), Vec::new(), 0);
     if length == 0 {
         watch.bytes(name, 0, 0, &[]).map_err(io_error(name))?;
     }
     stream.body(name, length, |part| {
         hasher.update(part);
         done += part.len() as u64;
-        if hold {
-            held.extend_from_slice(part);
+        if keep == Keep::Bytes {
+            bytes.extend_from_slice(part);
         }
         watch.bytes(name, done, length, part)
     })?;
-    Ok((hasher.finish(), held))
+    Ok((hasher.finish(), bytes))
 }
 
 struct Watch<'a> {

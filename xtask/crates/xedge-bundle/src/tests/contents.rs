@@ -5,7 +5,7 @@ use xedge_model::{Class, Digest, Failure as _};
 use super::forge::{Forge, GATE, IMAGES, LAYER, MANIFEST, check, state};
 use crate::member::{self, BUNDLE, evidence};
 use crate::refusal::Code;
-use crate::statement::{Simulated, Subject, Verdict};
+use crate::statement::{Simulated, Verdict};
 use crate::verify::{Observer, Progress, read_head};
 
 fn expect(code: Code, member: &str, change: impl FnOnce(&mut Forge)) {
@@ -73,7 +73,6 @@ fn everything_must_have_been_simulated() {
         entry.scenario = "zoo".into();
         forge.manifest.gate.evidence.push(entry);
     });
-    let _ = Subject::new("unused", Digest::of(b""));
 }
 
 #[test]
@@ -106,7 +105,7 @@ fn contradictions_of_the_description_are_refused() {
         |m| m.compatibility.agent = "1.0".into(),
         |m| m.compatibility.engine_api = "v1".into(),
         |m| m.compatibility.platforms.reverse(),
-        |m| drop(m.compatibility.platforms.pop()),
+        |m| m.compatibility.platforms.truncate(1),
         |m| m.services.clear(),
         |m| m.config.files.reverse(),
         |m| m.config.files[0].path = "../passwd".into(),
@@ -140,13 +139,14 @@ fn the_description_has_one_form() {
         (r#""seq":7"#, r#""seq":7,"more":1"#, Code::Metadata),
         (r#""stack":"edge""#, r#""stack":"\u0065dge""#, Code::NotCanonical),
         (r#""tool""#, r#""revision":null,"tool""#, Code::NotCanonical),
-        ("}", "", Code::NotCanonical),
+        (r#""probes":["#, r#""probes":[["#, Code::Metadata),
     ] {
         let other = text.replacen(from, to, 1);
         assert_ne!(other, text, "{from}");
         let refusal = verdict(&other).unwrap_err();
         assert_eq!((refusal.code, refusal.member.as_str()), (code, BUNDLE), "{to}: {refusal}");
     }
+    assert_eq!(verdict(&text[..text.len() - 1]).unwrap_err().code, Code::NotCanonical);
     let newer = verdict(&text.replacen(r#""format":1"#, r#""format":2"#, 1)).unwrap_err();
     assert!(newer.reason.contains("xedge 0.1.0"), "{newer}");
 }

@@ -178,11 +178,7 @@ fn every_shortened_or_lengthened_member_is_refused() {
         for longer in [false, true] {
             let mut parts = parts.clone();
             let bytes = &mut parts.0[index].1;
-            if longer {
-                bytes.push(0)
-            } else {
-                drop(bytes.pop())
-            }
+            bytes.resize(if longer { bytes.len() + 1 } else { bytes.len() - 1 }, 0);
             let name = parts.0[index].0.clone();
             let refusal = check(&parts.tar(), &trusted).unwrap_err();
             assert_eq!(refusal.member, name, "{refusal}");

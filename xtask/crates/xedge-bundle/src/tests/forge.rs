@@ -22,7 +22,7 @@ use crate::statement::{
 };
 use crate::tuf::{
     Extension, Key, MetaFile, RoleKeys, Roles, Root, RootExtension, SPEC_VERSION, STAMPS, Snapshot, Stamp,
-    Targets, Timestamp,
+    Targets, Timestamp, hex,
 };
 use crate::verify::{Floor, Trust, Verified, verify};
 use crate::{canonical, member, pieces, tar};
@@ -98,7 +98,7 @@ pub(super) fn sign(role: &impl Serialize, signers: &[u8]) -> Vec<u8> {
         .iter()
         .map(|number| {
             let signature = signing(*number).sign(&signed).to_bytes();
-            (public(*number).id(), signature.iter().map(|byte| format!("{byte:02x}")).collect())
+            (public(*number).id(), hex(&signature))
         })
         .collect();
     signatures.sort();

@@ -54,7 +54,7 @@ impl Chain {
         }
         let before = self.before(name, root.version)?;
         check_root(name, &root)?;
-        self.check_signatures(&document, &root, before)?;
+        check_signatures(&document, &root, before)?;
         if root.version > self.trusted.root.version {
             check_status(name, &root, self.trusted.root.xedge.status)?;
         }
@@ -90,23 +90,18 @@ impl Chain {
             }
         }
     }
+}
 
-    /// The first root of a file may bear signatures by a root that the reader does not have; it is then the trusted
-    /// one, or older, and nothing depends on those signatures.
-    fn check_signatures(
-        &self,
-        document: &Document<'_>,
-        root: &Root,
-        before: Option<&Root>,
-    ) -> Result<(), Refusal> {
-        let own = Signers { keys: &root.keys, role: &root.roles.root };
-        match before {
-            Some(before) => {
-                let old = Signers { keys: &before.keys, role: &before.roles.root };
-                document.check(&[own, old], Foreign::Refused)
-            }
-            None => document.check(&[own], Foreign::Ignored),
+/// The first root of a file may bear signatures by a root that the reader does not have; it is then the trusted
+/// one, or older, and nothing depends on those signatures.
+fn check_signatures(document: &Document<'_>, root: &Root, before: Option<&Root>) -> Result<(), Refusal> {
+    let own = Signers { keys: &root.keys, role: &root.roles.root };
+    match before {
+        Some(before) => {
+            let old = Signers { keys: &before.keys, role: &before.roles.root };
+            document.check(&[own, old], Foreign::Refused)
         }
+        None => document.check(&[own], Foreign::Ignored),
     }
 }
 

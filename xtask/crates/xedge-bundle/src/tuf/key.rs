@@ -24,7 +24,7 @@ struct KeyValue {
 impl Key {
     /// The key of these 32 bytes.
     pub fn ed25519(public: &[u8; 32]) -> Self {
-        let public = public.iter().map(|byte| format!("{byte:02x}")).collect();
+        let public = hex(public);
         Self { keytype: ED25519.to_owned(), keyval: KeyValue { public }, scheme: ED25519.to_owned() }
     }
 
@@ -51,6 +51,12 @@ impl Key {
         }
         VerifyingKey::from_bytes(&bytes(&self.keyval.public)?).ok()
     }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).expect("four bits");
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Lower-case hexadecimal digits as bytes.

@@ -61,7 +61,7 @@ struct ImageManifest {
 
 impl Closure {
     /// Whether a blob's bytes are needed.
-    pub(super) fn holds(&self, target: &Target) -> bool {
+    pub(super) fn holds(target: &Target) -> bool {
         let kind = target.custom.kind.as_str();
         (INDEXES.contains(&kind) || MANIFESTS.contains(&kind)) && target.length <= MAX_HELD as u64
     }

@@ -33,7 +33,7 @@ impl<'a> Contents<'a> {
     pub(super) fn holds(&self, name: &str) -> bool {
         match member::kind_of(name) {
             Some(Kind::Bundle | Kind::Evidence | Kind::Config) => true,
-            Some(Kind::Blob) => self.closure.holds(self.head.plan.target(name)),
+            Some(Kind::Blob) => Closure::holds(self.head.plan.target(name)),
             _ => false,
         }
     }

@@ -25,8 +25,8 @@ impl Plan {
         if !targets.targets.contains_key(BUNDLE) {
             return Err(Refusal::new(Code::MemberMissing, BUNDLE, "the signed list does not name it"));
         }
-        let lengths = targets.targets.values().map(|target| target.length);
-        if lengths.fold(Some(0), |sum: Option<u64>, length| sum?.checked_add(length)).is_none() {
+        let mut lengths = targets.targets.values().map(|target| target.length);
+        if lengths.try_fold(0, u64::checked_add).is_none() {
             return Err(Refusal::new(Code::Limits, member::TARGETS, "its members are too long together"));
         }
         let mut order: Vec<String> = targets.targets.keys().cloned().collect();
