@@ -7,8 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use xedge_model::Platform;
 
 pub(crate) use ship::{
-    Bundle, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs,
-    Verify,
+    Bundle, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs, Verify,
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 environment (worth a retry) · 2 a gate failed · 3 bad input · \

@@ -13,6 +13,7 @@ pub mod setup;
 pub mod stage;
 pub mod ui;
 
+mod archive;
 mod build;
 mod engine;
 mod evidence;

@@ -9,6 +9,7 @@ use xedge_model::image::{DebianBase, From};
 use xedge_model::lock::{FORMAT, LockedPackage, PlatformLock};
 use xedge_model::{Digest, ImageLock, Platform, atomic};
 
+use crate::archive;
 use crate::commands::Context;
 use crate::error::{Error, Result, read_bytes, read_text};
 use crate::fetch::{self, Fetched, Store, Wanted};
@@ -249,6 +250,10 @@ async fn fetch_packages(
     let locks = platforms.iter().filter_map(|platform| lock.platforms.get(platform));
     let mut missing: Vec<&LockedPackage> = locks.flat_map(|lock| &lock.packages).collect();
     missing.retain(|package| !store.has(&wanted(package, String::new())));
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    missing = archive::fetch(cx, &store, missing).await?;
     if missing.is_empty() {
         return Ok(Vec::new());
     }

@@ -32,7 +32,8 @@ pub(crate) fn choose(cx: &Context<'_>) -> Result<Passphrase> {
 }
 
 fn from_file(file: &Utf8Path) -> Result<Passphrase> {
-    let mode = file.metadata().map_err(|source| Error::Read { path: file.to_owned(), source })?.permissions().mode();
+    let mode =
+        file.metadata().map_err(|source| Error::Read { path: file.to_owned(), source })?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(Error::Passphrase(format!("others can read {file}: `chmod 600 {file}`")).into());
     }

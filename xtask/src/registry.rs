@@ -87,6 +87,15 @@ pub(crate) fn address_text(address: SocketAddr) -> String {
     address.to_string()
 }
 
+/// How registries are reached where no flags say it.
+pub(crate) fn reach_of_environment(cx: &Context<'_>) -> ReachArgs {
+    let hosts = cx.environment.var("XEDGE_PLAIN_HTTP").into_iter().flat_map(|hosts| hosts.split(','));
+    ReachArgs {
+        plain_http: hosts.map(str::to_owned).collect(),
+        ca: cx.environment.var("XEDGE_CA").map(Utf8PathBuf::from),
+    }
+}
+
 /// A client with the credentials, authorities and leave that this user has.
 pub(crate) fn client(cx: &Context<'_>, reach: &ReachArgs) -> Result<Client> {
     let mut settings = Settings::new(concat!("xedge/", env!("CARGO_PKG_VERSION")));

@@ -5,7 +5,8 @@ use xedge_bundle::tuf::{Document, Root};
 use xedge_bundle::{VerifyingKey, member};
 use xedge_model::atomic;
 use xedge_sign::{
-    GateKey, KeyName, KeyRing, KeyStatus, NewKeys, Passphrase, PublicKey, ROOT_LIFETIME, Role, RootSpec, make_root,
+    GateKey, KeyName, KeyRing, KeyStatus, NewKeys, Passphrase, PublicKey, ROOT_LIFETIME, Role, RootSpec,
+    make_root,
 };
 
 use crate::commands::Context;
@@ -45,7 +46,11 @@ impl Trust {
     }
 
     /// New keys and their first root.
-    pub(crate) fn init(cx: &Context<'_>, new: NewKeys<'_>, ask: &dyn Fn(&KeyName) -> SignResult) -> Result<Self> {
+    pub(crate) fn init(
+        cx: &Context<'_>,
+        new: NewKeys<'_>,
+        ask: &dyn Fn(&KeyName) -> SignResult,
+    ) -> Result<Self> {
         let folder = keys_folder(cx)?;
         if let Some(first) = roots(cx)?.first() {
             let path = roots_folder(cx)?.join(member::root(read_root(first)?.version));
@@ -143,7 +148,8 @@ pub(crate) fn gate_key(cx: &Context<'_>) -> Result<GateKey> {
 /// The keys in the root whose evidence counts.
 pub(crate) fn gate_keys(root: &Root) -> Result<Vec<VerifyingKey>> {
     let pem = |base64: &String| {
-        let lines: Vec<&str> = base64.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        let lines: Vec<&str> =
+            base64.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     };
     root.xedge.gate.iter().map(|key| Ok(VerifyingKey::from_pem("the root's gate key", &pem(key))?)).collect()
@@ -180,7 +186,8 @@ fn roots(cx: &Context<'_>) -> Result<Vec<Vec<u8>>> {
     let folder = roots_folder(cx)?;
     let mut versions: Vec<u64> = Vec::new();
     for path in entries(&folder)? {
-        let version: Option<u64> = path.file_name().and_then(|name| name.strip_suffix(".root.json")).and_then(|v| v.parse().ok());
+        let version: Option<u64> =
+            path.file_name().and_then(|name| name.strip_suffix(".root.json")).and_then(|v| v.parse().ok());
         versions.extend(version);
     }
     versions.sort_unstable();

@@ -42,7 +42,8 @@ fn show(cx: &Context<'_>, role: Option<Role>, form: PublicForm) -> Result<()> {
 }
 
 fn print(cx: &Context<'_>, info: &PublicInfo, form: PublicForm) -> Result<()> {
-    let (role, status, algorithm) = (info.role.as_str(), info.status.as_str(), info.role.algorithm().as_str());
+    let (role, status, algorithm) =
+        (info.role.as_str(), info.status.as_str(), info.role.algorithm().as_str());
     let (id, pem) = (info.key.key_id(), info.key.to_pem());
     if cx.printer.is_json() {
         return cx.printer.json(

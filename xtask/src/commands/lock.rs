@@ -1,12 +1,17 @@
 //! `lock`: resolve packages, or check that the locks can be used as they are.
 
 use super::Context;
-use crate::cli::Lock;
+use crate::archive::Archive;
+use crate::cli::{Lock, LockCommand, RegistryArgs};
 use crate::error::Result;
 use crate::locks::{self, Mode};
+use crate::registry::Registry;
 
 /// Prints one line per image: its name and the number of locked packages.
 pub(super) fn run(cx: &Context<'_>, flags: &Lock) -> Result<()> {
+    if let Some(LockCommand::Archive { images, registry }) = &flags.command {
+        return archive(cx, images, registry);
+    }
     let mode = match (flags.update, flags.check) {
         (true, _) => Mode::Update,
         (_, true) => Mode::Locked,
@@ -19,4 +24,21 @@ pub(super) fn run(cx: &Context<'_>, flags: &Lock) -> Result<()> {
         cx.printer.data(&format!("{} {count} packages", image.def.name))?;
     }
     Ok(())
+}
+
+/// Prints one reference by digest per image.
+fn archive(cx: &Context<'_>, called: &[String], flags: &RegistryArgs) -> Result<()> {
+    let images = cx.project.select_images(called)?;
+    super::runtime()?.block_on(async {
+        let registry = Registry::connect(cx, flags).await?;
+        let archive = Archive::new(&registry)?;
+        for image in &images {
+            let lock = locks::ensure(cx, image, &image.def.platforms.value, Mode::Locked).await?;
+            match archive.put(cx, &image.def.name, &lock).await? {
+                Some(reference) => cx.printer.data(&reference)?,
+                None => cx.printer.say(&format!("{} has no packages", image.def.name)),
+            }
+        }
+        Ok(())
+    })
 }

@@ -54,10 +54,12 @@ fn tags(flags: &Push) -> Result<Vec<Tag>> {
 /// A line for each blob, manifest and tag.
 fn print(cx: &Context<'_>, registry: &Registry, entry: &ImageEntry, plan: &Plan) -> Result<()> {
     let repository = registry.shown(entry.name())?;
-    let blobs = plan.blobs().map(|(blob, step)| ("blob", blob.digest.to_string(), blob_text(step), blob_bytes(step)));
+    let blobs =
+        plan.blobs().map(|(blob, step)| ("blob", blob.digest.to_string(), blob_text(step), blob_bytes(step)));
     let manifests = plan.manifests().map(|(manifest, step)| (manifest.digest.to_string(), step));
     let index = (entry.index().digest.to_string(), plan.index());
-    let manifests = manifests.chain([index]).map(|(digest, step)| ("manifest", digest, manifest_text(step), 0));
+    let manifests =
+        manifests.chain([index]).map(|(digest, step)| ("manifest", digest, manifest_text(step), 0));
     let tags = plan.tags().map(|(tag, step)| ("tag", tag.name().to_owned(), tag_text(step), 0));
     for (kind, what, step, bytes) in blobs.chain(manifests).chain(tags) {
         if cx.printer.is_json() {

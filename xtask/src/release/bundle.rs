@@ -8,11 +8,11 @@ use std::io::{self, BufWriter, Read, Seek, Write};
 use camino::{Utf8Path, Utf8PathBuf};
 use indicatif::ProgressBar;
 use xedge_bundle::pieces::pieces;
+use xedge_bundle::tuf::Target;
 use xedge_bundle::verify::{Observer, Progress, Trust as Anchor, Verified, verify};
 use xedge_bundle::write::{Metadata, Writer};
 use xedge_model::{Digest, Hasher, atomic};
 use xedge_oci::Layout;
-use xedge_bundle::tuf::Target;
 use xedge_sign::{
     AskPassphrase, TARGETS_LIFETIME, TIMESTAMP_LIFETIME, make_snapshot, make_targets, make_timestamp,
 };
@@ -100,7 +100,8 @@ impl<'a> Signed<'a> {
         ask: AskPassphrase<'_>,
     ) -> Result<Self> {
         let (root, now) = (trust.root_bytes(), cx.environment.now_unix());
-        let targets = make_targets(root, seq, now + TARGETS_LIFETIME, targets, &trust.ring.release_key(ask)?)?;
+        let targets =
+            make_targets(root, seq, now + TARGETS_LIFETIME, targets, &trust.ring.release_key(ask)?)?;
         let stamp = trust.ring.stamp_key(ask)?;
         let snapshot = make_snapshot(root, &targets, restamp, now + TARGETS_LIFETIME, &stamp)?;
         let timestamp = make_timestamp(root, &snapshot, now + TIMESTAMP_LIFETIME, &stamp)?;

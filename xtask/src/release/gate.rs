@@ -115,7 +115,9 @@ fn accept(cx: &Context<'_>, scenario: &Prepared, file: &Utf8Path, keys: &[Verify
 fn candidates(cx: &Context<'_>, source: Source<'_>, scenario: &str) -> Result<Vec<Utf8PathBuf>> {
     let file = evidence::file(cx, scenario);
     match source {
-        Source::Here(_) | Source::HereOnly => Ok(Some(file).filter(|file| file.exists()).into_iter().collect()),
+        Source::Here(_) | Source::HereOnly => {
+            Ok(Some(file).filter(|file| file.exists()).into_iter().collect())
+        }
         Source::Folder(folder) => {
             let name = file.file_name().unwrap_or_default();
             let mut found = files_below(folder)?;

@@ -6,7 +6,7 @@ pub(crate) mod gate;
 mod manifest;
 mod number;
 mod plan;
-mod push;
+pub(crate) mod push;
 mod record;
 mod stack;
 
@@ -126,8 +126,7 @@ impl Work<'_> {
         plan.lines().for_each(|line| self.cx.printer.say(&line));
         let ask = trust::asker(self.cx);
         let key = || Ok(trust.ring.image_key(&ask)?);
-        let references =
-            self.runtime.block_on(shipment.push(self.cx, self.registry, release, &key))?;
+        let references = self.runtime.block_on(shipment.push(self.cx, self.registry, release, &key))?;
         if !self.numbers.is_newest(manifest) {
             self.runtime.block_on(self.numbers.take(self.registry, manifest))?;
         }
@@ -178,7 +177,13 @@ impl Work<'_> {
     }
 
     /// The bundle's file, kept or made, and its record.
-    fn bundle(&self, trust: &Trust, release: &Release, chosen: &Chosen, path: &Utf8PathBuf) -> Result<Digest> {
+    fn bundle(
+        &self,
+        trust: &Trust,
+        release: &Release,
+        chosen: &Chosen,
+        path: &Utf8PathBuf,
+    ) -> Result<Digest> {
         let manifest = &chosen.manifest;
         if let Some(record) = &chosen.before {
             if bundle::is_fresh(self.cx, trust, path, &record.bundle)? {

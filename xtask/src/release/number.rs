@@ -55,7 +55,10 @@ impl Numbers {
         let tag = Tag::new(&format!("{PREFIX}{}", manifest.seq), TagKind::Version)?;
         match put(&registry.client, &self.repository, (artifact(manifest), Some(tag))).await {
             Ok(_) => Ok(()),
-            Err(error) if error.is::<xedge_registry::Error>(|e| matches!(e, xedge_registry::Error::TagTaken { .. })) => {
+            Err(error)
+                if error
+                    .is::<xedge_registry::Error>(|e| matches!(e, xedge_registry::Error::TagTaken { .. })) =>
+            {
                 Err(Error::SeqTaken { stack: self.stack.clone(), seq: manifest.seq }.into())
             }
             Err(error) => Err(error),

@@ -57,7 +57,8 @@ impl Plan {
 
     /// The steps for scripts.
     pub(crate) fn json(&self) -> Value {
-        let step = |Step { step, subject, what }: &Step| json!({"step": step, "subject": subject, "what": what});
+        let step =
+            |Step { step, subject, what }: &Step| json!({"step": step, "subject": subject, "what": what});
         self.0.iter().map(step).collect()
     }
 }

@@ -9,8 +9,8 @@ use indicatif::ProgressBar;
 use xedge_model::{Digest, ImageName};
 use xedge_oci::{Descriptor, ImageEntry, Layout};
 use xedge_registry::{
-    Blob, BlobSource, Client, Event, Manifest, MemoryBlobs, Plan, Progress, PushArtifact, PushImage, Repository,
-    Silent, Tag, TagKind,
+    Blob, BlobSource, Client, Event, Manifest, MemoryBlobs, Plan, Progress, PushArtifact, PushImage,
+    Repository, Silent, Tag, TagKind,
 };
 use xedge_sign::{Artifact, ImageKey, Layer, referrer};
 
@@ -100,14 +100,15 @@ async fn send(
 ) -> Result<()> {
     let source: Arc<dyn BlobSource> = Arc::new(LayoutBlobs(build::layout(cx)?));
     let bar = cx.printer.bytes_bar(plan.upload_bytes(), entry.name().as_str());
-    let progress: Arc<dyn Progress> = Arc::new(Bar { bar: bar.clone(), moved: Mutex::default() });
+    let progress = shown_on(&bar);
     let client = &registry.client;
     let untagged = PushImage { tags: Vec::new(), ..plan.image().clone() };
     let pushed = client.push(&client.plan(untagged).await?, &source, &progress).await;
     bar.finish_and_clear();
     let pushed = pushed?;
     let (uploaded, bytes, mounted) = (pushed.uploaded, pushed.uploaded_bytes, pushed.mounted);
-    cx.printer.say(&format!("{}: {uploaded} blobs uploaded ({bytes} bytes), {mounted} mounted", entry.name()));
+    cx.printer
+        .say(&format!("{}: {uploaded} blobs uploaded ({bytes} bytes), {mounted} mounted", entry.name()));
     for artifact in artifacts(cx, registry, entry, release, key)? {
         put(client, &plan.image().repository, artifact).await?;
     }
@@ -218,6 +219,11 @@ impl BlobSource for LayoutBlobs {
     fn open(&self, digest: &Digest) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(self.0.blobs().open(digest).map_err(io::Error::other)?))
     }
+}
+
+/// Progress that is shown on a bar.
+pub(crate) fn shown_on(bar: &ProgressBar) -> Arc<dyn Progress> {
+    Arc::new(Bar { bar: bar.clone(), moved: Mutex::default() })
 }
 
 /// Shows the bytes that are under way; those of an upload that starts again are taken back.

@@ -51,7 +51,8 @@ pub(crate) fn newest(cx: &Context<'_>, stack: &str) -> Result<Option<Record>> {
     let mut newest: Option<(u64, Utf8PathBuf)> = None;
     for path in entries(&folder(cx, stack)?)? {
         // Anything else in the folder (an unfinished write) is no record.
-        let seq = path.file_name().and_then(|name| name.strip_suffix(".json")).and_then(|seq| seq.parse().ok());
+        let seq =
+            path.file_name().and_then(|name| name.strip_suffix(".json")).and_then(|seq| seq.parse().ok());
         if let Some(seq) = seq.filter(|seq| newest.as_ref().is_none_or(|(other, _)| seq > other)) {
             newest = Some((seq, path));
         }

@@ -63,7 +63,8 @@ impl ReadyStack {
 }
 
 fn services(rendered: &Rendered) -> BTreeMap<String, ImageName> {
-    let named = |(name, service): (&str, &xedge_model::compose::Service)| (name.to_owned(), service.image_name());
+    let named =
+        |(name, service): (&str, &xedge_model::compose::Service)| (name.to_owned(), service.image_name());
     rendered.compose().start_order().into_iter().map(named).collect()
 }
 

@@ -29,7 +29,7 @@ pub use metadata::{
 };
 pub use p256::elliptic_curve::zeroize::Zeroizing;
 pub use passphrase::{AskPassphrase, KeyName, Passphrase};
-pub use referrer::{Artifact, EMPTY, EMPTY_BYTES, Layer, referrer, standalone};
+pub use referrer::{Artifact, EMPTY, EMPTY_BYTES, Layer, listing, referrer, standalone};
 pub use ring::{KeyRing, NewKeys, PublicInfo};
 pub use role::{Algorithm, Role};
 pub use secret::PublicKey;

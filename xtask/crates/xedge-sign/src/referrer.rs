@@ -47,6 +47,12 @@ struct Manifest<'a> {
     annotations: &'a BTreeMap<String, String>,
 }
 
+impl Manifest<'_> {
+    fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("manifests have string keys and no failing serialisers")
+    }
+}
+
 impl Artifact {
     /// The descriptor of its manifest.
     pub fn descriptor(&self) -> Descriptor {
@@ -79,9 +85,28 @@ pub fn referrer(
 }
 
 /// An artifact that is about nothing else.
-pub fn standalone(artifact_type: &str, layers: Vec<Layer>, annotations: &BTreeMap<String, String>) -> Artifact {
+pub fn standalone(
+    artifact_type: &str,
+    layers: Vec<Layer>,
+    annotations: &BTreeMap<String, String>,
+) -> Artifact {
     let config = Layer::new(EMPTY, EMPTY_BYTES.to_vec());
     artifact(Some(artifact_type), config, layers, None, annotations)
+}
+
+/// An artifact that lists blobs which are elsewhere: they must be pushed before it, beside its own config.
+pub fn listing(artifact_type: &str, layers: Vec<Descriptor>) -> Artifact {
+    let config = Layer::new(EMPTY, EMPTY_BYTES.to_vec());
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: MANIFEST,
+        artifact_type: Some(artifact_type),
+        config: config.descriptor(),
+        layers,
+        subject: None,
+        annotations: &BTreeMap::new(),
+    };
+    Artifact { manifest: manifest.to_bytes(), blobs: vec![config.bytes] }
 }
 
 pub(crate) fn artifact(
@@ -100,8 +125,7 @@ pub(crate) fn artifact(
         subject,
         annotations,
     };
-    let manifest =
-        serde_json::to_vec(&manifest).expect("manifests have string keys and no failing serialisers");
+    let manifest = manifest.to_bytes();
     let blobs = std::iter::once(config).chain(layers).map(|layer| layer.bytes).collect();
     Artifact { manifest, blobs }
 }
