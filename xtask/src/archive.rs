@@ -38,8 +38,8 @@ pub(crate) struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     /// The archive at this registry.
-    pub(crate) fn new(registry: &'a Registry) -> Result<Self> {
-        Ok(Self { registry, name: repository_name() })
+    pub(crate) fn new(registry: &'a Registry) -> Self {
+        Self { registry, name: repository_name() }
     }
 
     /// Puts every package of a lock into the archive; returns the artifact's reference, or nothing for a lock without packages.

@@ -72,7 +72,7 @@ impl Trust {
     fn new(ring: KeyRing, roots: Vec<Vec<u8>>) -> Result<Self> {
         let newest = roots.last().ok_or_else(|| Error::NoRoot("the data folder".into()))?;
         let root = read_root(newest)?;
-        Ok(Self { ring, root, roots })
+        Ok(Self { ring, roots, root })
     }
 
     /// The newest root's bytes.

@@ -31,7 +31,7 @@ fn archive(cx: &Context<'_>, called: &[String], flags: &RegistryArgs) -> Result<
     let images = cx.project.select_images(called)?;
     super::runtime()?.block_on(async {
         let registry = Registry::connect(cx, flags).await?;
-        let archive = Archive::new(&registry)?;
+        let archive = Archive::new(&registry);
         for image in &images {
             let lock = locks::ensure(cx, image, &image.def.platforms.value, Mode::Locked).await?;
             match archive.put(cx, &image.def.name, &lock).await? {

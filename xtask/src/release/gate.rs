@@ -31,7 +31,7 @@ pub(crate) fn pass(
     keys: &[VerifyingKey],
     source: Source<'_>,
 ) -> Result<Release> {
-    let demand = stack.demand()?;
+    let demand = stack.demand();
     let (mut gated, mut refused) = look(cx, stack, keys, source)?;
     let gaps = demand.gaps(&gated);
     if let (false, Source::Here(mode)) = (gaps.is_empty(), source) {
@@ -43,7 +43,9 @@ pub(crate) fn pass(
     }
     let release = Release::new(demand, gated);
     if release.is_err() {
-        refused.iter().for_each(|error| cx.printer.report(error));
+        for error in &refused {
+            cx.printer.report(error);
+        }
     }
     release
 }
@@ -63,7 +65,7 @@ pub(crate) fn open(
     keys: &[VerifyingKey],
     source: Source<'_>,
 ) -> Result<Open> {
-    let demand = stack.demand()?;
+    let demand = stack.demand();
     let (gated, _refused) = look(cx, stack, keys, source)?;
     let gaps = demand.gaps(&gated);
     let release = if gaps.is_empty() { Some(Release::new(demand, gated)?) } else { None };

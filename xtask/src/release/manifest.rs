@@ -166,7 +166,7 @@ pub(crate) fn members(
     stack: &ReadyStack,
     release: &Release,
     manifest: &Manifest,
-) -> Result<Members> {
+) -> Members {
     let mut all = Members::new();
     let mut add = |name: String, kind: &str, content: Content| {
         all.insert(name, Member { kind: kind.to_owned(), content });
@@ -190,5 +190,5 @@ pub(crate) fn members(
         let index = built.entry.index();
         add(member::blob(&index.digest), &index.media_type, Content::Blob(index.clone()));
     }
-    Ok(all)
+    all
 }

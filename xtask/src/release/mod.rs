@@ -185,14 +185,14 @@ impl Work<'_> {
         path: &Utf8PathBuf,
     ) -> Result<Digest> {
         let manifest = &chosen.manifest;
-        if let Some(record) = &chosen.before {
-            if bundle::is_fresh(self.cx, trust, path, &record.bundle)? {
-                self.cx.printer.say(&format!("unchanged: release {} of {}", record.seq, record.stack));
-                return Ok(record.bundle.clone());
-            }
+        if let Some(record) = &chosen.before
+            && bundle::is_fresh(self.cx, trust, path, &record.bundle)?
+        {
+            self.cx.printer.say(&format!("unchanged: release {} of {}", record.seq, record.stack));
+            return Ok(record.bundle.clone());
         }
         let restamp = chosen.before.as_ref().map_or(0, |record| record.restamp + 1);
-        let members = manifest::members(self.cx, self.stack, release, manifest)?;
+        let members = manifest::members(self.cx, self.stack, release, manifest);
         let ask = trust::asker(self.cx);
         let digest = bundle::make(self.cx, trust, manifest.seq, restamp, &members, path, &ask)?;
         let record = Record {

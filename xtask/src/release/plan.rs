@@ -7,7 +7,7 @@ use super::{ReadyStack, Shipment, bundle};
 
 /// One step.
 struct Step {
-    step: &'static str,
+    verb: &'static str,
     subject: String,
     what: String,
 }
@@ -27,7 +27,7 @@ impl Plan {
         is_known: bool,
     ) -> Self {
         let mut steps = Vec::new();
-        let mut add = |step, subject: String, what: String| steps.push(Step { step, subject, what });
+        let mut add = |verb, subject: String, what: String| steps.push(Step { verb, subject, what });
         for (name, built) in &stack.images {
             add("build", format!("{name}@{}", built.entry.index().digest), "in the layout".to_owned());
         }
@@ -52,13 +52,13 @@ impl Plan {
 
     /// A line a step.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|Step { step, subject, what }| format!("{step:7} {subject}: {what}"))
+        self.0.iter().map(|Step { verb, subject, what }| format!("{verb:7} {subject}: {what}"))
     }
 
     /// The steps for scripts.
     pub(crate) fn json(&self) -> Value {
         let step =
-            |Step { step, subject, what }: &Step| json!({"step": step, "subject": subject, "what": what});
+            |Step { verb, subject, what }: &Step| json!({"step": verb, "subject": subject, "what": what});
         self.0.iter().map(step).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The release record: what this machine has released, in the data folder, a file a release. `cargo clean` does not touch it.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use xedge_model::{Digest, atomic};
 
@@ -57,13 +57,13 @@ pub(crate) fn newest(cx: &Context<'_>, stack: &str) -> Result<Option<Record>> {
             newest = Some((seq, path));
         }
     }
-    newest.map(|(seq, path)| read(path, stack, seq)).transpose()
+    newest.map(|(seq, path)| read(&path, stack, seq)).transpose()
 }
 
 /// A record that cannot be read is an error: taken for none, it would let a number be used twice.
-fn read(path: Utf8PathBuf, stack: &str, seq: u64) -> Result<Record> {
-    let bytes = read_bytes(&path)?;
-    let bad = |reason: String| Error::BadFile { path: path.clone(), reason };
+fn read(path: &Utf8Path, stack: &str, seq: u64) -> Result<Record> {
+    let bytes = read_bytes(path)?;
+    let bad = |reason: String| Error::BadFile { path: path.to_owned(), reason };
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     if record.format != FORMAT {
         return Err(bad(format!("it has format {}, this xedge reads format {FORMAT}", record.format)).into());
