@@ -91,28 +91,33 @@ pub(crate) async fn fetch<'a>(
     if let Some(named) = cx.environment.var("XEDGE_ARCHIVE") {
         let target: Target = named.parse()?;
         let client = registry::client(cx, &registry::reach_of_environment(cx))?;
-        missing = fetch_from(&client, &target.repository(&name)?, store, missing).await?;
+        match fetch_from(&client, &target.repository(&name)?, store, &missing).await {
+            Ok(left) => missing = left,
+            // What the mirror said decides; the archive is a second chance only.
+            Err(error) => cx.printer.warn(&format!("the archive at {named} was no help: {error}")),
+        }
     }
+    missing.retain(|package| !store.path(&package.sha256).exists());
     if missing.is_empty() || !registry::folder(cx)?.exists() {
         return Ok(missing);
     }
     let embedded = Registry::embedded(cx, &registry::reach_of_environment(cx)).await?;
-    fetch_from(&embedded.client, &embedded.repository(&name)?, store, missing).await
+    Ok(fetch_from(&embedded.client, &embedded.repository(&name)?, store, &missing).await?)
 }
 
 async fn fetch_from<'a>(
     client: &Client,
     repository: &Repository,
     store: &Store,
-    missing: Vec<&'a LockedPackage>,
-) -> Result<Vec<&'a LockedPackage>> {
+    missing: &[&'a LockedPackage],
+) -> std::result::Result<Vec<&'a LockedPackage>, RegistryError> {
     let mut left = Vec::new();
-    for package in missing {
+    for package in missing.iter().copied() {
         let path = store.path(&package.sha256);
         match client.blob_to_file(repository, &package.sha256, package.size, &path).await {
             Ok(_) => {}
             Err(RegistryError::NotFound { .. }) => left.push(package),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(left)

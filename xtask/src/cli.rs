@@ -223,6 +223,9 @@ pub(crate) struct Sim {
     /// Shorten the publishing phase, such as 5s; such a run is never evidence
     #[arg(long, value_name = "D", value_parser = span)]
     pub(crate) duration: Option<xedge_model::duration::Span>,
+    /// Environment whose configuration scenarios of `profile: production` run
+    #[arg(long, default_value = "production")]
+    pub(crate) env: String,
     /// Another seed than the scenario's
     #[arg(long)]
     pub(crate) seed: Option<u64>,

@@ -119,7 +119,7 @@ pub(crate) enum Error {
     #[error("failed to accept the evidence {file}: {reason}")]
     Evidence { file: String, reason: String },
     #[error("failed to release what was not gated: {}", gaps.join("; "))]
-    Ungated { gaps: Vec<String>, scenarios: Vec<String> },
+    Ungated { gaps: Vec<String>, scenarios: Vec<String>, environment: String },
     #[error("failed to release {stack}: its services have no platform in common")]
     NoPlatform { stack: String },
     #[error("failed to find an image of this project for the service {service}: its image is {image}")]
@@ -134,6 +134,16 @@ pub(crate) enum Error {
         "failed to use release {seq} of {stack}: the registry already has another release of that number"
     )]
     SeqTaken { stack: String, seq: u64 },
+    #[error(
+        "failed to release {stack} as {version}: that version is another release, {found}; this one is {wanted}"
+    )]
+    VersionTaken { stack: String, version: String, found: Digest, wanted: Digest },
+    #[error("failed to use the {role} key {key_id}: the trusted root does not name it")]
+    KeyNotInRoot { role: &'static str, key_id: Digest },
+    #[error("failed to sign: the root expired at {0}")]
+    RootExpired(String),
+    #[error("failed to make keys: there is a root at {0}, and devices may trust it")]
+    RootExists(Utf8PathBuf),
     #[error("stopped by Ctrl-C")]
     Interrupted,
     #[error("failed to find an explanation for `{0}`: it is no refusal code and no file")]
@@ -168,6 +178,7 @@ impl Failure for Error {
             | Error::Passphrase(_)
             | Error::Password(_)
             | Error::UnknownRefusal(_)
+            | Error::RootExists(_)
             | Error::Differences(_) => Class::Input,
             Error::Damaged { .. }
             | Error::FetchDigest { .. }
@@ -175,6 +186,9 @@ impl Failure for Error {
             | Error::Ungated { .. }
             | Error::NoRoot(_)
             | Error::SeqTaken { .. }
+            | Error::VersionTaken { .. }
+            | Error::KeyNotInRoot { .. }
+            | Error::RootExpired(_)
             | Error::NotLoaded { .. } => Class::Integrity,
             Error::Interrupted => Class::Interrupted,
             Error::Scenarios { class, .. } => *class,
@@ -193,13 +207,20 @@ impl Failure for Error {
             }
             Error::FetchDigest { .. } => "a proxy or mirror changed the file; another mirror: `XEDGE_DEBIAN_MIRROR=http://HOST/debian`".into(),
             Error::Damaged { .. } => "the file was damaged on this disk; fetch it again: `cargo xtask build`".into(),
-            Error::Ungated { scenarios, .. } => format!("run the gate: `cargo xtask sim {}`", scenarios.join(" ")),
+            Error::Ungated { scenarios, environment, .. } => {
+                format!("run the gate: `cargo xtask sim --env {environment} {}`", scenarios.join(" "))
+            }
             Error::Evidence { .. } => "make it anew: `cargo xtask sim`".into(),
             Error::NoPlatform { .. } => "give them one: `platforms: [linux/amd64, linux/arm64]` in images/*/image.yaml".into(),
             Error::ServiceImage { .. } => "add it, or name one of: `cargo xtask image ls`".into(),
             Error::NoRoot(_) => "name the root that you trust: `cargo xtask verify FILE --root N.root.json`; keys of your own: `cargo xtask keys init`".into(),
             Error::Passphrase(_) => "put it on the first line of a file of mode 0600: `--passphrase-file FILE`".into(),
             Error::Password(_) => "pipe it in: `cargo xtask registry login HOST --username USER --password-stdin < FILE`".into(),
+            Error::VersionTaken { .. } => "a version is never moved: choose another, `cargo xtask release --version V`".into(),
+            Error::KeyNotInRoot { .. } => "keys and roots belong together: restore the folders keys and trust from one backup".into(),
+            Error::RootExpired(_) => "is the clock right? `date`; else devices need a newer root, signed by the root key".into(),
+            Error::RootExists(path) => format!("its keys are needed, not new ones: restore them from your backup; look at it with `cat {path}`"),
+            Error::BadFile { path, .. } => format!("look at it: `cat {path}`"),
             Error::SeqTaken { .. } => "somebody released from another machine at the same time: run `cargo xtask release` again".into(),
             Error::UnknownRefusal(_) => "a code stands in brackets in the refusal: `cargo xtask bundle why CODE`".into(),
             Error::RemoteEngine(_) => "use the Engine of this machine: `unset DOCKER_HOST && cargo xtask sim`".into(),

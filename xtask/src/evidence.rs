@@ -19,9 +19,16 @@ use crate::simulate::{Images, Prepared};
 use crate::stage::{Gate, Gated};
 use crate::trust;
 
-/// Where the evidence of a scenario lies.
-pub(crate) fn file(cx: &Context<'_>, scenario: &str) -> Utf8PathBuf {
-    cx.project.output("gates").join(format!("{scenario}.dsse.json"))
+/// The environment that is run and released where no other is named.
+pub(crate) const PRODUCTION: &str = "production";
+
+/// Where the evidence of a scenario lies; that of another environment than production has its name.
+pub(crate) fn file(cx: &Context<'_>, prepared: &Prepared) -> Utf8PathBuf {
+    let name = match prepared.environment.as_str() {
+        PRODUCTION => prepared.name.clone(),
+        other => format!("{}.{other}", prepared.name),
+    };
+    cx.project.output("gates").join(format!("{name}.dsse.json"))
 }
 
 /// Signs what a run showed and writes it.
@@ -33,7 +40,7 @@ pub(crate) fn write(
     platforms: Vec<PlatformRun>,
 ) -> Result<Utf8PathBuf> {
     let key = trust::gate_key(cx)?;
-    let path = file(cx, &prepared.name);
+    let path = file(cx, prepared);
     let origin = cx.project.relative(&path).to_string();
     let statement = statement(cx, prepared, images, outcome, platforms, key.status());
     let envelope = key.sign_statement(&origin, &statement)?;
@@ -49,7 +56,7 @@ fn accept(cx: &Context<'_>, prepared: &Prepared, envelope: &Envelope, key: &Gate
     match Gated::from_evidence(&build::layout(cx)?, &gate(prepared), envelope, &[key.verifying_key()]) {
         Ok(gated) => {
             let (count, status) = (gated.manifests().len(), key.status().as_str());
-            let path = file(cx, &prepared.name);
+            let path = file(cx, prepared);
             let shown = cx.project.relative(&path);
             cx.printer.say(&format!("evidence: {count} platform manifests, {status} key: {shown}"));
         }
@@ -69,8 +76,8 @@ pub(crate) fn gate(prepared: &Prepared) -> Gate<'_> {
 }
 
 /// Removes the evidence of an earlier run: from here on only the run that follows speaks for the scenario.
-pub(crate) fn withdraw(cx: &Context<'_>, scenario: &str) -> Result<()> {
-    let path = file(cx, scenario);
+pub(crate) fn withdraw(cx: &Context<'_>, prepared: &Prepared) -> Result<()> {
+    let path = file(cx, prepared);
     match std::fs::remove_file(&path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::Write { path, source }.into())

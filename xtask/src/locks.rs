@@ -253,27 +253,45 @@ async fn fetch_packages(
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    missing = archive::fetch(cx, &store, missing).await?;
-    if missing.is_empty() {
-        return Ok(Vec::new());
-    }
+    let missing = match from_mirrors(cx, image, &store, missing.clone()).await {
+        Ok(gone) => archive::fetch(cx, &store, gone).await?,
+        // Without a mirror, an archive may still have all of it.
+        Err(error) => {
+            missing.retain(|package| !store.has(&wanted(package, String::new())));
+            let left = archive::fetch(cx, &store, missing).await?;
+            if !left.is_empty() {
+                return Err(error);
+            }
+            left
+        }
+    };
+    let name =
+        |package: &&LockedPackage| format!("{} {} ({})", package.name, package.version, package.architecture);
+    Ok(missing.iter().map(name).collect())
+}
+
+/// Asks one mirror after the other; returns what none of them has.
+async fn from_mirrors<'a>(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    store: &Store,
+    mut missing: Vec<&'a LockedPackage>,
+) -> Result<Vec<&'a LockedPackage>> {
     let (client, mirrors) = (fetch::client()?, mirrors(cx)?);
     for rank in 0.. {
         let list = urls(&mirrors, &missing, rank)?;
         if list.is_empty() {
             break;
         }
-        let bar = cx.printer.bytes_bar(fetch::missing_bytes(&store, &list), image.def.name.as_str());
-        let fetched = fetch::all(&client, &store, &list, &bar).await;
+        let bar = cx.printer.bytes_bar(fetch::missing_bytes(store, &list), image.def.name.as_str());
+        let fetched = fetch::all(&client, store, &list, &bar).await;
         bar.finish_and_clear();
         match fetched? {
             Fetched::All => return Ok(Vec::new()),
             Fetched::Gone(digests) => missing.retain(|package| digests.contains(&package.sha256)),
         }
     }
-    let name =
-        |package: &&LockedPackage| format!("{} {} ({})", package.name, package.version, package.architecture);
-    Ok(missing.iter().map(name).collect())
+    Ok(missing)
 }
 
 /// Where the missing packages are on the mirror of this rank; nothing when there are no more mirrors.

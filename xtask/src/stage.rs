@@ -78,6 +78,8 @@ pub struct Gated {
 pub struct Demand {
     /// The scenarios that must have passed.
     pub scenarios: BTreeSet<String>,
+    /// The environment that the configuration was rendered for.
+    pub environment: String,
     /// Digest of the rendered configuration.
     pub config: Digest,
     /// The manifest of every service's image on every platform.
@@ -210,6 +212,10 @@ impl Demand {
         let scenarios = self.scenarios.iter().filter(|scenario| !has(scenario));
         let mut gaps: Vec<String> =
             scenarios.map(|scenario| format!("no evidence of the scenario {scenario}")).collect();
+        let is_other = |run: &&Gated| run.config.as_ref().is_some_and(|config| *config != self.config);
+        gaps.extend(gated.iter().filter(is_other).map(|run| {
+            format!("the scenario {} runs another configuration than this stack's", run.scenario)
+        }));
         let with_config: Vec<&Gated> =
             gated.iter().filter(|run| run.config.as_ref() == Some(&self.config)).collect();
         for (image, manifest) in &self.manifests {
@@ -229,7 +235,7 @@ impl Release {
         let gaps = demand.gaps(&gated);
         if !gaps.is_empty() {
             let scenarios = demand.scenarios.into_iter().collect();
-            return Err(Error::Ungated { gaps, scenarios }.into());
+            return Err(Error::Ungated { gaps, scenarios, environment: demand.environment }.into());
         }
         Ok(Self { demand, gated })
     }

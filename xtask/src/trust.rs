@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::tuf::{Document, Root};
-use xedge_bundle::{VerifyingKey, member};
+use xedge_bundle::{VerifyingKey, member, time};
 use xedge_model::atomic;
 use xedge_sign::{
     GateKey, KeyName, KeyRing, KeyStatus, NewKeys, Passphrase, PublicKey, ROOT_LIFETIME, Role, RootSpec,
@@ -34,13 +34,17 @@ impl Trust {
         if !roots.is_empty() {
             return Self::new(KeyRing::open(&keys_folder(cx)?, &RELEASE_ROLES)?, roots);
         }
-        let is_new = !Role::Root.path_in(&keys_folder(cx)?).exists();
+        if status(cx)? == Some(KeyStatus::Production) {
+            // Another root over the same keys would not be the one that devices trust.
+            return Err(Error::NoRoot(roots_folder(cx)?).into());
+        }
         let folder = keys_folder(cx)?;
+        let is_new = !Role::Root.path_in(&folder).exists();
         let ring = cx.with_random(|random| KeyRing::open_or_make_development(&folder, random))?;
         let trust = Self::first_root(cx, ring, &asker(cx))?;
         if is_new {
             let status = trust.ring.status().as_str();
-            cx.printer.say(&format!("made {status} keys in {folder}; {}", backup_hint(&folder)));
+            cx.printer.say(&format!("made {status} keys in {folder}; {}", backup_hint(cx)?));
         }
         Ok(trust)
     }
@@ -54,8 +58,7 @@ impl Trust {
         let folder = keys_folder(cx)?;
         if let Some(first) = roots(cx)?.first() {
             let path = roots_folder(cx)?.join(member::root(read_root(first)?.version));
-            let reason = "a root is there already: devices may trust it, so its keys are needed".to_owned();
-            return Err(Error::BadFile { path, reason }.into());
+            return Err(Error::RootExists(path).into());
         }
         let ring = cx.with_random(|random| KeyRing::init(&folder, new, random))?;
         Self::first_root(cx, ring, ask)
@@ -81,8 +84,27 @@ impl Trust {
     }
 
     /// The keys whose evidence counts.
-    pub(crate) fn gate_keys(&self) -> Result<Vec<VerifyingKey>> {
-        gate_keys(&self.root)
+    pub(crate) fn gate_keys(&self) -> Vec<VerifyingKey> {
+        self.root.gate_keys()
+    }
+
+    /// Refuses keys that the root does not name, and a root that has expired, before anything is signed or sent.
+    pub(crate) fn check(&self, cx: &Context<'_>) -> Result<()> {
+        if self.root.expires <= cx.environment.now_unix() {
+            return Err(Error::RootExpired(time::format(self.root.expires)).into());
+        }
+        let roles = &self.root.roles;
+        for (role, named) in [(Role::Release, &roles.targets), (Role::Stamp, &roles.timestamp)] {
+            let key_id = self.ring.public_key(role)?.key_id().clone();
+            if !named.keyids.iter().any(|id| id == key_id.hex()) {
+                return Err(Error::KeyNotInRoot { role: role.as_str(), key_id }.into());
+            }
+        }
+        let key_id = self.ring.public_key(Role::ImageSign)?.key_id().clone();
+        if !self.root.image_keys().iter().any(|key| *key.key_id() == key_id) {
+            return Err(Error::KeyNotInRoot { role: Role::ImageSign.as_str(), key_id }.into());
+        }
+        Ok(())
     }
 
     /// Development or production.
@@ -96,11 +118,16 @@ pub(crate) type SignResult = std::result::Result<Passphrase, xedge_sign::Error>;
 
 /// Asks for a passphrase once, however many keys are unlocked with it.
 pub(crate) fn asker<'a>(cx: &'a Context<'_>) -> impl Fn(&KeyName) -> SignResult + 'a {
-    move |name| match passphrase::read(cx) {
-        Ok(passphrase) => Ok(passphrase),
-        Err(error) => {
-            cx.printer.report(&error);
-            Err(name.locked())
+    move |name| {
+        if let Some(known) = cx.passphrase.get() {
+            return Ok(known.clone());
+        }
+        match passphrase::read(cx) {
+            Ok(passphrase) => Ok(cx.passphrase.get_or_init(|| passphrase).clone()),
+            Err(error) => {
+                cx.printer.report(&error);
+                Err(name.locked())
+            }
         }
     }
 }
@@ -108,7 +135,7 @@ pub(crate) fn asker<'a>(cx: &'a Context<'_>) -> impl Fn(&KeyName) -> SignResult 
 /// The keys whose evidence would count now; changes nothing. Before there is a root these are the gate key, if there is one.
 pub(crate) fn present_gate_keys(cx: &Context<'_>) -> Result<Vec<VerifyingKey>> {
     if let Some(newest) = roots(cx)?.last() {
-        return gate_keys(&read_root(newest)?);
+        return Ok(read_root(newest)?.gate_keys());
     }
     let folder = keys_folder(cx)?;
     if !Role::Gate.path_in(&folder).exists() {
@@ -145,16 +172,6 @@ pub(crate) fn gate_key(cx: &Context<'_>) -> Result<GateKey> {
     Ok(key)
 }
 
-/// The keys in the root whose evidence counts.
-pub(crate) fn gate_keys(root: &Root) -> Result<Vec<VerifyingKey>> {
-    let pem = |base64: &String| {
-        let lines: Vec<&str> =
-            base64.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
-    };
-    root.xedge.gate.iter().map(|key| Ok(VerifyingKey::from_pem("the root's gate key", &pem(key))?)).collect()
-}
-
 /// The root that `verify` starts from: the one that is named, else the newest one in the data folder.
 pub(crate) fn pinned(cx: &Context<'_>, named: Option<&Utf8Path>) -> Result<Vec<u8>> {
     if let Some(file) = named {
@@ -177,8 +194,10 @@ pub(crate) fn roots_folder(cx: &Context<'_>) -> Result<Utf8PathBuf> {
 }
 
 /// What to do with new keys.
-pub(crate) fn backup_hint(folder: &Utf8Path) -> String {
-    format!("keep a copy elsewhere, devices that trust them take no others: `tar -C {folder} -cf KEYS.tar .`")
+pub(crate) fn backup_hint(cx: &Context<'_>) -> Result<String> {
+    let home = cx.project.home()?;
+    let command = format!("(umask 077 && tar -C {home} -cf BACKUP.tar keys trust)");
+    Ok(format!("keep a copy elsewhere, devices that trust them take no others: `{command}`"))
 }
 
 /// All roots, ascending and without a gap.

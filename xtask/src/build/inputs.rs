@@ -33,6 +33,7 @@ impl PartialEq for Inputs {
 struct Record {
     key: Digest,
     made: Made,
+    sbom: Digest,
 }
 
 impl Inputs {
@@ -65,14 +66,16 @@ impl Inputs {
         let Ok(text) = std::fs::read(self.file(cx)) else { return Ok(None) };
         // A damaged record only costs building again.
         let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(None) };
-        let is_whole =
-            record.key == self.key && self.sbom.exists() && layout.has_all(&record.made.manifest)?;
+        // The SBOM lies in a file that another build may have written since.
+        let has_sbom = || std::fs::read(&self.sbom).is_ok_and(|sbom| Digest::of(&sbom) == record.sbom);
+        let is_whole = record.key == self.key && has_sbom() && layout.has_all(&record.made.manifest)?;
         Ok(is_whole.then_some(record.made))
     }
 
     /// Writes down what these inputs gave.
     pub(super) fn remember(&self, cx: &Context<'_>, made: &Made) -> Result<()> {
-        let record = Record { key: self.key.clone(), made: made.clone() };
+        let sbom = Digest::of(&read_bytes(&self.sbom)?);
+        let record = Record { key: self.key.clone(), made: made.clone(), sbom };
         let text = serde_json::to_vec(&record).expect("a record has string keys only");
         Ok(atomic::write(&self.file(cx), &text, 0o644)?)
     }

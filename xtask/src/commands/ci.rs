@@ -45,8 +45,15 @@ fn test(cx: &Context<'_>) -> Result<()> {
 }
 
 fn sim(cx: &Context<'_>) -> Result<()> {
-    let everything =
-        Sim { scenarios: Vec::new(), duration: None, seed: None, keep: false, locked: false, command: None };
+    let everything = Sim {
+        scenarios: Vec::new(),
+        env: crate::evidence::PRODUCTION.to_owned(),
+        duration: None,
+        seed: None,
+        keep: false,
+        locked: false,
+        command: None,
+    };
     super::sim::run(cx, &everything)
 }
 

@@ -28,7 +28,7 @@ fn init(cx: &Context<'_>, production: bool) -> Result<()> {
     };
     let folder = trust::keys_folder(cx)?;
     cx.printer.good("made", &format!("{} keys in {folder}", trust.status().as_str()));
-    cx.printer.say(&trust::backup_hint(&folder));
+    cx.printer.say(&trust::backup_hint(cx)?);
     cx.printer.data(trust::roots_folder(cx)?.join(member::root(trust.root.version)).as_str())
 }
 

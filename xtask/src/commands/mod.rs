@@ -16,8 +16,11 @@ mod setup;
 pub(crate) mod sim;
 mod verify;
 
+use std::sync::OnceLock;
+
 use camino::Utf8PathBuf;
 use xedge_model::Failure;
+use xedge_sign::Passphrase;
 
 use crate::cli::{Cli, Command};
 use crate::environment::Environment;
@@ -35,6 +38,8 @@ pub(crate) struct Context<'a> {
     pub(crate) environment: Environment,
     /// The file with the passphrase of production keys.
     pub(crate) passphrase_file: Option<Utf8PathBuf>,
+    /// The passphrase, once it was read.
+    pub(crate) passphrase: OnceLock<Passphrase>,
     /// The way out.
     pub(crate) printer: &'a Printer,
 }
@@ -63,7 +68,7 @@ impl Context<'_> {
 pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Result<()> {
     let project = Project::find(cli.global.project.as_deref(), &environment)?;
     let passphrase_file = cli.global.passphrase_file;
-    let cx = &Context { project, environment, passphrase_file, printer };
+    let cx = &Context { project, environment, passphrase_file, passphrase: OnceLock::new(), printer };
     match cli.command {
         Command::Setup(flags) => setup::run(cx, &flags),
         Command::Doctor => doctor::run(cx),

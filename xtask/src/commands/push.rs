@@ -25,10 +25,11 @@ pub(super) fn run(cx: &Context<'_>, flags: &Push) -> Result<()> {
     }
     shipment.check()?;
     let trust = Trust::open_or_make(cx)?;
-    let release = gate::pass(cx, &stack, &trust.gate_keys()?, Source::HereOnly)?;
-    let ask = trust::asker(cx);
-    let key = || Ok(trust.ring.image_key(&ask)?);
-    let references = runtime.block_on(shipment.push(cx, &registry, &release, &key))?;
+    let release = gate::pass(cx, &stack, &trust.gate_keys(), Source::HereOnly)?;
+    trust.check(cx)?;
+    let key = trust.ring.image_key(&trust::asker(cx))?;
+    let sent = runtime.block_on(shipment.send(cx, &registry, &release, &key))?;
+    let references = runtime.block_on(sent.tag(&registry))?;
     cx.printer.say(&format!("{} requests", registry.client.requests()));
     references.iter().try_for_each(|reference| cx.printer.data(reference))
 }

@@ -15,16 +15,13 @@ use crate::locks::Mode;
 use crate::simulate::{self, Finished, Flags, Phase, Prepared, prepare};
 use crate::{engine, evidence};
 
-/// The environment whose configuration `profile: production` runs.
-const PRODUCTION: &str = "production";
-
 /// Prints one line per scenario: `NAME VERDICT EVIDENCE-OR-REPORT`, with `-` where there is neither.
 pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
     if let Some(SimCommand::Validate { files }) = &flags.command {
         return validate(cx, files);
     }
     let files = cx.project.select_scenarios(&flags.scenarios, cx.environment.folder()?)?;
-    let prepared = prepare_all(cx, &files)?;
+    let prepared = prepare_all(cx, &files, &flags.env)?;
     let prepared: Vec<&Prepared> = prepared.iter().collect();
     let wanted = Flags {
         duration: flags.duration.map(|span| span.0),
@@ -56,17 +53,17 @@ fn conclude(classes: &[Option<Class>]) -> Result<()> {
 fn validate(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<()> {
     let folder = cx.environment.folder()?;
     let files: Vec<Utf8PathBuf> = files.iter().map(|file| folder.join(file)).collect();
-    for prepared in prepare_all(cx, &files)? {
+    for prepared in prepare_all(cx, &files, evidence::PRODUCTION)? {
         cx.printer.data(&format!("{} is valid", cx.project.relative(&prepared.file)))?;
     }
     Ok(())
 }
 
 /// Checks every file and reports every bad one before it fails with the worst.
-fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<Vec<Prepared>> {
+fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf], environment: &str) -> Result<Vec<Prepared>> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for file in files {
-        match prepare(cx, file, PRODUCTION) {
+        match prepare(cx, file, environment) {
             Ok(prepared) => good.push(prepared),
             Err(error) => bad.push(error),
         }
@@ -89,8 +86,12 @@ async fn run_all(
     flags: Flags,
     tell: &Tell,
 ) -> Result<Vec<Option<Class>>> {
+    if flags.proves() {
+        // Asked for a passphrase, or refused, before minutes go by.
+        crate::trust::gate_key(cx)?;
+    }
     for scenario in prepared {
-        evidence::withdraw(cx, &scenario.name)?;
+        evidence::withdraw(cx, scenario)?;
     }
     let (cancel, phase) = cancel_on_interrupt();
     let engine = engine::connect(cx).await?;

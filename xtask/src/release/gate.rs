@@ -94,7 +94,7 @@ fn look(
     for scenario in &stack.scenarios {
         let mut reasons = Vec::new();
         let mut accepted = None;
-        for file in candidates(cx, source, &scenario.name)? {
+        for file in candidates(cx, source, scenario)? {
             match accept(cx, scenario, &file, keys) {
                 Ok(found) => accepted = accepted.or(Some(found)),
                 Err(error) => reasons.push(error),
@@ -114,7 +114,7 @@ fn accept(cx: &Context<'_>, scenario: &Prepared, file: &Utf8Path, keys: &[Verify
     Gated::from_evidence(&build::layout(cx)?, &evidence::gate(scenario), &envelope, keys)
 }
 
-fn candidates(cx: &Context<'_>, source: Source<'_>, scenario: &str) -> Result<Vec<Utf8PathBuf>> {
+fn candidates(cx: &Context<'_>, source: Source<'_>, scenario: &Prepared) -> Result<Vec<Utf8PathBuf>> {
     let file = evidence::file(cx, scenario);
     match source {
         Source::Here(_) | Source::HereOnly => {

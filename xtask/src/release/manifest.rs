@@ -15,7 +15,7 @@ use xedge_sign::KeyStatus;
 use super::ReadyStack;
 use crate::build::{self, sbom_file};
 use crate::commands::Context;
-use crate::error::{Result, read_bytes};
+use crate::error::{Error, Result, read_bytes};
 use crate::stage::Release;
 
 /// The first xedge-agent that reads this format.
@@ -133,7 +133,12 @@ fn gate(release: &Release) -> Gate {
 
 fn locks(stack: &ReadyStack) -> Result<Vec<Lock>> {
     let lock = |(image, built): (&ImageName, &build::Built)| {
-        Ok(Lock { image: image.clone(), digest: Digest::of(&read_bytes(&built.lock_file)?) })
+        let digest = Digest::of(&read_bytes(&built.lock_file)?);
+        if digest != built.lock {
+            let reason = format!("it has {digest}, the image was built from {}", built.lock);
+            return Err(Error::Lock { path: built.lock_file.clone(), reason }.into());
+        }
+        Ok(Lock { image: image.clone(), digest })
     };
     stack.images.iter().map(lock).collect()
 }

@@ -24,7 +24,7 @@ pub(crate) use stack::ReadyStack;
 
 use crate::cli;
 use crate::commands::{self, Context};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::locks::Mode;
 use crate::registry::Registry;
 use crate::stage::Release;
@@ -73,7 +73,7 @@ pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
         return work.plan(source).map(Outcome::Planned);
     }
     let trust = Trust::open_or_make(cx)?;
-    let release = gate::pass(cx, &stack, &trust.gate_keys()?, source)?;
+    let release = gate::pass(cx, &stack, &trust.gate_keys(), source)?;
     work.ship(&trust, &release).map(|released| Outcome::Done(Box::new(released)))
 }
 
@@ -98,8 +98,8 @@ impl Work<'_> {
     fn plan(&self, source: Source<'_>) -> Result<Plan> {
         let keys = trust::present_gate_keys(self.cx)?;
         let open = gate::open(self.cx, self.stack, &keys, source)?;
-        let last = record::newest(self.cx, &self.stack.name)?;
-        let seq = last.as_ref().map_or(0, |record| record.seq).max(self.numbers.newest()) + 1;
+        let records = record::all(self.cx, &self.stack.name)?;
+        let seq = records.last().map_or(0, |record| record.seq).max(self.numbers.newest()) + 1;
         let version = self.flags.version.clone();
         // Without evidence nobody knows yet whether the release is a new one; with it the choice is the real one.
         let chosen = match (open.release, trust::status(self.cx)?) {
@@ -116,23 +116,32 @@ impl Work<'_> {
         Ok(Plan::new(self.stack, &open.gaps, &self.registry.name(), &shipment, title, &version, known))
     }
 
+    /// Everything that can be refused is refused before the first tag is set, and tags come last.
     fn ship(&self, trust: &Trust, release: &Release) -> Result<Released> {
+        let (cx, registry) = (self.cx, self.registry);
+        trust.check(cx)?;
         let chosen = self.choose(release, trust.status())?;
-        let (manifest, known) = (&chosen.manifest, chosen.before.is_some());
+        let manifest = &chosen.manifest;
+        self.runtime.block_on(self.numbers.check_version(registry, manifest))?;
         let shipment = self.shipment(&manifest.version)?;
         shipment.check()?;
-        let name = self.registry.name();
+        let (name, known) = (registry.name(), chosen.before.is_some());
         let plan = Plan::new(self.stack, &[], &name, &shipment, manifest.seq, &manifest.version, known);
-        plan.lines().for_each(|line| self.cx.printer.say(&line));
-        let ask = trust::asker(self.cx);
-        let key = || Ok(trust.ring.image_key(&ask)?);
-        let references = self.runtime.block_on(shipment.push(self.cx, self.registry, release, &key))?;
+        for line in plan.lines() {
+            cx.printer.say(&line);
+        }
+        let key = trust.ring.image_key(&trust::asker(cx))?;
+        let pending = self.runtime.block_on(shipment.send(cx, registry, release, &key))?;
         if !self.numbers.is_newest(manifest) {
-            self.runtime.block_on(self.numbers.take(self.registry, manifest))?;
+            self.runtime.block_on(self.numbers.take(registry, manifest))?;
         }
         let file = bundle::file_name(&self.stack.name, &manifest.version);
-        let path = bundle::path(self.cx, &file);
-        let digest = self.bundle(trust, release, &chosen, &path)?;
+        let path = bundle::path(cx, &file);
+        let (digest, record) = self.bundle(trust, release, &chosen, &path)?;
+        let references = self.runtime.block_on(pending.tag(registry))?;
+        if let Some(record) = record {
+            record.write(cx)?;
+        }
         Ok(Released { references, manifest: chosen.manifest, bundle: path, digest })
     }
 
@@ -149,14 +158,17 @@ impl Work<'_> {
     fn choose(&self, release: &Release, status: xedge_sign::KeyStatus) -> Result<Chosen> {
         let describe = |title: &Title| manifest::describe(self.cx, self.stack, release, status, title);
         let asked = self.flags.version.as_deref();
-        let last = record::newest(self.cx, &self.stack.name)?;
-        let recorded = last.as_ref().map_or(0, |record| record.seq);
-        if let Some(record) = last.filter(|record| self.numbers.newest() <= record.seq) {
+        let records = record::all(self.cx, &self.stack.name)?;
+        let recorded = records.last().map_or(0, |record| record.seq);
+        let newest = self.numbers.newest();
+        if let Some(record) = records.last().filter(|record| newest <= record.seq) {
             let version = asked.unwrap_or(&record.version).to_owned();
             let title = Title { seq: record.seq, version, revision: record.revision.clone() };
             let manifest = describe(&title)?;
-            if Digest::of(&manifest.to_bytes()) == record.content {
-                return Ok(Chosen { manifest, before: Some(record) });
+            let is_same = Digest::of(&manifest.to_bytes()) == record.content;
+            // At another registry the number may be somebody else's.
+            if is_same && (newest < record.seq || self.numbers.is_newest(&manifest)) {
+                return Ok(Chosen { manifest, before: Some(record.clone()) });
             }
         }
         let revision = revision(self.cx);
@@ -165,7 +177,6 @@ impl Work<'_> {
             version: asked.map_or_else(|| default_version(seq), str::to_owned),
             revision: revision.clone(),
         };
-        let newest = self.numbers.newest();
         if newest > recorded {
             let manifest = describe(&title(newest))?;
             if self.numbers.is_newest(&manifest) {
@@ -173,25 +184,29 @@ impl Work<'_> {
                 return Ok(Chosen { manifest, before: None });
             }
         }
-        Ok(Chosen { manifest: describe(&title(newest.max(recorded) + 1))?, before: None })
+        let manifest = describe(&title(newest.max(recorded) + 1))?;
+        refuse_known_version(&records, &manifest)?;
+        Ok(Chosen { manifest, before: None })
     }
 
-    /// The bundle's file, kept or made, and its record.
+    /// The bundle's file, kept or made; a new one comes with the record that is to be written when all is done.
     fn bundle(
         &self,
         trust: &Trust,
         release: &Release,
         chosen: &Chosen,
         path: &Utf8PathBuf,
-    ) -> Result<Digest> {
+    ) -> Result<(Digest, Option<Record>)> {
         let manifest = &chosen.manifest;
         if let Some(record) = &chosen.before
             && bundle::is_fresh(self.cx, trust, path, &record.bundle)?
         {
             self.cx.printer.say(&format!("unchanged: release {} of {}", record.seq, record.stack));
-            return Ok(record.bundle.clone());
+            return Ok((record.bundle.clone(), None));
         }
         let restamp = chosen.before.as_ref().map_or(0, |record| record.restamp + 1);
+        let restamp = restamp.max(self.numbers.next_stamp(manifest.seq));
+        self.runtime.block_on(self.numbers.stamp(self.registry, manifest, restamp))?;
         let members = manifest::members(self.cx, self.stack, release, manifest);
         let ask = trust::asker(self.cx);
         let digest = bundle::make(self.cx, trust, manifest.seq, restamp, &members, path, &ask)?;
@@ -203,11 +218,23 @@ impl Work<'_> {
             revision: manifest.revision.clone(),
             content: Digest::of(&manifest.to_bytes()),
             restamp,
-            file: path.file_name().unwrap_or_default().to_owned(),
             bundle: digest.clone(),
         };
-        record.write(self.cx)?;
-        Ok(digest)
+        Ok((digest, Some(record)))
+    }
+}
+
+/// A version names one release for good, also where no registry remembers it.
+fn refuse_known_version(records: &[Record], manifest: &Manifest) -> Result<()> {
+    match records.iter().find(|record| record.version == manifest.version) {
+        Some(record) => Err(Error::VersionTaken {
+            stack: record.stack.clone(),
+            version: record.version.clone(),
+            found: record.content.clone(),
+            wanted: Digest::of(&manifest.to_bytes()),
+        }
+        .into()),
+        None => Ok(()),
     }
 }
 
@@ -215,10 +242,14 @@ fn default_version(seq: u64) -> String {
     format!("r{seq}")
 }
 
-/// The revision that is checked out, where git knows one.
+/// The revision that is checked out, where git knows one and nothing differs from it.
 fn revision(cx: &Context<'_>) -> Option<String> {
     let sh = Shell::new().ok()?;
     sh.change_dir(cx.project.root());
+    let changes = cmd!(sh, "git status --porcelain").quiet().ignore_stderr().read().ok()?;
+    if !changes.trim().is_empty() {
+        return None;
+    }
     let revision = cmd!(sh, "git rev-parse --verify HEAD").quiet().ignore_stderr().read().ok()?;
     Some(revision.trim().to_owned()).filter(|revision| !revision.is_empty())
 }

@@ -61,33 +61,59 @@ impl Shipment {
         self.images.iter().map(|(entry, plan)| (entry, plan))
     }
 
-    /// Pushes, signs and tags; returns the references by digest.
-    pub(crate) async fn push(
+    /// Sends everything but the tags of the images.
+    pub(crate) async fn send(
         self,
         cx: &Context<'_>,
         registry: &Registry,
         release: &Release,
-        key: &dyn Fn() -> Result<ImageKey>,
-    ) -> Result<Vec<String>> {
+        key: &ImageKey,
+    ) -> Result<Sent> {
         self.check()?;
-        let mut references = Vec::new();
-        for (entry, plan) in &self.images {
-            references.push(registry.reference(entry.name(), &entry.index().digest)?);
-            if !is_done(registry, plan, &entry.index().digest).await? {
-                send(cx, registry, entry, plan, release, &key()?).await?;
+        let mut images = Vec::new();
+        for (entry, plan) in self.images {
+            let done = is_done(registry, &entry, &plan, key).await?;
+            if !done {
+                send(cx, registry, &entry, &plan, release, key).await?;
             }
+            images.push((entry, plan, done));
+        }
+        Ok(Sent { images })
+    }
+}
+
+/// Images that are in the registry by digest, with all that refers to them; only their tags are to be set.
+#[must_use]
+pub(crate) struct Sent {
+    images: Vec<(ImageEntry, Plan, bool)>,
+}
+
+impl Sent {
+    /// Sets the tags; returns the references by digest.
+    pub(crate) async fn tag(self, registry: &Registry) -> Result<Vec<String>> {
+        let source: Arc<dyn BlobSource> = Arc::new(MemoryBlobs::default());
+        let silent: Arc<dyn Progress> = Arc::new(Silent);
+        let mut references = Vec::new();
+        for (entry, plan, done) in self.images {
+            if !done {
+                let plan = registry.client.plan(plan.image().clone()).await?;
+                registry.client.push(&plan, &source, &silent).await?;
+            }
+            references.push(registry.reference(entry.name(), &entry.index().digest)?);
         }
         Ok(references)
     }
 }
 
-/// Tags are set last and the index's signature before them: where they are, all the rest is.
-async fn is_done(registry: &Registry, plan: &Plan, index: &Digest) -> Result<bool> {
-    if !plan.is_unchanged() || plan.tags().next().is_some() {
-        return Ok(plan.is_unchanged());
+/// The signature of the index is the last that is sent before tags: where ours is, all the rest is.
+async fn is_done(registry: &Registry, entry: &ImageEntry, plan: &Plan, key: &ImageKey) -> Result<bool> {
+    if !plan.is_unchanged() {
+        return Ok(false);
     }
-    let signature = ImageKey::signature_tag(index);
-    Ok(registry.client.head_manifest(&plan.image().repository, &signature).await?.is_some())
+    let index = &entry.index().digest;
+    let own = key.sign_for_tag(&registry.shown(entry.name())?, index).descriptor().digest;
+    let tag = ImageKey::signature_tag(index);
+    Ok(registry.client.head_manifest(&plan.image().repository, &tag).await? == Some(own))
 }
 
 async fn send(
@@ -112,7 +138,6 @@ async fn send(
     for artifact in artifacts(cx, registry, entry, release, key)? {
         put(client, &plan.image().repository, artifact).await?;
     }
-    client.push(&client.plan(plan.image().clone()).await?, &source, &progress).await?;
     Ok(())
 }
 

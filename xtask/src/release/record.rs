@@ -30,8 +30,6 @@ pub(crate) struct Record {
     pub(crate) content: Digest,
     /// How often the bundle was stamped anew; with `seq` the version of timestamp and snapshot.
     pub(crate) restamp: u16,
-    /// The bundle's file name.
-    pub(crate) file: String,
     /// Digest of the bundle's file.
     pub(crate) bundle: Digest,
 }
@@ -46,18 +44,18 @@ impl Record {
     }
 }
 
-/// The newest release of a stack that this machine made.
-pub(crate) fn newest(cx: &Context<'_>, stack: &str) -> Result<Option<Record>> {
-    let mut newest: Option<(u64, Utf8PathBuf)> = None;
+/// Every release of a stack that this machine made, ascending.
+pub(crate) fn all(cx: &Context<'_>, stack: &str) -> Result<Vec<Record>> {
+    let mut found = Vec::new();
     for path in entries(&folder(cx, stack)?)? {
         // Anything else in the folder (an unfinished write) is no record.
-        let seq =
-            path.file_name().and_then(|name| name.strip_suffix(".json")).and_then(|seq| seq.parse().ok());
-        if let Some(seq) = seq.filter(|seq| newest.as_ref().is_none_or(|(other, _)| seq > other)) {
-            newest = Some((seq, path));
+        let seq = path.file_name().and_then(|name| name.strip_suffix(".json"));
+        if let Some(seq) = seq.and_then(|seq| seq.parse().ok()) {
+            found.push(read(&path, stack, seq)?);
         }
     }
-    newest.map(|(seq, path)| read(&path, stack, seq)).transpose()
+    found.sort_by_key(|record| record.seq);
+    Ok(found)
 }
 
 /// A record that cannot be read is an error: taken for none, it would let a number be used twice.

@@ -58,7 +58,12 @@ impl ReadyStack {
             }
         }
         let scenarios = self.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
-        Demand { scenarios, config: self.rendered.digest().clone(), manifests }
+        Demand {
+            scenarios,
+            environment: self.rendered.environment().to_owned(),
+            config: self.rendered.digest().clone(),
+            manifests,
+        }
     }
 }
 

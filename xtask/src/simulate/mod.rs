@@ -51,7 +51,7 @@ pub(crate) struct Finished {
 
 impl Flags {
     /// Whether runs made like this can be evidence.
-    fn proves(&self) -> bool {
+    pub(crate) fn proves(&self) -> bool {
         self.duration.is_none() && self.seed.is_none() && !self.keep
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Prepared {
     pub(crate) file: Utf8PathBuf,
     /// Digest of its bytes.
     pub(crate) digest: Digest,
+    /// The environment whose configuration `profile: production` runs.
+    pub(crate) environment: String,
     /// The scenario.
     pub(crate) scenario: Scenario,
     /// Image of each docker node, by node id.
@@ -55,6 +57,7 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
         name: name(cx, file, &digest),
         file: file.to_owned(),
         digest,
+        environment: environment.to_owned(),
         scenario,
         images,
         rendered,
