@@ -43,34 +43,32 @@ impl Client {
         let mut done = 0;
         loop {
             done += 1;
-            let last = done >= self.settings.retry.tries;
-            let address = make().address;
-            let asked = match self.once(scope, &address, &make).await {
+            let asked = match self.once(scope, &make).await {
                 Ok(reply) if !passes(reply.status()) => return Ok(reply),
-                Ok(reply) if last => return Err(refusal(reply, what).await),
+                Ok(reply) if done >= self.settings.retry.tries => return Err(refusal(reply, what).await),
                 Ok(reply) => retry_after(&reply, self.settings.retry.max),
-                Err(error) if last || !error.may_pass() => return Err(error),
+                Err(error) if !error.may_pass() || done >= error.tries(&self.settings.retry) => {
+                    return Err(error);
+                }
                 Err(_) => None,
             };
             tokio::time::sleep(self.settings.retry.pause(done, asked)).await;
         }
     }
 
-    /// Sends a request to `address`, and once more when it is a 401 that can be answered.
-    pub(crate) async fn once(
-        &self,
-        scope: &Scope,
-        address: &Address,
-        make: impl Fn() -> Request,
-    ) -> Result<Reply> {
-        // A `Location` or a redirect may lead to another host: that one learns nothing about us, and its challenge is
-        // not taken for the registry's.
+    /// Sends a request, and once more when it is a 401 that can be answered.
+    pub(crate) async fn once(&self, scope: &Scope, make: impl Fn() -> Request) -> Result<Reply> {
+        // A `Location`, a `Link` or a redirect may lead to another host: that one learns nothing about us, and its
+        // challenge is not taken for the registry's. Nor is the registry's answered where the other host only sent us
+        // on to it: the answer would go to that host first.
         let home = self.http.address(&scope.host, "/v2/")?;
-        let at_home = home.same_origin(address);
+        let request = make();
+        let at_home = home.same_origin(&request.address);
         let sent = if at_home { self.auth.header(&self.http, scope).await? } else { None };
-        let mut reply = self.http.send(authorized(make(), sent.as_ref())).await?;
+        let mut reply = self.http.send(authorized(request, sent.as_ref())).await?;
         let mut with_token = sent.as_ref().is_some_and(Secret::is_token);
         if reply.status() == 401
+            && at_home
             && home.same_origin(&reply.address())
             && let Some(challenge) = Challenge::of(&reply)
         {
@@ -122,11 +120,20 @@ pub(crate) async fn refusal(reply: Reply, what: &str) -> Error {
 
 /// For a 404: nothing where it really says that, else an error. A refusal must never pass for "not there".
 pub(crate) async fn absent(reply: Reply, scope: &Scope, what: &str) -> Result<()> {
+    absent_if(reply, scope, what, reference::says_absent).await
+}
+
+/// Like [`absent`], where `says` tells from the code of the error envelope whether it says that.
+pub(crate) async fn absent_if(
+    reply: Reply,
+    scope: &Scope,
+    what: &str,
+    says: fn(Option<&str>) -> bool,
+) -> Result<()> {
     let answer = answer_of(reply).await;
     match answer.code.as_deref() {
-        None => Ok(()),
-        Some(code) if reference::says_absent(code) => Ok(()),
+        code if says(code) => Ok(()),
         Some(code) if reference::says_denied(code) => Err(auth::denied(scope, Why::NotEnough, answer)),
-        Some(_) => Err(Error::Status { what: what.to_owned(), answer: Box::new(answer) }),
+        _ => Err(Error::Status { what: what.to_owned(), answer: Box::new(answer) }),
     }
 }

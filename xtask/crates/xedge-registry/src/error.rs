@@ -7,6 +7,11 @@ use camino::Utf8PathBuf;
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Digest, Failure};
 
+use crate::settings::Retry;
+
+/// How often an address is tried where nobody is: once for the step, and twice for a registry that just starts.
+const UNREACHABLE_TRIES: u32 = 3;
+
 /// The result of everything that can fail here.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -124,6 +129,14 @@ pub enum Error {
         /// What the HTTP client said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Nobody listens at the address, or its host has no address at all.
+    #[error("failed to reach {place}")]
+    Unreachable {
+        /// The address without its query.
+        place: String,
+        /// What the HTTP client said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The registry points to an address without TLS that was not allowed.
     #[error(
         "failed to accept the address {address}: it is not encrypted, and plain HTTP is not allowed for it"
@@ -225,10 +238,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// How often a step that may pass is tried in all. A closed port or a wrong name rarely mends itself while we wait.
+    pub(crate) fn tries(&self, retry: &Retry) -> u32 {
+        match self {
+            Error::Unreachable { .. } => retry.tries.min(UNREACHABLE_TRIES),
+            _ => retry.tries,
+        }
+    }
+
     /// Whether the same step may succeed a little later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Error::Connection { .. } => true,
+            Error::Connection { .. } | Error::Unreachable { .. } => true,
             Error::Status { answer, .. } => answer.may_pass(),
             _ => false,
         }
@@ -257,6 +278,7 @@ impl Failure for Error {
             Error::Setup { .. }
             | Error::HelperTimeout { .. }
             | Error::Connection { .. }
+            | Error::Unreachable { .. }
             | Error::Protocol { .. }
             | Error::Write { .. } => Class::Environment,
             Error::ConfigWrite(source) => source.class(),
@@ -280,9 +302,9 @@ impl Failure for Error {
             Error::ConfigFile { path, .. } => Some(format!("mend or remove {path}")),
             Error::ConfigWrite(source) => source.hint(),
             Error::Helper { host, .. } | Error::HelperTimeout { host, .. } | Error::Denied { host, .. } => {
-                Some(format!("cargo xtask registry login {host}"))
+                Some(format!("cargo xtask registry login {host} --username USER --password-stdin"))
             }
-            Error::Connection { .. } => {
+            Error::Connection { .. } | Error::Unreachable { .. } => {
                 Some("see that the address is right and that the host can be reached, then try again".into())
             }
             Error::Insecure { .. } => {

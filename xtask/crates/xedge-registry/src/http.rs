@@ -1,10 +1,12 @@
 //! The only code here that speaks HTTP: addresses, requests, redirects and standing still. It knows no registry, and
 //! it never sends an `Authorization` to a host it was not made for.
 
+use std::error::Error as _;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use std::{io, iter};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -79,7 +81,7 @@ pub(crate) enum Body {
     /// All of it at once.
     Bytes(Bytes),
     /// A stream of known length; `moved` grows with every piece that is handed to the network.
-    Stream { length: u64, moved: Arc<AtomicU64>, pieces: BoxStream<'static, std::io::Result<Bytes>> },
+    Stream { length: u64, moved: Arc<AtomicU64>, pieces: BoxStream<'static, io::Result<Bytes>> },
 }
 
 /// One request.
@@ -262,7 +264,21 @@ async fn unless_stalled(
 }
 
 fn cut(address: &Address, source: reqwest::Error) -> Error {
-    Error::Connection { place: address.shown(), source: source.without_url().into() }
+    let (place, nobody) = (address.shown(), nobody_there(&source));
+    let source = source.without_url().into();
+    if nobody { Error::Unreachable { place, source } } else { Error::Connection { place, source } }
+}
+
+/// Whether the port is closed or the host's name leads nowhere, as against a connection that broke.
+fn nobody_there(error: &reqwest::Error) -> bool {
+    let refused = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    // The type of a failed look-up is not public: its text is all that tells.
+    let unnamed = |cause: &(dyn std::error::Error + 'static)| cause.to_string() == "dns error";
+    let mut causes = iter::successors(error.source(), |&cause| cause.source());
+    error.is_connect() && causes.any(|cause| refused(cause) || unnamed(cause))
 }
 
 fn stalled(address: &Address, stall: Duration) -> Error {
@@ -332,7 +348,7 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, Http, is_loopback};
+    use super::{Address, Http, is_loopback, nobody_there};
     use crate::error::Error;
     use crate::settings::Settings;
 
@@ -366,6 +382,20 @@ mod tests {
         let next = address.join("/c?x=%2F").unwrap().with("digest", "sha256:0");
         assert!(next.0.as_str().ends_with("/c?x=%2F&digest=sha256%3A0"), "{}", next.0);
         assert!(Address::parse("mailto:x").is_none() && Address::parse("/x").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_nowhere_is_told_from_a_connection_that_breaks() {
+        let client = Http::new(&Settings::new("xedge-tests")).unwrap().near;
+        // No part of a name has more than 63 characters: this one is not even asked about.
+        let nowhere = format!("http://{}.invalid/", "a".repeat(64));
+        assert!(nobody_there(&client.get(nowhere).send().await.unwrap_err()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let (broken, _) = tokio::join!(client.get(&address).send(), async { drop(listener.accept().await) });
+        assert!(!nobody_there(&broken.unwrap_err()));
+        drop(listener);
+        assert!(nobody_there(&client.get(&address).send().await.unwrap_err()));
     }
 
     #[test]

@@ -150,8 +150,8 @@ pub(crate) fn taken(image: &PushImage, tag: &Tag, found: &Digest) -> Error {
 }
 
 impl Client {
-    /// Looks at the registry and says what a push has to do. An index that is there stands for all that it lists: no
-    /// request is made for its manifests and blobs.
+    /// Looks at the registry and says what a push has to do. A tag that names the index shows that it is there, and an
+    /// index that is there stands for all that it lists: a second push makes one request for each tag and no other.
     pub async fn plan(&self, image: PushImage) -> Result<Plan> {
         for manifest in image.manifests.iter().chain([&image.index]) {
             check(manifest)?;
@@ -160,7 +160,7 @@ impl Client {
         let mut wanted = image.blobs.clone();
         wanted.sort();
         wanted.dedup();
-        // Tags first: a version that is taken ends the matter, and a tag that names the index shows that it is there.
+        // Tags first: one that names the index saves the request for the index itself.
         let tags = self.tag_steps(&scope, &image).await?;
         let index = if tags.contains(&TagStep::There) {
             ManifestStep::There

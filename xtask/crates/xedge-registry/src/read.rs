@@ -7,10 +7,10 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use xedge_model::{Digest, Hasher};
 
 use crate::auth::Scope;
-use crate::client::{Client, absent, refusal};
+use crate::client::{Client, absent, absent_if, refusal};
 use crate::error::{Error, Result};
 use crate::http::{Method, Reply, Request};
-use crate::reference;
+use crate::reference::{self, says_name_unknown};
 use crate::target::Repository;
 
 /// The specification asks registries for 4 MiB at least; nothing here comes near that.
@@ -29,6 +29,18 @@ pub struct Fetched {
     pub digest: Digest,
 }
 
+/// A list that comes page by page.
+pub(crate) struct List<'a> {
+    /// Its address in the repository.
+    pub(crate) rest: &'a str,
+    /// The step, with all names.
+    pub(crate) what: &'a str,
+    /// The most that a page may have.
+    pub(crate) limit: u64,
+    /// Whether a 404 with this code, or with none, says that the list is not there.
+    pub(crate) absent: fn(Option<&str>) -> bool,
+}
+
 impl Client {
     /// The manifest under a tag or digest. Its bytes are hashed; under a digest they must have it.
     pub async fn manifest(&self, repository: &Repository, reference: &str) -> Result<Fetched> {
@@ -42,7 +54,8 @@ impl Client {
         self.head_in(&Scope::pull(repository), repository, reference).await
     }
 
-    /// All tags of a repository; none where the registry does not know it.
+    /// All tags of a repository; none where the registry says that it does not know it. A 404 that does not say so is
+    /// an error: "no tags" would have versions counted from the start.
     pub async fn tags(&self, repository: &Repository) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct Page {
@@ -50,7 +63,8 @@ impl Client {
         }
         let mut all = Vec::new();
         let what = format!("list the tags of {repository}");
-        let pages = self.pages(&Scope::pull(repository), repository, "tags/list", &what, MAX_TAGS).await?;
+        let list = List { rest: "tags/list", what: &what, limit: MAX_TAGS, absent: says_name_unknown };
+        let pages = self.pages(&Scope::pull(repository), repository, &list).await?;
         for page in pages.unwrap_or_default() {
             let page: Page = serde_json::from_slice(&page).map_err(|e| not_json(&what, &e))?;
             all.extend(page.tags.unwrap_or_default());
@@ -107,7 +121,7 @@ impl Client {
 
     /// Whether to read once more after a body was cut; if so, the pause is over when this returns.
     async fn goes_on(&self, error: &Error, done: u32) -> bool {
-        let again = error.may_pass() && done < self.settings.retry.tries;
+        let again = error.may_pass() && done < error.tries(&self.settings.retry);
         if again {
             tokio::time::sleep(self.settings.retry.pause(done, None)).await;
         }
@@ -180,12 +194,11 @@ impl Client {
         &self,
         scope: &Scope,
         repository: &Repository,
-        rest: &str,
-        what: &str,
-        limit: u64,
+        list: &List<'_>,
     ) -> Result<Option<Vec<Vec<u8>>>> {
+        let what = list.what;
         let mut pages = Vec::new();
-        let mut next = Some(self.address(repository, rest)?);
+        let mut next = Some(self.address(repository, list.rest)?);
         while let Some(address) = next {
             if pages.len() >= MAX_PAGES {
                 return Err(strange(what, "the list has no end"));
@@ -193,11 +206,13 @@ impl Client {
             let reply = self.send(scope, what, || Request::new(Method::GET, address.clone())).await?;
             match reply.status() {
                 200 => {}
-                404 if pages.is_empty() => return absent(reply, scope, what).await.map(|()| None),
+                404 if pages.is_empty() => {
+                    return absent_if(reply, scope, what, list.absent).await.map(|()| None);
+                }
                 _ => return Err(refusal(reply, what).await),
             }
             next = next_page(&reply).filter(|next| *next != address);
-            pages.push(reply.bytes(limit).await?);
+            pages.push(reply.bytes(list.limit).await?);
         }
         Ok(Some(pages))
     }

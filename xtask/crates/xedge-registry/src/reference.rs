@@ -44,8 +44,10 @@ pub(crate) fn envelope(body: &[u8]) -> Option<(String, String)> {
     Some((code, first.message))
 }
 
-/// Whether this code says that the thing is not there (and not that it may not be seen).
-pub(crate) fn says_absent(code: &str) -> bool {
+/// Whether this code of a 404 says that the thing is not there (and not that it may not be seen). A 404 without a code
+/// says so too: the answer to a HEAD has no body, and a list that a registry does not offer is nobody's to name.
+pub(crate) fn says_absent(code: Option<&str>) -> bool {
+    let Some(code) = code else { return true };
     let parsed = serde_json::from_value(serde_json::Value::String(code.to_owned()));
     matches!(
         parsed,
@@ -55,6 +57,14 @@ pub(crate) fn says_absent(code: &str) -> bool {
             | OciErrorCode::ManifestBlobUnknown
             | OciErrorCode::NotFound)
     )
+}
+
+/// Whether this code says that the registry does not know the repository. No code does not say so: it may be a proxy
+/// that answers.
+pub(crate) fn says_name_unknown(code: Option<&str>) -> bool {
+    let Some(code) = code else { return false };
+    let parsed = serde_json::from_value(serde_json::Value::String(code.to_owned()));
+    matches!(parsed, Ok(OciErrorCode::NameUnknown))
 }
 
 /// Whether this code says that the credentials do not suffice.

@@ -12,8 +12,8 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::plan::Manifest;
 use crate::push::vanished;
-use crate::read::{Fetched, not_json, strange};
-use crate::reference::OCI_INDEX;
+use crate::read::{self, Fetched, not_json, strange};
+use crate::reference::{OCI_INDEX, says_absent};
 use crate::target::Repository;
 
 const MAX_LIST: u64 = 8 << 20;
@@ -68,7 +68,8 @@ impl Client {
     ) -> Result<Option<Vec<Descriptor>>> {
         let what = format!("list what refers to {}", repository.by_digest(subject));
         let rest = format!("referrers/{subject}");
-        let Some(pages) = self.pages(scope, repository, &rest, &what, MAX_LIST).await? else {
+        let list = read::List { rest: &rest, what: &what, limit: MAX_LIST, absent: says_absent };
+        let Some(pages) = self.pages(scope, repository, &list).await? else {
             return Ok(None);
         };
         let mut all = Vec::new();

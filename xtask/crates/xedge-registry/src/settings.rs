@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 /// How a request that may pass later is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
-    /// How often a request is made in all, at least once.
+    /// How often a request is made in all, at least once. Where nobody is there, three times are the most.
     pub tries: u32,
     /// The first pause; each further one is twice as long.
     pub base: Duration,

@@ -71,16 +71,15 @@ impl Upload<'_> {
                 Ok(()) => break,
                 Err(setback) => setback,
             };
-            let last = done >= self.client.settings.retry.tries;
+            let retry = &self.client.settings.retry;
             let (asked, resumes) = match setback {
-                Setback::Final(error) => return Err(self.give_up(&session, error).await),
-                Setback::Resume(error, _) | Setback::Restart(error) if last => {
+                Setback::Resume(error, asked) if done < error.tries(retry) => (asked, true),
+                Setback::Restart(_) if done < retry.tries => (None, false),
+                Setback::Final(error) | Setback::Resume(error, _) | Setback::Restart(error) => {
                     return Err(self.give_up(&session, error).await);
                 }
-                Setback::Resume(_, asked) => (asked, true),
-                Setback::Restart(_) => (None, false),
             };
-            tokio::time::sleep(self.client.settings.retry.pause(done, asked)).await;
+            tokio::time::sleep(retry.pause(done, asked)).await;
             match self.recover(session, resumes).await? {
                 Some(next) => session = next,
                 None => break,
@@ -150,7 +149,7 @@ impl Upload<'_> {
                 Request::new(Method::PUT, address.clone()).header("content-type", "application/octet-stream");
             if whole { request.body(self.feed.body(self.blob, 0, &fault)) } else { request }
         };
-        let reply = self.sent(&address, &fault, make).await?;
+        let reply = self.sent(&fault, make).await?;
         match reply.header("docker-content-digest").and_then(|text| text.parse().ok()) {
             Some(found) if found != self.blob.digest => {
                 let (what, expected) = (self.what(), self.blob.digest.clone());
@@ -170,20 +169,15 @@ impl Upload<'_> {
                 .header("content-range", range.clone())
                 .body(self.feed.body(self.blob, from, &fault))
         };
-        let reply = self.sent(&address, &fault, make).await?;
+        let reply = self.sent(&fault, make).await?;
         let next = self.session_of(&reply).map_err(Setback::Final)?;
         *session = Session { at: self.blob.size, ..next };
         Ok(())
     }
 
     /// Sends bytes of the blob and sorts what may come of it.
-    async fn sent(
-        &self,
-        address: &Address,
-        fault: &Fault,
-        make: impl Fn() -> Request,
-    ) -> std::result::Result<Reply, Setback> {
-        let outcome = self.client.once(self.scope, address, make).await;
+    async fn sent(&self, fault: &Fault, make: impl Fn() -> Request) -> std::result::Result<Reply, Setback> {
+        let outcome = self.client.once(self.scope, make).await;
         if let Some(error) = fault.take() {
             return Err(Setback::Final(error));
         }
@@ -230,7 +224,7 @@ impl Upload<'_> {
         let range = reply.header("range")?;
         let (_, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
         // `0-0` is said for nothing at all as well as for one byte.
-        let at = last.trim().parse::<u64>().ok().filter(|last| *last > 0)? + 1;
+        let at = last.trim().parse::<u64>().ok().filter(|last| *last > 0)?.checked_add(1)?;
         let location = reply.location().unwrap_or_else(|| session.location.clone());
         (at <= self.blob.size).then_some(Session { location, at })
     }
@@ -243,7 +237,7 @@ impl Upload<'_> {
     async fn delete(&self, session: &Session) {
         let make = || Request::new(Method::DELETE, session.location.clone());
         // A courtesy: a registry drops old sessions by itself.
-        let _ = self.client.once(self.scope, &session.location, make).await;
+        let _ = self.client.once(self.scope, make).await;
     }
 
     fn what(&self) -> String {

@@ -5,7 +5,7 @@ use xedge_model::{Class, Digest};
 
 use super::fake::{Fake, What};
 use super::support::{client, is, repository, settings};
-use crate::{Client, save_login};
+use crate::{Client, Target, save_login, server};
 
 fn put(fake: &Fake, reference: &str, bytes: &[u8]) -> Digest {
     let manifest = ("application/vnd.oci.image.index.v1+json".to_owned(), bytes.to_vec());
@@ -96,6 +96,48 @@ async fn tags_come_page_by_page() {
     }
     assert_eq!(client.tags(&repository).await.unwrap(), ["1", "2", "3", "4", "5"]);
     assert_eq!(fake.count("GET /v2/site/app/tags/list?n=2&last="), 2);
+}
+
+#[tokio::test]
+async fn a_404_is_no_tags_only_where_the_registry_does_not_know_the_name() {
+    let fake = Fake::start().await;
+    let (client, repository) = (client(), repository(&fake));
+    fake.say("GET", "tags/list", 1, 404, r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#);
+    assert!(client.tags(&repository).await.unwrap().is_empty());
+    for body in
+        ["", "<html>a proxy</html>", "{}", r#"{"errors":[]}"#, r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#]
+    {
+        fake.say("GET", "tags/list", 1, 404, body);
+        is(&client.tags(&repository).await.unwrap_err(), Class::Input, "status 404");
+    }
+    // The registry in the data folder says it as well.
+    let folder = tempfile::tempdir().unwrap();
+    let store = server::Store::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
+    let running = server::serve(server::bind(0).await.unwrap(), store).unwrap();
+    let target: Target = running.address().to_string().parse().unwrap();
+    let repository = target.repository(&"app".parse().unwrap()).unwrap();
+    assert!(client.tags(&repository).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_list_that_leads_through_another_host_shows_it_nothing() {
+    let (fake, storage) = (Fake::start().await, Fake::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let config = camino::Utf8PathBuf::from_path_buf(folder.path().join("config.json")).unwrap();
+    save_login(&config, &fake.host.parse().unwrap(), "me", "secret").unwrap();
+    fake.state().login = Some(("me", "secret"));
+    put(&fake, "1", b"{}");
+    let mut settings = settings();
+    settings.config_files = vec![config];
+    let client = Client::new(settings).unwrap();
+    // The next page is at the storage, which sends us back: the 401 is the registry's, the first hop is not.
+    let next = format!("<http://{}/v2/site/app/tags/list?last=1>; rel=\"next\"", storage.host);
+    fake.fail("GET", "tags/list", 1, What::With("link", next));
+    let back = format!("http://{}/v2/site/app/tags/list?last=1", fake.host);
+    storage.fail("GET", "tags/list", 9, What::Say(307, vec![("location", back)], Vec::new()));
+    is(&client.tags(&repository(&fake)).await.unwrap_err(), Class::Input, "denied");
+    assert_eq!((storage.count("GET"), fake.state().seen.len()), (1, 1));
+    assert!(storage.state().seen.is_empty());
 }
 
 #[tokio::test]

@@ -45,6 +45,19 @@ async fn a_session_that_is_gone_is_started_again() {
 }
 
 #[tokio::test]
+async fn a_session_with_more_bytes_than_there_are_is_started_again() {
+    for range in ["0-18446744073709551615", "0-18446744073709551616", "0-3000000", "bytes=0-x", "7"] {
+        let fake = Fake::start().await;
+        fake.fail("PUT", "uploads/", 1, What::Cut(1_000_000));
+        fake.fail("GET", "uploads/", 1, What::Say(204, vec![("range", range.into())], Vec::new()));
+        let (_, result, notes) = push_with(&fake).await;
+        result.unwrap();
+        assert!(!notes.has(|event| matches!(event, Event::Resumed(..))), "{range}");
+        assert_eq!(fake.count("POST"), 3, "{range}");
+    }
+}
+
+#[tokio::test]
 async fn a_blob_that_arrived_before_the_cut_is_not_sent_twice() {
     let fake = Fake::start().await;
     fake.say("PUT", "uploads/", 1, 502, "");
@@ -162,4 +175,22 @@ async fn nobody_there_and_standing_still_are_told_apart_from_absence() {
     let error = client.head_manifest(&repository, "1").await.unwrap_err();
     is(&error, Class::Environment, &host);
     assert_eq!(client.requests(), 4);
+}
+
+#[tokio::test]
+async fn a_closed_port_is_tried_three_times_at_most() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let repository = host.parse::<crate::Target>().unwrap().repository(&"x".parse().unwrap()).unwrap();
+    let mut settings = settings();
+    settings.retry.tries = 50;
+    let client = Client::new(settings).unwrap();
+    let error = client.head_manifest(&repository, "1").await.unwrap_err();
+    is(&error, Class::Environment, "failed to reach");
+    is(&error, Class::Environment, &host);
+    assert_eq!(client.requests(), 3);
+    // With the settings that are used outside of tests, that is a matter of seconds.
+    let retry = crate::Settings::new("xedge-tests").retry;
+    assert!(retry.pause(1, None) + retry.pause(2, None) < Duration::from_secs(5));
 }
