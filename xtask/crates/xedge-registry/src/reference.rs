@@ -60,11 +60,11 @@ pub(crate) fn says_absent(code: Option<&str>) -> bool {
 }
 
 /// Whether this code says that the registry does not know the repository. No code does not say so: it may be a proxy
-/// that answers.
+/// that answers. Harbor's `NOT_FOUND` is its own word for it.
 pub(crate) fn says_name_unknown(code: Option<&str>) -> bool {
     let Some(code) = code else { return false };
     let parsed = serde_json::from_value(serde_json::Value::String(code.to_owned()));
-    matches!(parsed, Ok(OciErrorCode::NameUnknown))
+    code == "NOT_FOUND" || matches!(parsed, Ok(OciErrorCode::NameUnknown))
 }
 
 /// Whether this code says that the credentials do not suffice.
