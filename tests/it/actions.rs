@@ -5,7 +5,10 @@ mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
 
 use self::files::{File, Kind, Value, all, text};
 use self::script::commands;
@@ -175,6 +178,110 @@ fn a_release_simulates_every_scenario() {
         .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     assert_eq!(named, there);
+}
+
+/// The script of an action whose text holds this.
+fn script_with(action: &str, part: &str) -> String {
+    let file =
+        all().into_iter().find(|file| file.name == format!(".github/actions/{action}/action.yml")).unwrap();
+    let steps = file.steps();
+    let mut scripts =
+        steps.iter().filter_map(|(step, _)| text(&step["run"])).filter(|run| run.contains(part));
+    let script = scripts.next().unwrap_or_else(|| panic!("{action}: no script with {part}")).to_owned();
+    assert_eq!(scripts.next(), None, "{action}: {part}");
+    script
+}
+
+/// As a runner runs it.
+fn bash(script: &str, variables: &[(&str, &str)]) -> Output {
+    let mut bash = Command::new("bash");
+    bash.args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script]);
+    bash.envs(variables.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn keys_are_unpacked_for_their_owner_alone_and_nothing_else_is() {
+    let script = script_with("sim", "base64");
+    assert_eq!(script, script_with("release", "base64"));
+    let temporary = TempDir::new().unwrap();
+    let folder = temporary.path();
+    // Each in a fresh data folder: how the archive is made, and what is refused or comes out.
+    let cases = [
+        ("tar -c keys/gate.key.json trust", None),
+        ("tar -c keys trust", None),
+        ("tar -c keys trust other", Some("other/")),
+        ("tar -c ./keys", Some("./keys/")),
+        ("tar -c keys --transform 's,gate,../gate,'", Some("keys/../gate.key.json")),
+        ("tar -cP --transform 's,^,/tmp/,' keys", Some("/tmp/keys/")),
+        ("tar -c keys deep --transform 's,^deep,keys/deep,'", Some("keys/deep/")),
+        ("ln -s /tmp keys/link && tar -c keys/link", Some("l")),
+        ("ln keys/gate.key.json keys/same && tar -c keys/gate.key.json keys/same", Some("h")),
+        ("ln -s /tmp dots && tar -c dots --transform 'flags=r;s,dots,trust,'", Some("trust")),
+        ("tar -c keys | head -c 1200", Some("")),
+        ("tar -cz keys", Some("")),
+        ("true", Some("")),
+    ];
+    for (index, (make, refused)) in cases.into_iter().enumerate() {
+        let (data, home) = (folder.join(format!("data-{index}")), folder.join(format!("home-{index}")));
+        let fill = "mkdir -p keys trust other deep; echo g | tee keys/gate.key.json other/x deep/x; echo r > trust/1.root.json";
+        fs::create_dir(&data).unwrap();
+        let made = format!("cd {}; ({fill}) > /dev/null; ({make}) | base64", data.display());
+        let made = bash(&made, &[]);
+        let keys = String::from_utf8(made.stdout).unwrap();
+        let variables = [("XEDGE_HOME", home.to_str().unwrap()), ("KEYS", &keys), ("PASSPHRASE", "a $b")];
+        let run = bash(&script, &variables);
+        let said = format!("{make}: {run:?}");
+        assert_eq!(run.status.success(), refused.is_none(), "{said}");
+        if let Some(refused) = refused {
+            let lines = String::from_utf8_lossy(&run.stdout).into_owned();
+            assert!(refused.is_empty() || lines.lines().any(|line| line == refused), "{said}");
+            assert!(!home.join("keys").exists() && !home.join("trust").exists(), "{said}");
+            continue;
+        }
+        assert_eq!(fs::read_to_string(home.join("passphrase")).unwrap(), "a $b");
+        assert_eq!(fs::read_to_string(home.join("trust/1.root.json")).unwrap(), "r\n");
+        for name in ["passphrase", "keys", "keys/gate.key.json", "trust", "trust/1.root.json"] {
+            let mode = fs::metadata(home.join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+        }
+    }
+}
+
+#[test]
+fn a_release_without_a_root_is_refused_before_another_one_is_made() {
+    let script = script_with("release", "root.json");
+    let home = TempDir::new().unwrap();
+    let run = || bash(&script, &[("XEDGE_HOME", home.path().to_str().unwrap())]).status.success();
+    assert!(!run());
+    fs::create_dir(home.path().join("trust")).unwrap();
+    assert!(!run());
+    fs::write(home.path().join("trust/2.root.json"), "").unwrap();
+    assert!(run());
+}
+
+#[test]
+fn passphrases_are_in_a_file_and_the_data_folder_is_removed_whatever_happens() {
+    for action in ["sim", "release"] {
+        let file =
+            all().into_iter().find(|file| file.name.ends_with(&format!("{action}/action.yml"))).unwrap();
+        let steps = file.steps();
+        let position = |part: &str| {
+            let has = |(step, _): &(&Value, _)| text(&step["run"]).is_some_and(|run| run.contains(part));
+            steps.iter().position(has).unwrap_or_else(|| panic!("{action}: {part}"))
+        };
+        let [unpack, run, remove] =
+            [position("base64"), position(&format!("cargo xtask {action}")), position("rm -rf")];
+        assert!(unpack < run && run < remove, "{action}");
+        assert_eq!(text(&steps[remove].0["if"]), Some("always()"), "{action}");
+        let home = text(&steps[unpack].0["env"]["XEDGE_HOME"]).unwrap();
+        let passphrase = format!("{home}/passphrase");
+        let env = &steps[run].0["env"];
+        assert_eq!(text(&env["XEDGE_PASSPHRASE_FILE"]), Some(&*passphrase), "{action}");
+        assert_eq!(text(&env["XEDGE_HOME"]), Some(home), "{action}");
+        assert_eq!(text(&steps[remove].0["env"]["XEDGE_HOME"]), Some(home), "{action}");
+        let holders = steps.iter().filter(|(step, _)| step["env"]["PASSPHRASE"].is_string()).count();
+        assert_eq!(holders, 1, "{action}: steps that see the passphrase");
+    }
 }
 
 #[test]
