@@ -262,7 +262,23 @@ async fn unless_stalled(
 }
 
 fn cut(address: &Address, source: reqwest::Error) -> Error {
-    Error::Connection { place: address.shown(), source: source.without_url().into() }
+    let (place, source) = (address.shown(), source.without_url());
+    if is_about_certificate(&source) {
+        return Error::Certificate { place, source: source.into() };
+    }
+    Error::Connection { place, source: source.into() }
+}
+
+/// The TLS library's own type is behind three others, so its words are what tells.
+fn is_about_certificate(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.to_string().starts_with("invalid peer certificate") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn stalled(address: &Address, stall: Duration) -> Error {
