@@ -1,3 +1,8 @@
 //! Registries as they are found in the field: Debian's own is started for the tests that need a real one.
 
+mod cut;
+mod place;
+mod push;
 mod real;
+mod refused;
+mod stack;

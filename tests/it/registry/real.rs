@@ -45,6 +45,11 @@ impl Real {
         format!("{name}:{}", self.port)
     }
 
+    /// The same place, written so that it is not taken for the loopback, which is talked to without TLS.
+    pub fn far_host(&self) -> String {
+        format!("[::ffff:127.0.0.1]:{}", self.port)
+    }
+
     /// The certificate of the CA, in PEM; without TLS there is none.
     pub fn ca(&self) -> Option<&Path> {
         self.ca.as_deref()
@@ -161,8 +166,8 @@ fn tls(folder: &Path) -> String {
     openssl(folder, &[&["req"], &key[..], &ca[..]].concat());
     let request = ["-subj", "/CN=localhost", "-keyout", "tls.key", "-out", "tls.csr"];
     openssl(folder, &[&["req"], &key[..], &request[..]].concat());
-    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n\
-                 extendedKeyUsage=serverAuth\n";
+    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::ffff:127.0.0.1\n\
+                 basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n";
     fs::write(folder.join("tls.ext"), names).expect("a written file");
     let by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "tls.ext"];
     openssl(folder, &[&["x509", "-req", "-in", "tls.csr", "-out", "tls.pem"], &by[..]].concat());

@@ -137,6 +137,14 @@ pub enum Error {
         /// What the HTTP client said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The other side's certificate is not one to trust, which another try does not change.
+    #[error("failed to trust the certificate of {place}")]
+    Certificate {
+        /// The address without its query.
+        place: String,
+        /// What the TLS library said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The registry points to an address without TLS that was not allowed.
     #[error(
         "failed to accept the address {address}: it is not encrypted, and plain HTTP is not allowed for it"
@@ -265,6 +273,7 @@ impl Failure for Error {
             | Error::ConfigFile { .. }
             | Error::Helper { .. }
             | Error::Denied { .. }
+            | Error::Certificate { .. }
             | Error::Insecure { .. }
             | Error::NotFound { .. }
             | Error::TagTaken { .. } => Class::Input,
@@ -306,6 +315,9 @@ impl Failure for Error {
             }
             Error::Connection { .. } | Error::Unreachable { .. } => {
                 Some("see that the address is right and that the host can be reached, then try again".into())
+            }
+            Error::Certificate { .. } => {
+                Some("where a private authority signed it, name that one: `--ca FILE`, in PEM".into())
             }
             Error::Insecure { .. } => {
                 Some("serve it over TLS, or allow plain HTTP for this host by name".into())

@@ -264,9 +264,14 @@ async fn unless_stalled(
 }
 
 fn cut(address: &Address, source: reqwest::Error) -> Error {
-    let (place, nobody) = (address.shown(), nobody_there(&source));
+    let (place, nobody, certificate) =
+        (address.shown(), nobody_there(&source), is_about_certificate(&source));
     let source = source.without_url().into();
-    if nobody { Error::Unreachable { place, source } } else { Error::Connection { place, source } }
+    match (nobody, certificate) {
+        (true, _) => Error::Unreachable { place, source },
+        (_, true) => Error::Certificate { place, source },
+        _ => Error::Connection { place, source },
+    }
 }
 
 /// Whether the port is closed or the host's name leads nowhere, as against a connection that broke.
@@ -279,6 +284,12 @@ fn nobody_there(error: &reqwest::Error) -> bool {
     let unnamed = |cause: &(dyn std::error::Error + 'static)| cause.to_string() == "dns error";
     let mut causes = iter::successors(error.source(), |&cause| cause.source());
     error.is_connect() && causes.any(|cause| refused(cause) || unnamed(cause))
+}
+
+/// The TLS library's own type is behind three others, so its words are what tells.
+fn is_about_certificate(error: &reqwest::Error) -> bool {
+    let mut causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.any(|cause| cause.to_string().starts_with("invalid peer certificate"))
 }
 
 fn stalled(address: &Address, stall: Duration) -> Error {
