@@ -403,7 +403,7 @@ mod tests {
         assert!(nobody_there(&client.get(nowhere).send().await.unwrap_err()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());
-        let (broken, _) = tokio::join!(client.get(&address).send(), async { drop(listener.accept().await) });
+        let (broken, ()) = tokio::join!(client.get(&address).send(), async { drop(listener.accept().await) });
         assert!(!nobody_there(&broken.unwrap_err()));
         drop(listener);
         assert!(nobody_there(&client.get(&address).send().await.unwrap_err()));
