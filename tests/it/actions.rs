@@ -241,8 +241,8 @@ fn keys_are_unpacked_for_their_owner_alone_and_nothing_else_is() {
         assert_eq!(fs::read_to_string(home.join("passphrase")).unwrap(), "a $b");
         assert_eq!(fs::read_to_string(home.join("trust/1.root.json")).unwrap(), "r\n");
         for name in ["passphrase", "keys", "keys/gate.key.json", "trust", "trust/1.root.json"] {
-            let mode = fs::metadata(home.join(name)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+            let bits = fs::metadata(home.join(name)).unwrap().permissions().mode();
+            assert_eq!(bits & 0o077, 0, "{name}: {bits:o}");
         }
     }
 }

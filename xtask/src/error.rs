@@ -208,7 +208,11 @@ impl Failure for Error {
             Error::FetchDigest { .. } => "a proxy or mirror changed the file; another mirror: `XEDGE_DEBIAN_MIRROR=http://HOST/debian`".into(),
             Error::Damaged { .. } => "the file was damaged on this disk; fetch it again: `cargo xtask build`".into(),
             Error::Ungated { scenarios, environment, .. } => {
-                format!("run the gate: `cargo xtask sim --env {environment} {}`", scenarios.join(" "))
+                let scenarios = scenarios.join(" ");
+                match environment.as_str() {
+                    crate::evidence::PRODUCTION => format!("run the gate: `cargo xtask sim {scenarios}`"),
+                    other => format!("run the gate: `cargo xtask sim --env {other} {scenarios}`"),
+                }
             }
             Error::Evidence { .. } => "make it anew: `cargo xtask sim`".into(),
             Error::NoPlatform { .. } => "give them one: `platforms: [linux/amd64, linux/arm64]` in images/*/image.yaml".into(),
