@@ -225,9 +225,8 @@ fn keys_are_unpacked_for_their_owner_alone_and_nothing_else_is() {
         let (data, home) = (folder.join(format!("data-{index}")), folder.join(format!("home-{index}")));
         let fill = "mkdir -p keys trust other deep; echo g | tee keys/gate.key.json other/x deep/x; echo r > trust/1.root.json";
         fs::create_dir(&data).unwrap();
-        let made = format!("cd {}; ({fill}) > /dev/null; ({make}) | base64", data.display());
-        let made = bash(&made, &[]);
-        let keys = String::from_utf8(made.stdout).unwrap();
+        let archive = format!("cd {}; ({fill}) > /dev/null; ({make}) | base64", data.display());
+        let keys = String::from_utf8(bash(&archive, &[]).stdout).unwrap();
         let variables = [("XEDGE_HOME", home.to_str().unwrap()), ("KEYS", &keys), ("PASSPHRASE", "a $b")];
         let run = bash(&script, &variables);
         let said = format!("{make}: {run:?}");
