@@ -134,6 +134,10 @@ pub(crate) enum Error {
         "failed to use release {seq} of {stack}: the registry already has another release of that number"
     )]
     SeqTaken { stack: String, seq: u64 },
+    #[error(
+        "failed to release {stack} {version}: the registry has another release of that version, {found}, this one is {wanted}"
+    )]
+    VersionTaken { stack: String, version: String, found: Digest, wanted: Digest },
     #[error("stopped by Ctrl-C")]
     Interrupted,
     #[error("failed to find an explanation for `{0}`: it is no refusal code and no file")]
@@ -167,6 +171,7 @@ impl Failure for Error {
             | Error::ServiceImage { .. }
             | Error::Passphrase(_)
             | Error::Password(_)
+            | Error::VersionTaken { .. }
             | Error::UnknownRefusal(_)
             | Error::Differences(_) => Class::Input,
             Error::Damaged { .. }
@@ -201,6 +206,7 @@ impl Failure for Error {
             Error::Passphrase(_) => "put it on the first line of a file of mode 0600: `--passphrase-file FILE`".into(),
             Error::Password(_) => "pipe it in: `cargo xtask registry login HOST --username USER --password-stdin < FILE`".into(),
             Error::SeqTaken { .. } => "somebody released from another machine at the same time: run `cargo xtask release` again".into(),
+            Error::VersionTaken { .. } => "a version is never moved, choose a new one: `cargo xtask release --version V`".into(),
             Error::UnknownRefusal(_) => "a code stands in brackets in the refusal: `cargo xtask bundle why CODE`".into(),
             Error::RemoteEngine(_) => "use the Engine of this machine: `unset DOCKER_HOST && cargo xtask sim`".into(),
             Error::EngineElsewhere(_) => {

@@ -121,6 +121,7 @@ impl Work<'_> {
         let (manifest, known) = (&chosen.manifest, chosen.before.is_some());
         let shipment = self.shipment(&manifest.version)?;
         shipment.check()?;
+        self.runtime.block_on(self.numbers.check_version(self.registry, manifest))?;
         let name = self.registry.name();
         let plan = Plan::new(self.stack, &[], &name, &shipment, manifest.seq, &manifest.version, known);
         plan.lines().for_each(|line| self.cx.printer.say(&line));
@@ -128,9 +129,7 @@ impl Work<'_> {
         let key = || Ok(trust.ring.image_key(&ask)?);
         let references =
             self.runtime.block_on(shipment.push(self.cx, self.registry, release, &key))?;
-        if !self.numbers.is_newest(manifest) {
-            self.runtime.block_on(self.numbers.take(self.registry, manifest))?;
-        }
+        self.runtime.block_on(self.numbers.take(self.registry, manifest))?;
         let file = bundle::file_name(&self.stack.name, &manifest.version);
         let path = bundle::path(self.cx, &file);
         let digest = self.bundle(trust, release, &chosen, &path)?;

@@ -15,6 +15,8 @@ use crate::registry::Registry;
 /// Artifact type and media type of a release's description in a registry.
 const RELEASE: &str = "application/vnd.xedge.release.v1+json";
 const PREFIX: &str = "seq-";
+/// Before a version, so that no version reads as a number.
+const VERSION: &str = "v-";
 
 /// The numbers of a stack's releases at a registry.
 pub(crate) struct Numbers {
@@ -50,8 +52,31 @@ impl Numbers {
         self.newest.as_ref().is_some_and(|(seq, digest)| *seq == manifest.seq && *digest == own)
     }
 
-    /// Takes the number of this release for it.
+    /// Refuses a version that another release has: images are the same when only the configuration changed, so their tags
+    /// do not tell.
+    pub(crate) async fn check_version(&self, registry: &Registry, manifest: &Manifest) -> Result<()> {
+        let wanted = artifact(manifest).descriptor().digest;
+        let tag = version_tag(manifest)?;
+        match registry.client.head_manifest(&self.repository, tag.name()).await? {
+            Some(found) if found != wanted => {
+                let (stack, version) = (self.stack.clone(), manifest.version.clone());
+                Err(Error::VersionTaken { stack, version, found, wanted }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes number and version of this release for it, the number first: who loses a race for it has used up no version.
     pub(crate) async fn take(&self, registry: &Registry, manifest: &Manifest) -> Result<()> {
+        if !self.is_newest(manifest) {
+            self.take_number(registry, manifest).await?;
+        }
+        let tag = version_tag(manifest)?;
+        put(&registry.client, &self.repository, (artifact(manifest), Some(tag))).await?;
+        Ok(())
+    }
+
+    async fn take_number(&self, registry: &Registry, manifest: &Manifest) -> Result<()> {
         let tag = Tag::new(&format!("{PREFIX}{}", manifest.seq), TagKind::Version)?;
         match put(&registry.client, &self.repository, (artifact(manifest), Some(tag))).await {
             Ok(_) => Ok(()),
@@ -61,6 +86,10 @@ impl Numbers {
             Err(error) => Err(error),
         }
     }
+}
+
+fn version_tag(manifest: &Manifest) -> Result<Tag> {
+    Ok(Tag::new(&format!("{VERSION}{}", manifest.version), TagKind::Version)?)
 }
 
 fn artifact(manifest: &Manifest) -> Artifact {
