@@ -1,6 +1,6 @@
 //! `sim` as a user runs it, on the real Engine: what passes, what fails, what is signed, and that nothing stays behind.
 
-mod bench;
+pub mod bench;
 mod broken;
 mod clean;
 mod github;
