@@ -13,6 +13,7 @@ mod cli;
 mod images;
 mod locks;
 mod registry;
+mod release;
 mod render;
 mod sim;
 mod tidy;

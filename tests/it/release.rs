@@ -1,0 +1,8 @@
+//! `release`, `verify`, `bundle` and `keys` as a user types them, on a stack that is gated in seconds.
+
+mod evidence;
+mod keys;
+mod number;
+mod stack;
+mod tamper;
+mod whole;

@@ -1,0 +1,132 @@
+//! Keys: made once, used with the right passphrase only, and never printed.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use camino::Utf8PathBuf;
+use serde_json::Value;
+
+use super::stack::{arguments, numbers, records, tiny};
+use crate::sim::bench::Bench;
+use crate::support::Ran;
+
+const RIGHT: &str = "correct horse battery staple";
+const WRONG: &str = "wrong donkey accumulator staple";
+
+/// Runs commands and keeps everything that they said.
+struct Heard<'a> {
+    bench: &'a Bench,
+    text: String,
+}
+
+impl Heard<'_> {
+    #[track_caller]
+    fn run(&mut self, code: i32, arguments: &[&str]) -> Ran {
+        let ran = self.bench.run(arguments).expect(code);
+        self.text.push_str(&ran.stdout);
+        self.text.push_str(&ran.stderr);
+        ran
+    }
+
+    /// Neither a passphrase nor a line of any private key, in the clear or encrypted.
+    fn has_no_secret(&self) {
+        let mut secrets = vec![RIGHT.to_owned(), WRONG.to_owned()];
+        let mut files = 0;
+        for entry in fs::read_dir(self.bench.home().join("keys")).unwrap().map(Result::unwrap) {
+            let key: Value = serde_json::from_slice(&fs::read(entry.path()).unwrap()).unwrap();
+            let pem = key["pem"].as_str().unwrap();
+            assert!(pem.contains("PRIVATE KEY"), "{}", entry.path().display());
+            secrets.extend(pem.lines().filter(|line| !line.starts_with("-----")).map(str::to_owned));
+            files += 1;
+        }
+        assert_eq!(files, 5);
+        for secret in secrets {
+            assert!(!self.text.contains(&secret), "a secret is in the output:\n{}", self.text);
+        }
+    }
+}
+
+fn passphrase(bench: &Bench, name: &str, text: &str, mode: u32) -> Utf8PathBuf {
+    let file = bench.home().join(name);
+    fs::write(&file, format!("{text}\n")).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    file
+}
+
+#[test]
+fn production_keys_release_with_their_passphrase_only() {
+    let bench = tiny();
+    let right = passphrase(&bench, "right", RIGHT, 0o600);
+    let wrong = passphrase(&bench, "wrong", WRONG, 0o600);
+    let open = passphrase(&bench, "open", RIGHT, 0o644);
+    let short = passphrase(&bench, "short", "short", 0o600);
+    let mut heard = Heard { bench: &bench, text: String::new() };
+
+    let init = ["keys", "init", "--production"];
+    heard.run(3, &init).says("nobody is at a terminal").says("hint:");
+    heard.run(3, &[&init[..], &["--passphrase-file", open.as_str()]].concat()).says("others can read");
+    heard.run(3, &[&init[..], &["--passphrase-file", short.as_str()]].concat()).says("fewer than 12");
+    assert!(!bench.home().join("keys").exists(), "a refused `init` made keys");
+    heard.run(0, &[&init[..], &["--passphrase-file", right.as_str()]].concat());
+    heard.run(3, &[&init[..], &["--passphrase-file", right.as_str()]].concat()).says("is there already");
+
+    heard
+        .run(3, &arguments(&["--passphrase-file", wrong.as_str()]))
+        .says("the passphrase is wrong")
+        .says("hint:");
+    assert_eq!((numbers(&bench), records(&bench)), (vec![], vec![]));
+    let with = ["--passphrase-file", right.as_str(), "--format", "json"];
+    let ran = heard.run(0, &arguments(&with));
+    let printed: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(printed["keyStatus"], "production");
+    assert_eq!(printed["seq"], 1);
+    assert_eq!(printed["references"].as_array().unwrap().len(), 1);
+    let bundle = printed["bundle"]["file"].as_str().unwrap();
+    let verified = heard.run(0, &["verify", bundle, "--format", "json"]);
+    let verified: Value = serde_json::from_str(&verified.stdout).unwrap();
+    assert_eq!(verified["keyStatus"], "production");
+
+    // Evidence is there; now signing itself needs the passphrase, and in a pipe nobody is asked.
+    let next = ["--version", "1.2.3"];
+    let ran = heard.run(3, &arguments(&next)).says("nobody is at a terminal");
+    assert_eq!(ran.stdout, "");
+    let with = [&next[..], &["--passphrase-file", wrong.as_str()]].concat();
+    heard.run(3, &arguments(&with)).says("the passphrase is wrong");
+    let with = [&next[..], &["--passphrase-file", open.as_str()]].concat();
+    heard.run(3, &arguments(&with)).says("others can read");
+    assert_eq!(records(&bench), ["1.json"]);
+    let with = [&next[..], &["--passphrase-file", right.as_str()]].concat();
+    heard.run(0, &arguments(&with));
+    assert_eq!((numbers(&bench), records(&bench)).1, ["1.json", "2.json"]);
+    heard.run(0, &["keys", "show"]);
+    heard.has_no_secret();
+    bench.assert_clean();
+}
+
+#[test]
+fn development_keys_are_shown_by_their_public_halves() {
+    let bench = tiny();
+    let mut heard = Heard { bench: &bench, text: String::new() };
+    heard.run(0, &["keys", "init"]);
+    heard.run(3, &["keys", "init"]).says("is there already");
+    let roles = heard.run(0, &["keys", "show"]).stdout;
+    assert_eq!(roles.lines().count(), 5, "{roles}");
+    assert!(roles.lines().all(|line| line.ends_with(" development")), "{roles}");
+    for role in ["root", "release", "stamp", "image-sign", "gate"] {
+        let pem = heard.run(0, &["keys", "show", "--public", "pem", "--role", role]).stdout;
+        openssl_reads(&pem);
+    }
+    heard.run(3, &["keys", "show", "--role", "nobody"]);
+    heard.has_no_secret();
+}
+
+fn openssl_reads(pem: &str) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["pkey", "-pubin", "-noout"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = openssl.spawn().expect("`openssl` starts");
+    child.stdin.take().unwrap().write_all(pem.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
