@@ -4,7 +4,7 @@ use super::forge::{Forge, NOW, RELEASE, ROOT, RootPlan, STAMP, check, check_at, 
 use crate::refusal::{Code, Refusal};
 use crate::statement::KeyStatus;
 use crate::verify::{Floor, Verified};
-use crate::{canonical, member};
+use crate::{canonical, member, time};
 
 fn chain() -> Vec<RootPlan> {
     vec![RootPlan::new(1, &[1], &[1]), RootPlan::new(2, &[2], &[1, 2]), RootPlan::new(3, &[3], &[2, 3])]
@@ -124,6 +124,9 @@ fn each_expiry_counts() {
         Forge::with(|forge| forge.expires[index] = NOW).expect(Code::Expired, name);
         assert!(Forge::with(|forge| forge.expires[index] = NOW + 1).verify().is_ok());
     }
+    let (now, ended) = (time::format(NOW), time::format(NOW - 5));
+    let refusal = Forge::with(|forge| forge.roots[0].expires = NOW - 5).refused();
+    assert_eq!(refusal.reason, format!("it expired at {ended}, and it is {now}"));
     Forge::with(|forge| forge.roots[0].expires = NOW).expect(Code::Expired, "1.root.json");
     let old = RootPlan { expires: NOW - 1, ..RootPlan::new(1, &[1], &[1]) };
     assert!(Forge::with(|forge| forge.roots = vec![old, RootPlan::new(2, &[1], &[1])]).verify().is_ok());
