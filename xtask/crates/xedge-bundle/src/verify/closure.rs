@@ -20,9 +20,10 @@ const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
-/// How many indexes and manifests a bundle may have, and how many blobs they may name together.
-const MAX_DOCUMENTS: usize = 10_000;
-const MAX_NAMED: usize = 1_000_000;
+/// How many indexes and manifests a bundle may have, how many bytes these have together, and how many blobs they name.
+const MAX_DOCUMENTS: usize = 2_000;
+const MAX_BYTES: u64 = 8 << 20;
+const MAX_NAMED: usize = 100_000;
 
 /// The indexes and manifests seen so far.
 #[derive(Default)]
@@ -30,6 +31,7 @@ pub(super) struct Closure {
     indexes: BTreeMap<Digest, Vec<Descriptor>>,
     manifests: BTreeMap<Digest, Vec<Descriptor>>,
     named: usize,
+    bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +75,13 @@ impl Closure {
         let kind = target.custom.kind.as_str();
         let digest = target.hashes.sha256().clone();
         let unreadable = |error: serde_json::Error| Refusal::new(Code::Closure, name, error.to_string());
+        let many = || Refusal::new(Code::Limits, name, "the images have too many or too long parts");
+        if INDEXES.contains(&kind) || MANIFESTS.contains(&kind) {
+            self.bytes = self.bytes.saturating_add(target.length);
+            if self.bytes > MAX_BYTES {
+                return Err(many());
+            }
+        }
         let (list, names) = if INDEXES.contains(&kind) {
             limit(name, target.length, MAX_HELD)?;
             let Index { manifests } = serde_json::from_slice(bytes).map_err(unreadable)?;
@@ -87,7 +96,7 @@ impl Closure {
         self.named += names.len();
         list.insert(digest, names);
         if self.named > MAX_NAMED || self.indexes.len() + self.manifests.len() > MAX_DOCUMENTS {
-            return Err(Refusal::new(Code::Limits, name, "the images have too many parts"));
+            return Err(many());
         }
         Ok(())
     }

@@ -29,6 +29,12 @@ impl Plan {
         if lengths.try_fold(0, u64::checked_add).is_none() {
             return Err(Refusal::new(Code::Limits, member::TARGETS, "its members are too long together"));
         }
+        let evidence =
+            targets.targets.iter().filter(|(name, _)| member::kind_of(name) == Some(Kind::Evidence));
+        if evidence.map(|(_, target)| target.length).sum::<u64>() > dsse::MAX_BYTES as u64 {
+            let reason = format!("its evidence has more than {} bytes together", dsse::MAX_BYTES);
+            return Err(Refusal::new(Code::Limits, member::TARGETS, reason));
+        }
         let mut order: Vec<String> = targets.targets.keys().cloned().collect();
         order.sort_by(|a, b| member::member_order(a).cmp(&member::member_order(b)));
         Ok(Self { targets, order })
