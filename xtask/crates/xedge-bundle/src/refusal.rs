@@ -119,7 +119,7 @@ codes! {
         production keys only.";
     /// Its time is over.
     Expired = "expired": "The metadata's time is over. Expiry keeps an attacker from feeding a device old releases \
-        with known holes for ever. If the release is still good, renew it with `cargo xtask bundle restamp`, and \
+        with known holes for ever. If the release is still good, run `cargo xtask release`, which stamps it anew, and \
         check the device's clock.";
     /// Older than what is installed.
     Rollback = "rollback": "The release is older than what the device already had. Going back to a release with \

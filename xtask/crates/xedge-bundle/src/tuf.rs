@@ -260,7 +260,7 @@ macro_rules! metadata {
 metadata!(Root, "root", 64 << 10,);
 metadata!(Timestamp, "timestamp", 16 << 10, .0);
 metadata!(Snapshot, "snapshot", 16 << 10, .0);
-metadata!(Targets, "targets", 64 << 20,);
+metadata!(Targets, "targets", 8 << 20,);
 
 /// The name of the file that a timestamp names.
 pub const TIMESTAMP_NAMES: &str = member::SNAPSHOT;

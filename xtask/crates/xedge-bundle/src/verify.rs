@@ -1,8 +1,8 @@
 //! Verifies a bundle in one pass and constant memory (FORMAT.md). Writes nothing, asks no clock, and trusts nothing that
 //! does not hang on the root that the caller trusts.
 //!
-//! Held in memory are the metadata, `bundle.json`, evidence, configuration files, and OCI indexes and manifests, each
-//! within its limit; layers pass through one buffer.
+//! Held in memory are the metadata, `bundle.json`, evidence, a configuration file, and OCI indexes and manifests, each
+//! and together within limits; layers pass through one buffer. Each metadata file is judged before the next is read.
 
 mod closure;
 mod contents;
@@ -106,15 +106,14 @@ pub fn verify(
     observer: &mut dyn Observer,
 ) -> Result<Verified, ReadError> {
     let mut stream = Stream::new(reader);
-    let raw = RawHead::read(&mut stream)?;
-    let head = raw.judge(trust.root, now_unix)?;
-    verify_rest(&mut stream, &raw, head, trust.floor, observer)
+    let (raw, head) = RawHead::judge(&mut stream, trust.root, now_unix)?;
+    verify_rest(&mut stream, raw, head, trust.floor, observer)
 }
 
 /// Everything after the metadata.
 pub(crate) fn verify_rest<R: Read>(
     stream: &mut Stream<R>,
-    raw: &RawHead,
+    raw: RawHead,
     head: Head,
     floor: Option<Floor<'_>>,
     observer: &mut dyn Observer,
@@ -124,8 +123,9 @@ pub(crate) fn verify_rest<R: Read>(
         watch.bytes(name, bytes.len() as u64, bytes.len() as u64, bytes).map_err(io_error(name))?;
         watch.observer.end(name).map_err(io_error(name))?;
     }
+    let metadata = raw.into_names();
     let mut contents = Contents::new(&head, floor);
-    let known = |name: &str| raw.members().any(|(member, _)| member == name) || head.plan.has(name);
+    let known = |name: &str| metadata.iter().any(|member| member == name) || head.plan.has(name);
     for name in head.plan.names() {
         let target = head.plan.target(name);
         stream.expect(name, target.length, known)?;

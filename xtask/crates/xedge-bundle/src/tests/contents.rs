@@ -1,11 +1,11 @@
 //! `bundle.json`, evidence, configuration and blobs: what is signed and still must not be taken.
 
-use xedge_model::{Class, Digest, Failure as _};
+use xedge_model::{Class, Digest, Failure as _, Platform};
 
 use super::forge::{Forge, GATE, IMAGES, LAYER, MANIFEST, check, state};
 use crate::member::{self, BUNDLE, evidence};
 use crate::refusal::Code;
-use crate::statement::{Simulated, Verdict};
+use crate::statement::{PlatformRun, Simulated, Subject, Verdict};
 use crate::verify::{Observer, Progress, read_head};
 
 fn expect(code: Code, member: &str, change: impl FnOnce(&mut Forge)) {
@@ -171,6 +171,44 @@ fn blobs_are_exactly_what_the_images_have() {
     });
     let image = member::blob(Forge::new().manifest.services[0].manifests.values().next().unwrap());
     expect(Code::Closure, &image, |forge| drop(forge.members.remove(&image)));
+}
+
+#[test]
+fn an_index_names_only_what_the_gate_has_seen() {
+    // The index names arm64 as well, and the release is for amd64 alone.
+    let narrow = |forge: &mut Forge| {
+        forge.manifest.compatibility.platforms = vec![Platform::LinuxAmd64];
+        forge.manifest.services[0].manifests.remove(&Platform::LinuxArm64);
+        forge.manifest.sboms.truncate(1);
+        let sbom = member::sbom(&forge.manifest.services[0].image, Platform::LinuxArm64);
+        forge.members.remove(&sbom).unwrap();
+    };
+    let covered = Forge::with(narrow);
+    assert_eq!(covered.verify().unwrap().manifest().compatibility.platforms, [Platform::LinuxAmd64]);
+    let index = member::blob(&covered.manifest.services[0].index);
+    let refused = |change: &dyn Fn(&mut Forge)| {
+        let mut forge = covered.clone();
+        change(&mut forge);
+        forge.expect(Code::EvidenceNotAboutThis, &index);
+    };
+    refused(&|forge| forge.statement = state(&forge.manifest));
+    let change = |forge: &mut Forge, change: &dyn Fn(&mut PlatformRun)| {
+        let run = forge.statement.predicate.xedge.platforms.last_mut().unwrap();
+        let before = run.manifest.clone();
+        change(run);
+        let subjects = &mut forge.statement.subject;
+        subjects.retain(|subject| Some(subject.digest.sha256()) != before.as_ref());
+        let run = forge.statement.predicate.xedge.platforms.last().unwrap();
+        let digest = run.manifest.clone().filter(|_| run.simulated != Simulated::NotSimulated);
+        subjects.extend(digest.map(|digest| Subject::new("image", digest)));
+    };
+    refused(&|forge| change(forge, &|run| run.manifest = Some(Digest::of(b"other"))));
+    refused(&|forge| change(forge, &|run| run.image = "xedgesim/other".parse().unwrap()));
+    refused(&|forge| {
+        change(forge, &|run| {
+            (run.simulated, run.reason) = (Simulated::NotSimulated, Some("no emulator".into()));
+        });
+    });
 }
 
 #[test]

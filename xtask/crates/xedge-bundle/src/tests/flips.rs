@@ -24,7 +24,7 @@ fn flips(keep: impl Fn(usize, &str) -> bool) -> usize {
     let (parts, trusted) = (forge.parts(), forge.trusted());
     let (mut bytes, owners) = (parts.tar(), owners(&parts));
     assert_eq!(bytes.len(), owners.len());
-    let head = RawHead::read(&mut Stream::new(&bytes[..])).unwrap().judge(&trusted, NOW).unwrap();
+    let (_, head) = RawHead::judge(&mut Stream::new(&bytes[..]), &trusted, NOW).unwrap();
     let mut count = 0;
     for at in (0..bytes.len()).filter(|at| keep(*at, &owners[*at])) {
         for mask in [0x01, 0x20, 0x80] {
@@ -43,7 +43,7 @@ fn flips(keep: impl Fn(usize, &str) -> bool) -> usize {
 fn rest(bytes: &[u8], head: &Head) -> Result<Verified, Refusal> {
     let mut stream = Stream::new(bytes);
     let raw = RawHead::read(&mut stream).unwrap();
-    match verify_rest(&mut stream, &raw, head.clone(), None, &mut ()) {
+    match verify_rest(&mut stream, raw, head.clone(), None, &mut ()) {
         Ok(verified) => Ok(verified),
         Err(ReadError::Refused(refusal)) => Err(refusal),
         Err(error @ ReadError::Io { .. }) => panic!("{error}"),

@@ -1,10 +1,10 @@
 //! Roots, signatures, expiry and rollback.
 
-use super::forge::{Forge, NOW, RELEASE, ROOT, RootPlan, STAMP, check, check_at, file, public, sign};
-use crate::refusal::{Code, Refusal};
+use super::forge::{Forge, NOW, Parts, RELEASE, ROOT, RootPlan, STAMP, check, check_at, file, public, sign};
+use crate::refusal::{Code, ReadError, Refusal};
 use crate::statement::KeyStatus;
-use crate::verify::{Floor, Verified};
-use crate::{canonical, member};
+use crate::verify::{Floor, Trust, Verified, verify};
+use crate::{canonical, member, tar, time};
 
 fn chain() -> Vec<RootPlan> {
     vec![RootPlan::new(1, &[1], &[1]), RootPlan::new(2, &[2], &[1, 2]), RootPlan::new(3, &[3], &[2, 3])]
@@ -124,6 +124,9 @@ fn each_expiry_counts() {
         Forge::with(|forge| forge.expires[index] = NOW).expect(Code::Expired, name);
         assert!(Forge::with(|forge| forge.expires[index] = NOW + 1).verify().is_ok());
     }
+    let (now, ended) = (time::format(NOW), time::format(NOW - 5));
+    let refusal = Forge::with(|forge| forge.roots[0].expires = NOW - 5).refused();
+    assert_eq!(refusal.reason, format!("it expired at {ended}, and it is {now}"));
     Forge::with(|forge| forge.roots[0].expires = NOW).expect(Code::Expired, "1.root.json");
     let old = RootPlan { expires: NOW - 1, ..RootPlan::new(1, &[1], &[1]) };
     assert!(Forge::with(|forge| forge.roots = vec![old, RootPlan::new(2, &[1], &[1])]).verify().is_ok());
@@ -193,4 +196,62 @@ fn hostile_roots_are_refused() {
         parts.0[0].1.clone_from(&bytes);
         assert_eq!(check(&parts.tar(), &bytes).unwrap_err().code, Code::Metadata, "{index}");
     }
+}
+
+/// Gives the head of a file, and then panics if more is read.
+struct Guarded<'a>(&'a [u8]);
+
+impl std::io::Read for Guarded<'_> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        assert!(!self.0.is_empty(), "more is read than may be");
+        self.0.read(to)
+    }
+}
+
+#[test]
+fn nothing_is_read_on_a_strangers_word() {
+    let refused = |bytes: &[u8], trusted: &[u8]| {
+        let trust = Trust { root: trusted, floor: None };
+        match verify(Guarded(bytes), &trust, NOW, &mut ()).unwrap_err() {
+            ReadError::Refused(refusal) => (refusal.code, refusal.member),
+            error @ ReadError::Io { .. } => panic!("{error}"),
+        }
+    };
+    let forge = Forge::new();
+    let (parts, trusted) = (forge.parts(), forge.trusted());
+    let start = |parts: &Parts, count: usize| {
+        let bytes = Parts(parts.0[..count].to_vec()).tar();
+        bytes[..bytes.len() - 2 * tar::BLOCK].to_vec()
+    };
+    let other = RootPlan::new(1, &[9], &[9]).bytes();
+    assert_eq!(refused(&start(&parts, 1), &other), (Code::RootUnknown, "1.root.json".into()));
+    let unsigned = Forge::with(|forge| forge.signers[0] = vec![99]).parts();
+    let with_header = |parts: &Parts, count: usize, name: &str, size: u64| {
+        [&start(parts, count)[..], &tar::header(name, size)].concat()
+    };
+    let timestamp = with_header(&unsigned, 2, member::SNAPSHOT, 1);
+    assert_eq!(refused(&timestamp, &trusted), (Code::Signature, member::TIMESTAMP.into()));
+    let targets = with_header(&parts, 3, member::TARGETS, 8 << 20);
+    assert_eq!(refused(&targets, &trusted), (Code::Digest, member::TARGETS.into()));
+}
+
+#[test]
+fn roots_have_a_limit_together() {
+    let root = |version: u64| {
+        let root = RootPlan::new(version, &[1], &[1]);
+        let mut root = root.root();
+        for number in 100..=255 {
+            root.keys.insert(public(number).id(), public(number));
+        }
+        sign(&root, &[1])
+    };
+    let most = u64::try_from((4 << 20) / root(100).len()).unwrap();
+    let parts: Vec<_> = (100..=100 + most).map(|version| (member::root(version), root(version))).collect();
+    let refusal = check(&Parts(parts).tar(), &root(100)).unwrap_err();
+    assert_eq!(
+        (refusal.code, refusal.member),
+        (Code::Limits, member::root(100 + most)),
+        "{}",
+        refusal.reason
+    );
 }

@@ -1,4 +1,5 @@
-//! Whether the blobs are exactly what the services' images consist of (FORMAT.md §4; OCI image-spec). Reads indexes and
+//! Whether the blobs are exactly what the services' images consist of, and the gate has seen each of these images
+//! (FORMAT.md §4 and §5; OCI image-spec). Reads indexes and
 //! manifests as far as they name other blobs, and unpacks nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use xedge_model::{Digest, Platform};
 
 use super::Plan;
+use super::evidence::Judge;
 use super::plan::MAX_HELD;
 use crate::manifest::{Manifest, Service};
 use crate::member;
@@ -18,9 +20,10 @@ const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
-/// How many indexes and manifests a bundle may have, and how many blobs they may name together.
-const MAX_DOCUMENTS: usize = 10_000;
-const MAX_NAMED: usize = 1_000_000;
+/// How many indexes and manifests a bundle may have, how many bytes these have together, and how many blobs they name.
+const MAX_DOCUMENTS: usize = 2_000;
+const MAX_BYTES: u64 = 8 << 20;
+const MAX_NAMED: usize = 100_000;
 
 /// The indexes and manifests seen so far.
 #[derive(Default)]
@@ -28,6 +31,7 @@ pub(super) struct Closure {
     indexes: BTreeMap<Digest, Vec<Descriptor>>,
     manifests: BTreeMap<Digest, Vec<Descriptor>>,
     named: usize,
+    bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +75,13 @@ impl Closure {
         let kind = target.custom.kind.as_str();
         let digest = target.hashes.sha256().clone();
         let unreadable = |error: serde_json::Error| Refusal::new(Code::Closure, name, error.to_string());
+        let many = || Refusal::new(Code::Limits, name, "the images have too many or too long parts");
+        if INDEXES.contains(&kind) || MANIFESTS.contains(&kind) {
+            self.bytes = self.bytes.saturating_add(target.length);
+            if self.bytes > MAX_BYTES {
+                return Err(many());
+            }
+        }
         let (list, names) = if INDEXES.contains(&kind) {
             limit(name, target.length, MAX_HELD)?;
             let Index { manifests } = serde_json::from_slice(bytes).map_err(unreadable)?;
@@ -85,13 +96,14 @@ impl Closure {
         self.named += names.len();
         list.insert(digest, names);
         if self.named > MAX_NAMED || self.indexes.len() + self.manifests.len() > MAX_DOCUMENTS {
-            return Err(Refusal::new(Code::Limits, name, "the images have too many parts"));
+            return Err(many());
         }
         Ok(())
     }
 
-    /// Every blob is reached from a service, and every blob that is reached is there.
-    pub(super) fn check(&self, manifest: &Manifest, plan: &Plan) -> Result<(), Refusal> {
+    /// Every blob is reached from a service, every blob that is reached is there, and every image that an index names
+    /// has been through the gate.
+    pub(super) fn check(&self, manifest: &Manifest, plan: &Plan, gate: &Judge) -> Result<(), Refusal> {
         let mut reached = BTreeSet::new();
         for service in &manifest.services {
             let index = member::blob(&service.index);
@@ -101,6 +113,7 @@ impl Closure {
             };
             reached.insert(index.clone());
             check_platforms(&index, images, service)?;
+            check_gated(&index, images, service, gate)?;
             for image in images {
                 reached.insert(check_blob(plan, image, &index)?);
                 let name = member::blob(&image.digest);
@@ -151,6 +164,25 @@ fn check_platforms(index: &str, images: &[Descriptor], service: &Service) -> Res
         if !matches!(found, (Some(digest), None) if digest == expected) {
             let reason = format!("it does not name {expected}, and only that, for {platform}");
             return Err(Refusal::new(Code::Closure, index, reason));
+        }
+    }
+    Ok(())
+}
+
+/// The gate has seen every image that the index names, on the platform that it is named for: an engine may choose any.
+fn check_gated(index: &str, images: &[Descriptor], service: &Service, gate: &Judge) -> Result<(), Refusal> {
+    let mut seen = BTreeSet::new();
+    for image in images {
+        let platform = Platform::ALL.into_iter().find(|platform| image.is_for(*platform));
+        let Some(platform) = platform.filter(|p| gate.proves(&service.image, *p, &image.digest)) else {
+            let reason = format!(
+                "it names {}, and no evidence names that as simulated on the platform that it is for",
+                image.digest
+            );
+            return Err(Refusal::new(Code::EvidenceNotAboutThis, index, reason));
+        };
+        if !seen.insert(platform) {
+            return Err(Refusal::new(Code::Closure, index, format!("it names two images for {platform}")));
         }
     }
     Ok(())

@@ -54,7 +54,7 @@ impl<'a> Contents<'a> {
     pub(super) fn finish(self) -> Result<(Manifest, Vec<Evidence>), Refusal> {
         let missing = || Refusal::new(Code::MemberMissing, member::BUNDLE, "it was not read");
         let manifest = self.manifest.ok_or_else(missing)?;
-        self.closure.check(&manifest, &self.head.plan)?;
+        self.closure.check(&manifest, &self.head.plan, &self.evidence)?;
         Ok((manifest, self.evidence.into_evidence()))
     }
 

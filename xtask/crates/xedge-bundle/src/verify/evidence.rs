@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use xedge_model::Digest;
+use xedge_model::{Digest, ImageName, Platform};
 
 use crate::manifest::{EvidenceEntry, Manifest};
 use crate::refusal::{Code, Refusal};
@@ -21,11 +21,14 @@ pub struct Evidence {
     pub signers: Vec<Digest>,
 }
 
+/// An image, a platform, and the manifest that the gate simulated of it there.
+type Proved = (ImageName, Platform, Digest);
+
 /// Judges one piece of evidence after the other, and the sum of them after the last.
 pub(super) struct Judge {
     gate: Vec<VerifyingKey>,
     images: Vec<VerifyingKey>,
-    proved: BTreeSet<Digest>,
+    proved: BTreeSet<Proved>,
     evidence: Vec<Evidence>,
 }
 
@@ -37,6 +40,11 @@ impl Judge {
 
     pub(super) fn into_evidence(self) -> Vec<Evidence> {
         self.evidence
+    }
+
+    /// Whether a run of this configuration simulated exactly this manifest of the image on the platform.
+    pub(super) fn proves(&self, image: &ImageName, platform: Platform, digest: &Digest) -> bool {
+        self.proved.contains(&(image.clone(), platform, digest.clone()))
     }
 
     pub(super) fn judge(&mut self, name: &str, bytes: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
@@ -70,7 +78,10 @@ impl Judge {
 
     fn check_all_proved(&self, manifest: &Manifest) -> Result<(), Refusal> {
         for service in &manifest.services {
-            let unproved = service.manifests.iter().find(|(_, digest)| !self.proved.contains(digest));
+            let unproved = service
+                .manifests
+                .iter()
+                .find(|(platform, digest)| !self.proves(&service.image, **platform, digest));
             if let Some((platform, digest)) = unproved {
                 let name = &service.name;
                 let reason =
@@ -112,23 +123,24 @@ fn check_statement(
     }
 }
 
-/// The manifests that a statement about this configuration proves; refuses another manifest of one of the images.
-fn proved(name: &str, statement: &Statement, manifest: &Manifest) -> Result<Vec<Digest>, Refusal> {
+/// What a statement about this configuration proves of the bundle's images; refuses another manifest than a service's. A
+/// platform that no service has is proved as well: an index may name it.
+fn proved(name: &str, statement: &Statement, manifest: &Manifest) -> Result<Vec<Proved>, Refusal> {
     let record = &statement.predicate.xedge;
     if record.config_digest.is_none() {
         return Ok(Vec::new());
     }
     let mut proved = Vec::new();
     for run in record.platforms.iter().filter(|run| run.simulated != Simulated::NotSimulated) {
-        let services = manifest.services.iter().filter(|service| service.image == run.image);
-        for expected in services.filter_map(|service| service.manifests.get(&run.platform)) {
-            if run.manifest.as_ref() != Some(expected) {
-                let found = run.manifest.as_ref().map_or("nothing", Digest::as_str);
-                let reason =
-                    format!("it is about {found} for {} {}, not {expected}", run.image, run.platform);
-                return Err(Refusal::new(Code::EvidenceNotAboutThis, name, reason));
-            }
-            proved.push(expected.clone());
+        let Some(found) = &run.manifest else { continue };
+        let services = || manifest.services.iter().filter(|service| service.image == run.image);
+        let mut expected = services().filter_map(|service| service.manifests.get(&run.platform));
+        if let Some(expected) = expected.find(|expected| *expected != found) {
+            let reason = format!("it is about {found} for {} {}, not {expected}", run.image, run.platform);
+            return Err(Refusal::new(Code::EvidenceNotAboutThis, name, reason));
+        }
+        if services().next().is_some() {
+            proved.push((run.image.clone(), run.platform, found.clone()));
         }
     }
     Ok(proved)

@@ -1,4 +1,4 @@
-//! The metadata at the head of a bundle: first read as bytes, then judged (FORMAT.md §3). Reads no other member.
+//! The metadata at the head of a bundle, judged as it arrives (FORMAT.md §3). Reads no other member.
 
 use std::io::Read;
 
@@ -13,7 +13,10 @@ use crate::tuf::{
     Targets, Timestamp, check_status, check_time,
 };
 
-/// The metadata's bytes. Nothing in them is trusted.
+/// How many bytes the roots may have together: they are held before an observer sees them.
+const MAX_ROOT_BYTES: u64 = 4 << 20;
+
+/// The metadata's bytes. That they are here does not make them trusted.
 pub(crate) struct RawHead {
     members: Vec<(String, Vec<u8>)>,
 }
@@ -29,26 +32,45 @@ pub(crate) struct Head {
 }
 
 impl RawHead {
-    /// Reads everything before `bundle.json`.
+    /// Reads everything before `bundle.json`, and judges nothing.
     pub(crate) fn read<R: Read>(stream: &mut Stream<R>) -> Result<Self, ReadError> {
-        let mut members = Vec::new();
-        let (mut name, mut size) = stream.open_root()?;
-        while let Some(member::Kind::Root(version)) = member::kind_of(&name) {
-            if members.len() == MAX_ROOTS {
-                let reason = format!("a bundle has at most {MAX_ROOTS} roots");
-                return Err(Refusal::new(Code::Limits, name, reason).into());
-            }
-            members.push((name.clone(), read(stream, &name, size, Root::MAX_BYTES)?));
-            let next = member::root(version.saturating_add(1));
-            (name, size) = stream.open(&[&next, TIMESTAMP])?;
-        }
-        members.push((name.clone(), read(stream, &name, size, Timestamp::MAX_BYTES)?));
+        let (mut raw, size) = Self::read_roots(stream, |_, _| Ok(()))?;
+        raw.take(stream, TIMESTAMP, size, Timestamp::MAX_BYTES)?;
         for (name, most) in [(SNAPSHOT, Snapshot::MAX_BYTES), (TARGETS, Targets::MAX_BYTES)] {
-            let (name, size) = stream.open(&[name])?;
-            let bytes = read(stream, &name, size, most)?;
-            members.push((name, bytes));
+            let (_, size) = stream.open(&[name])?;
+            raw.take(stream, name, size, most)?;
         }
-        Ok(Self { members })
+        Ok(raw)
+    }
+
+    /// Follows the signatures from the trusted root to the list of members. Each file is judged before the next one is
+    /// read, so that only what is trusted can make a reader hold much.
+    pub(crate) fn judge<R: Read>(
+        stream: &mut Stream<R>,
+        trusted: &[u8],
+        now_unix: i64,
+    ) -> Result<(Self, Head), ReadError> {
+        let mut chain = Chain::new(trusted)?;
+        let (mut raw, size) = Self::read_roots(stream, |name, bytes| chain.push(name, bytes))?;
+        let link = chain.finish(now_unix)?;
+        let root = &link.root;
+        let bytes = raw.take(stream, TIMESTAMP, size, Timestamp::MAX_BYTES)?;
+        let Timestamp(timestamp) = role(TIMESTAMP, bytes, root, &root.roles.timestamp, now_unix)?;
+        let named = names(TIMESTAMP, timestamp.names(SNAPSHOT))?;
+        let bytes = raw.take_named(stream, SNAPSHOT, named, Snapshot::MAX_BYTES)?;
+        let Snapshot(snapshot) = role(SNAPSHOT, bytes, root, &root.roles.snapshot, now_unix)?;
+        check_version(SNAPSHOT, snapshot.version, named.version)?;
+        check_version(SNAPSHOT, snapshot.version, timestamp.version)?;
+        let named = names(SNAPSHOT, snapshot.names(TARGETS))?;
+        let bytes = raw.take_named(stream, TARGETS, named, Targets::MAX_BYTES)?;
+        let targets: Targets = role(TARGETS, bytes, root, &root.roles.targets, now_unix)?;
+        check_version(TARGETS, targets.version, named.version)?;
+        check_version(TARGETS, targets.version, timestamp.version / STAMPS)?;
+        let times = [root.expires, timestamp.expires, snapshot.expires, targets.expires];
+        let expires = times.into_iter().min().expect("four times");
+        let head =
+            Head { timestamp_version: timestamp.version, expires, plan: Plan::new(targets)?, root: link };
+        Ok((raw, head))
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, &[u8])> {
@@ -68,35 +90,68 @@ impl RawHead {
         self.members.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
-    /// Follows the signatures from the trusted root to the list of members.
-    pub(crate) fn judge(&self, trusted: &[u8], now_unix: i64) -> Result<Head, Refusal> {
-        let mut chain = Chain::new(trusted)?;
-        for (name, bytes) in self.roots() {
-            chain.push(name, bytes)?;
-        }
-        let link = chain.finish(now_unix)?;
-        let root = &link.root;
-        let [timestamp, snapshot, targets] = self.others();
-        let Timestamp(timestamp) = role(TIMESTAMP, timestamp, root, &root.roles.timestamp, now_unix)?;
-        let named = names(TIMESTAMP, timestamp.names(SNAPSHOT))?;
-        check_named(SNAPSHOT, snapshot, named)?;
-        let Snapshot(snapshot) = role(SNAPSHOT, snapshot, root, &root.roles.snapshot, now_unix)?;
-        check_version(SNAPSHOT, snapshot.version, named.version)?;
-        check_version(SNAPSHOT, snapshot.version, timestamp.version)?;
-        let named = names(SNAPSHOT, snapshot.names(TARGETS))?;
-        check_named(TARGETS, targets, named)?;
-        let targets: Targets = role(TARGETS, targets, root, &root.roles.targets, now_unix)?;
-        check_version(TARGETS, targets.version, named.version)?;
-        check_version(TARGETS, targets.version, timestamp.version / STAMPS)?;
-        let times = [root.expires, timestamp.expires, snapshot.expires, targets.expires];
-        let expires = times.into_iter().min().expect("four times");
-        Ok(Head { timestamp_version: timestamp.version, expires, plan: Plan::new(targets)?, root: link })
+    /// The members' names, once nobody needs their bytes any more.
+    pub(super) fn into_names(self) -> Vec<String> {
+        self.members.into_iter().map(|(name, _)| name).collect()
     }
-}
 
-fn read<R: Read>(stream: &mut Stream<R>, name: &str, size: u64, most: usize) -> Result<Vec<u8>, ReadError> {
-    limit(name, size, most)?;
-    held(stream, name, size)
+    /// Reads the roots, and the timestamp's header, whose size it gives.
+    fn read_roots<R: Read>(
+        stream: &mut Stream<R>,
+        mut each: impl FnMut(&str, &[u8]) -> Result<(), Refusal>,
+    ) -> Result<(Self, u64), ReadError> {
+        let mut raw = Self { members: Vec::new() };
+        let (mut name, mut size) = stream.open_root()?;
+        while let Some(member::Kind::Root(version)) = member::kind_of(&name) {
+            if raw.members.len() == MAX_ROOTS {
+                let reason = format!("a bundle has at most {MAX_ROOTS} roots");
+                return Err(Refusal::new(Code::Limits, name, reason).into());
+            }
+            if raw.length().saturating_add(size) > MAX_ROOT_BYTES {
+                let reason = format!("the roots have more than {MAX_ROOT_BYTES} bytes together");
+                return Err(Refusal::new(Code::Limits, name, reason).into());
+            }
+            each(&name, raw.take(stream, &name, size, Root::MAX_BYTES)?)?;
+            let next = member::root(version.saturating_add(1));
+            (name, size) = stream.open(&[&next, TIMESTAMP])?;
+        }
+        Ok((raw, size))
+    }
+
+    /// Reads the bytes of the member whose header has just been read.
+    fn take<R: Read>(
+        &mut self,
+        stream: &mut Stream<R>,
+        name: &str,
+        size: u64,
+        most: usize,
+    ) -> Result<&[u8], ReadError> {
+        limit(name, size, most)?;
+        let bytes = held(stream, name, size)?;
+        self.members.push((name.to_owned(), bytes));
+        Ok(self.members.last().map_or(&[], |(_, bytes)| bytes))
+    }
+
+    /// Reads a member that is named by one before it, if it has the length that this one says.
+    fn take_named<R: Read>(
+        &mut self,
+        stream: &mut Stream<R>,
+        name: &str,
+        named: &MetaFile,
+        most: usize,
+    ) -> Result<&[u8], ReadError> {
+        let (_, size) = stream.open(&[name])?;
+        if size != named.length {
+            let reason = format!("it has {size} bytes, not {}", named.length);
+            return Err(Refusal::new(Code::Digest, name, reason).into());
+        }
+        let bytes = self.take(stream, name, size, most)?;
+        let (expected, found) = (named.hashes.sha256(), Digest::of(bytes));
+        if *expected == found {
+            return Ok(bytes);
+        }
+        Err(Refusal::new(Code::Digest, name, format!("its digest is {found}, not {expected}")).into())
+    }
 }
 
 /// Reads metadata that is signed by its role, in time, and of the root's kind of keys.
@@ -117,16 +172,6 @@ fn role<T: Metadata>(
 
 fn names<'a>(name: &str, entry: Option<&'a MetaFile>) -> Result<&'a MetaFile, Refusal> {
     entry.ok_or_else(|| Refusal::new(Code::Metadata, name, "`meta` does not name the one file that it must"))
-}
-
-fn check_named(name: &str, bytes: &[u8], named: &MetaFile) -> Result<(), Refusal> {
-    let expected = named.hashes.sha256();
-    let found = Digest::of(bytes);
-    if named.length == bytes.len() as u64 && *expected == found {
-        return Ok(());
-    }
-    let reason = format!("it has {} bytes and {found}, not {} and {expected}", bytes.len(), named.length);
-    Err(Refusal::new(Code::Digest, name, reason))
 }
 
 fn check_version(name: &str, found: u64, expected: u64) -> Result<(), Refusal> {

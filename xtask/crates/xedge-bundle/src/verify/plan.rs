@@ -1,13 +1,15 @@
 //! The members that a list of targets asks for, in the order of the file (FORMAT.md §1). Judges names, kinds and lengths only.
 
+use crate::manifest;
 use crate::member::{self, BUNDLE, Kind};
 use crate::refusal::{Code, Refusal};
 use crate::stream::limit;
 use crate::tuf::{Target, Targets};
-use crate::{dsse, manifest};
 
 /// The longest configuration file, OCI index or OCI manifest, in bytes.
 pub(super) const MAX_HELD: usize = 4 << 20;
+/// How many bytes all evidence may have together: it is held as what it says, which is several times as much.
+const MAX_EVIDENCE: usize = 2 << 20;
 
 /// The members after the metadata.
 #[derive(Clone, Debug)]
@@ -28,6 +30,12 @@ impl Plan {
         let mut lengths = targets.targets.values().map(|target| target.length);
         if lengths.try_fold(0, u64::checked_add).is_none() {
             return Err(Refusal::new(Code::Limits, member::TARGETS, "its members are too long together"));
+        }
+        let evidence =
+            targets.targets.iter().filter(|(name, _)| member::kind_of(name) == Some(Kind::Evidence));
+        if evidence.map(|(_, target)| target.length).sum::<u64>() > MAX_EVIDENCE as u64 {
+            let reason = format!("its evidence has more than {MAX_EVIDENCE} bytes together");
+            return Err(Refusal::new(Code::Limits, member::TARGETS, reason));
         }
         let mut order: Vec<String> = targets.targets.keys().cloned().collect();
         order.sort_by(|a, b| member::member_order(a).cmp(&member::member_order(b)));
@@ -87,7 +95,7 @@ fn check_target(name: &str, target: &Target) -> Result<(), Refusal> {
     }
     match kind {
         Kind::Bundle => limit(name, target.length, manifest::MAX_BYTES),
-        Kind::Evidence => limit(name, target.length, dsse::MAX_BYTES),
+        Kind::Evidence => limit(name, target.length, MAX_EVIDENCE),
         Kind::Config => limit(name, target.length, MAX_HELD),
         _ => Ok(()),
     }
