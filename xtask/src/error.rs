@@ -179,6 +179,7 @@ impl Failure for Error {
             | Error::Password(_)
             | Error::UnknownRefusal(_)
             | Error::RootExists(_)
+            | Error::VersionTaken { .. }
             | Error::Differences(_) => Class::Input,
             Error::Damaged { .. }
             | Error::FetchDigest { .. }
@@ -186,7 +187,6 @@ impl Failure for Error {
             | Error::Ungated { .. }
             | Error::NoRoot(_)
             | Error::SeqTaken { .. }
-            | Error::VersionTaken { .. }
             | Error::KeyNotInRoot { .. }
             | Error::RootExpired(_)
             | Error::NotLoaded { .. } => Class::Integrity,

@@ -119,7 +119,7 @@ fn where_nobody_listens_the_tries_come_to_an_end() {
     drop(taken);
     let ran = tiny.push(&Place::Named(host.clone(), None), &["--plan"]).expect(1);
     assert_eq!(ran.stdout, "");
-    ran.says(&format!("failed to talk to http://{host}/v2/"))
+    ran.says(&format!("failed to reach http://{host}/v2/"))
         .says("Connection refused")
         .says("hint: see that the address is right and that the host can be reached");
 }

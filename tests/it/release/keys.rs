@@ -70,7 +70,7 @@ fn production_keys_release_with_their_passphrase_only() {
     heard.run(3, &[&init[..], &["--passphrase-file", short.as_str()]].concat()).says("fewer than 12");
     assert!(!bench.home().join("keys").exists(), "a refused `init` made keys");
     heard.run(0, &[&init[..], &["--passphrase-file", right.as_str()]].concat());
-    heard.run(3, &[&init[..], &["--passphrase-file", right.as_str()]].concat()).says("is there already");
+    heard.run(3, &[&init[..], &["--passphrase-file", right.as_str()]].concat()).says("there is a root at");
 
     heard
         .run(3, &arguments(&["--passphrase-file", wrong.as_str()]))
@@ -110,7 +110,7 @@ fn development_keys_are_shown_by_their_public_halves() {
     let bench = tiny();
     let mut heard = Heard { bench: &bench, text: String::new() };
     heard.run(0, &["keys", "init"]);
-    heard.run(3, &["keys", "init"]).says("is there already");
+    heard.run(3, &["keys", "init"]).says("there is a root at");
     let roles = heard.run(0, &["keys", "show"]).stdout;
     assert_eq!(roles.lines().count(), 5, "{roles}");
     assert!(roles.lines().all(|line| line.ends_with(" development")), "{roles}");

@@ -137,10 +137,10 @@ pub fn tags_folder(bench: &Bench, repository: &str) -> Utf8PathBuf {
     bench.home().join(format!("registry/content/repositories/{repository}/_tags"))
 }
 
-/// The numbers that the registry knows.
+/// The numbers that the registry knows, without those of stamps.
 pub fn numbers(bench: &Bench) -> Vec<String> {
     let mut names = names(tags_folder(bench, "xedge-releases/tiny").as_std_path());
-    names.retain(|name| name.starts_with("seq-"));
+    names.retain(|name| name.starts_with("seq-") && !name.contains('.'));
     names
 }
 
