@@ -1,5 +1,6 @@
 //! Registries as they are found in the field: Debian's own is started for the tests that need a real one.
 
+mod archive;
 mod cut;
 mod place;
 mod push;

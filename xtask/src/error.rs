@@ -217,7 +217,7 @@ impl Failure for Error {
             Error::Evidence { .. } => "make it anew: `cargo xtask sim`".into(),
             Error::NoPlatform { .. } => "give them one: `platforms: [linux/amd64, linux/arm64]` in images/*/image.yaml".into(),
             Error::ServiceImage { .. } => "add it, or name one of: `cargo xtask image ls`".into(),
-            Error::NoRoot(_) => "name the root that you trust: `cargo xtask verify FILE --root N.root.json`; keys of your own: `cargo xtask keys init`".into(),
+            Error::NoRoot(_) => "name the root that you trust: `cargo xtask verify FILE --root N.root.json`; for keys of your own, restore the folder trust from their backup, or make new ones: `cargo xtask keys init`".into(),
             Error::Passphrase(_) => "put it on the first line of a file of mode 0600: `--passphrase-file FILE`".into(),
             Error::Password(_) => "pipe it in: `cargo xtask registry login HOST --username USER --password-stdin < FILE`".into(),
             Error::VersionTaken { .. } => "a version is never moved: choose another, `cargo xtask release --version V`".into(),

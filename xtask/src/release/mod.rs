@@ -58,6 +58,10 @@ pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
     let mode = if flags.locked { Mode::Locked } else { Mode::Use };
     let folder = cx.environment.folder()?;
     let evidence = flags.evidence.as_ref().map(|named| folder.join(named));
+    if let Some(folder) = evidence.as_ref().filter(|folder| !folder.is_dir()) {
+        let reason = "it is no folder, so there is no evidence in it".to_owned();
+        return Err(Error::BadFile { path: folder.clone(), reason }.into());
+    }
     let source = match &evidence {
         Some(folder) => Source::Folder(folder),
         None if flags.dry_run => Source::HereOnly,
