@@ -322,6 +322,9 @@ impl Failure for Error {
             Error::Insecure { .. } => {
                 Some("serve it over TLS, or allow plain HTTP for this host by name".into())
             }
+            Error::Status { answer, .. } if answer.message.contains("No space left") => Some(
+                "the registry's disk is full; the embedded one's: `df -h \"${XEDGE_HOME:-$HOME}\"`".into(),
+            ),
             Error::Status { answer, .. } => answer.may_pass().then(|| "try again later".into()),
             Error::NotFound { .. } => Some("check the name and the tag, or push it first".into()),
             Error::Protocol { .. } => {
