@@ -145,6 +145,8 @@ fn request(image: &ImageSource) -> Digest {
             };
             json!({"suite": base.suite, "packages": sorted(&base.packages), "omit": sorted(&base.omit)})
         }
+        From::Image(reference) => json!({"image": reference}),
+        From::Dockerfile(_) => json!("dockerfile"),
     };
     Digest::of(json!({"from": from, "platforms": platforms}).to_string().as_bytes())
 }
@@ -171,13 +173,13 @@ async fn resolve_image(cx: &Context<'_>, image: &ImageSource) -> Result<ImageLoc
     let mut packages = BTreeMap::new();
     for platform in &image.def.platforms.value {
         let found = match &image.def.from {
-            From::Scratch => Vec::new(),
+            From::Scratch | From::Image(_) | From::Dockerfile(_) => Vec::new(),
             From::Debian(base) => resolve_platform(cx, base, *platform).await?,
         };
         packages.insert(*platform, found);
     }
     skew::check_skew(&packages)?;
-    let lock = |packages| PlatformLock { packages, rustc: None };
+    let lock = |packages| PlatformLock { packages, rustc: None, base: None };
     let platforms = packages.into_iter().map(|(platform, packages)| (platform, lock(packages))).collect();
     Ok(ImageLock { format: FORMAT, request: request(image), platforms })
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use xedge_model::Platform;
 use xedge_model::scenario::{Docker, Node};
 use xedge_oci::PlatformImage;
-use xedge_sim::{ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, expand};
+use xedge_sim::{
+    ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, expand,
+};
 
 use super::prepare::{Prepared, containers};
 use super::{Flags, Images, production};
@@ -84,6 +86,7 @@ fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Plat
         emulated: Some(platform) != Platform::of_machine(std::env::consts::ARCH),
         env: docker.environment.clone(),
         command: docker.command.clone(),
+        extras: ContainerExtras::default(),
         service_port: docker.ports.0.first().copied().or(node.port).unwrap_or(MQTT),
         volumes: Vec::new(),
         memory_bytes: None,

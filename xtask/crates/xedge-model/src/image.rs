@@ -1,9 +1,11 @@
 //! `images/<name>/image.yaml`: what an image is made of and how it runs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use camino::Utf8PathBuf;
 use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
 
 use crate::duration::Span;
 use crate::yaml::{Source, Spanned, YamlError};
@@ -33,18 +35,97 @@ pub struct ImageDef {
     /// Rust programs, cross-compiled and linked statically.
     #[serde(default)]
     pub payloads: Vec<Payload>,
-    /// How a container of it runs.
+    /// How a container of it runs; over a base image, what is set here replaces what the base says.
+    #[serde(default)]
     pub config: RunConfig,
 }
 
 /// The base of an image.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub enum From {
     /// Nothing.
     Scratch,
     /// Debian packages, unpacked without running maintainer scripts.
     Debian(DebianBase),
+    /// An existing image whose layers are taken over by descriptor: a reference, as it was written.
+    Image(String),
+    /// Built by a container engine from a Dockerfile, not reproducible.
+    Dockerfile(DockerfileBuild),
+}
+
+/// A build from a Dockerfile.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DockerfileBuild {
+    /// The folder that the build sees, relative to image.yaml's.
+    pub context: Utf8PathBuf,
+    /// The Dockerfile, relative to the context.
+    pub file: Utf8PathBuf,
+    /// The stage that becomes the image; absent means the last.
+    pub target: Option<String>,
+    /// Values of `ARG`.
+    pub args: BTreeMap<String, String>,
+    /// Secret files by id, for `RUN --mount=type=secret`; relative to the project's folder, never part of the image.
+    pub secrets: BTreeMap<String, Utf8PathBuf>,
+}
+
+impl Default for DockerfileBuild {
+    fn default() -> Self {
+        Self {
+            context: ".".into(),
+            file: "Dockerfile".into(),
+            target: None,
+            args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        }
+    }
+}
+
+/// The written forms: `scratch`, `dockerfile`, a reference, `{debian: …}`, `{dockerfile: …}`.
+impl<'de> Deserialize<'de> for From {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FromVisitor)
+    }
+}
+
+struct FromVisitor;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FromKey {
+    Debian,
+    Dockerfile,
+}
+
+impl<'de> Visitor<'de> for FromVisitor {
+    type Value = From;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`scratch`, `dockerfile`, an image reference, or a map with `debian` or `dockerfile`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<From, E> {
+        Ok(match text {
+            "scratch" => From::Scratch,
+            "dockerfile" => From::Dockerfile(DockerfileBuild::default()),
+            reference => From::Image(reference.to_owned()),
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<From, A::Error> {
+        use serde::de::Error;
+        let from = match map.next_key()? {
+            Some(FromKey::Debian) => From::Debian(map.next_value()?),
+            Some(FromKey::Dockerfile) => From::Dockerfile(map.next_value()?),
+            None => return Err(A::Error::custom("`from` is empty: expected `debian` or `dockerfile`")),
+        };
+        match map.next_key::<String>()? {
+            Some(second) => {
+                Err(A::Error::custom(format!("`from` has one entry, `{second}` is a second one")))
+            }
+            None => Ok(from),
+        }
+    }
 }
 
 /// Packages of one Debian suite.
@@ -172,7 +253,8 @@ impl ImageDef {
         if seen.len() != def.platforms.value.len() {
             return Err(source.error_at(&def.platforms, "a platform is named twice"));
         }
-        if def.config.entrypoint.is_empty() && def.config.command.is_empty() {
+        let is_assembled = matches!(def.from, From::Scratch | From::Debian(_));
+        if is_assembled && def.config.entrypoint.is_empty() && def.config.command.is_empty() {
             return Err(source.error("an image needs an entrypoint or a command"));
         }
         Ok(def)

@@ -30,6 +30,23 @@ pub struct PlatformLock {
     /// First line of `rustc -vV` of the compiler that made the payloads, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rustc: Option<String>,
+    /// The base image's manifest of this platform, if there is a base image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<LockedBase>,
+}
+
+/// An existing image that another one stands on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedBase {
+    /// Where it came from: the reference without tag and digest.
+    pub repository: String,
+    /// Digest of what the reference named: an index, or the manifest itself.
+    pub index: Digest,
+    /// Digest of this platform's manifest.
+    pub manifest: Digest,
+    /// Size of that manifest in bytes.
+    pub size: u64,
 }
 
 /// One Debian package.

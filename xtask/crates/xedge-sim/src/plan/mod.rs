@@ -62,6 +62,8 @@ pub struct ContainerPlan {
     pub env: BTreeMap<String, String>,
     /// Arguments instead of the image's.
     pub command: Option<Vec<String>>,
+    /// Settings that most containers leave to the image and the Engine.
+    pub extras: ContainerExtras,
     /// Port of the service inside of the container; published on loopback for brokers.
     pub service_port: u16,
     /// Named volumes, with the files to put into them before the start.
@@ -84,6 +86,41 @@ pub struct ContainerPlan {
     pub tmpfs: BTreeMap<String, String>,
     /// Time between SIGTERM and SIGKILL; whole seconds count.
     pub stop_grace: Duration,
+}
+
+/// Settings of a container that Compose files know and most containers leave alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerExtras {
+    /// Program instead of the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// `uid[:gid]` or names, instead of the image's.
+    pub user: Option<String>,
+    /// Working folder instead of the image's.
+    pub workdir: Option<String>,
+    /// TCP ports beside `service_port` that are published on loopback.
+    pub published_tcp: Vec<u16>,
+    /// Further groups of the main process.
+    pub group_add: Vec<String>,
+    /// Capabilities to add.
+    pub cap_add: Vec<String>,
+    /// Device files that the container expects; each is `/dev/null` under that name.
+    pub device_stubs: Vec<String>,
+    /// Lines of `/etc/hosts`: name to address, or to `host-gateway`.
+    pub extra_hosts: BTreeMap<String, String>,
+    /// Resource limits: name to soft and hard value.
+    pub ulimits: BTreeMap<String, (i64, i64)>,
+    /// Kernel settings of the container's namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// The signal that stops it, instead of the image's.
+    pub stop_signal: Option<String>,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_bytes: Option<i64>,
+    /// Whether an init process of the engine's is process 1.
+    pub init: bool,
+    /// Health check instead of the image's: an argument list; an empty one switches the image's off.
+    pub health_check: Option<Vec<String>>,
+    /// Further names under which the others of the run find it.
+    pub aliases: Vec<String>,
 }
 
 /// One named volume. A fresh one takes over content and owner of the image's folder.

@@ -21,6 +21,7 @@ fn container(node_id: &str, role: Role) -> ContainerPlan {
         emulated: false,
         env: BTreeMap::new(),
         command: None,
+        extras: crate::plan::ContainerExtras::default(),
         service_port: 1883,
         volumes: vec![],
         memory_bytes: None,
