@@ -8,7 +8,7 @@ use xedge_bundle::statement::{PlatformRun, Simulated};
 use xedge_model::scenario::{Node, Role};
 use xedge_model::{ImageName, Platform};
 use xedge_oci::ImageEntry;
-use xedge_sim::{ContainerPlan, Docker, Limits, ProbePlan, Progress, probe_container};
+use xedge_sim::{ContainerPlan, Engine, Limits, ProbePlan, Progress, probe_container};
 
 use super::prepare::{Prepared, containers};
 use super::{Images, place, plan};
@@ -46,7 +46,7 @@ pub(super) fn able(cx: &Context<'_>, prepared: &Prepared, native: Platform) -> A
 /// One entry for every image and every foreign platform of it.
 pub(super) async fn probe(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     prepared: &Prepared,
     images: &Images,
     able: &Able,
@@ -64,7 +64,7 @@ pub(super) async fn probe(
 
 async fn probe_all(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     prepared: &Prepared,
     images: &Images,
     platform: Platform,
@@ -98,7 +98,7 @@ async fn probe_all(
 
 async fn probe_one(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     probe: &ProbePlan,
     image: &ImageEntry,
     cancel: watch::Receiver<bool>,

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
 use xedge_model::{Class, Digest, ImageName, Platform, atomic};
 use xedge_oci::ImageEntry;
-use xedge_sim::{Claim, Docker, Outcome, Place, Progress, State};
+use xedge_sim::{Claim, Engine, Outcome, Place, Progress, State};
 
 use crate::build::{self, Built};
 use crate::commands::Context;
@@ -59,7 +59,7 @@ impl Flags {
 /// Builds, runs, reports and signs one scenario.
 pub(crate) async fn scenario(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     prepared: &Prepared,
     flags: Flags,
     phase: &Phase,
@@ -139,7 +139,7 @@ pub(crate) struct Images {
 impl Images {
     async fn build(
         cx: &Context<'_>,
-        engine: &Docker,
+        engine: &Engine,
         prepared: &Prepared,
         native: Platform,
         foreign: &foreign::Able,

@@ -1,6 +1,8 @@
-//! The container engine, in plain types. Only `docker` knows the client library.
+//! The container engine, in plain types. Only `docker` knows the client library, only `embedded` the runtime.
 
 mod docker;
+mod either;
+mod embedded;
 mod files;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,8 @@ use xedge_model::Platform;
 use crate::plan::ContainerPlan;
 
 pub use docker::Docker;
+pub use either::Engine;
+pub use embedded::Embedded;
 pub(crate) use files::volume_tar;
 
 /// What the Engine says about itself.

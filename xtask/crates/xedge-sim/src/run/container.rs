@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::Progress;
 use super::guard::guarded;
 use super::stage::Stage;
-use crate::engine::Docker;
+use crate::engine::Engine;
 use crate::history::Recorder;
 use crate::plan::{ContainerPlan, Credentials, Limits, Place};
 use crate::{Error, RunLock};
@@ -53,7 +53,7 @@ impl ContainerProbe {
 /// Starts a container, waits for its first answer (CONNACK of a broker, health check of the rest), watches it, stops it.
 /// Everything is removed afterwards, whatever came of it.
 pub async fn probe_container(
-    engine: &Docker,
+    engine: &Engine,
     plan: &ProbePlan,
     place: &Place,
     progress: &(dyn Fn(Progress) + Send + Sync),

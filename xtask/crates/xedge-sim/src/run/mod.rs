@@ -17,7 +17,7 @@ use self::guard::{Aftermath, guarded};
 use self::outcome::{ContainerFacts, Facts, Outcome};
 use self::stage::Stage;
 use crate::check::{self, Claim, Roster, State, Verdict, stats};
-use crate::engine::Docker;
+use crate::engine::Engine;
 use crate::history::{Event, Kind, Recorder};
 use crate::model::{Fleet, Setting, Tally, stimulus};
 use crate::plan::{ContainerPlan, Place, RunPlan};
@@ -60,7 +60,7 @@ pub enum Progress {
 ///
 /// A claim that does not hold is no error: it is in the outcome's verdict.
 pub async fn run(
-    engine: &Docker,
+    engine: &Engine,
     plan: &RunPlan,
     place: &Place,
     progress: &(dyn Fn(Progress) + Send + Sync),

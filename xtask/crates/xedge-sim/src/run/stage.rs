@@ -10,7 +10,7 @@ use xedge_model::scenario::Role;
 
 use super::Progress;
 use super::outcome::ContainerFacts;
-use crate::engine::{Creation, Docker, Labels, Status, volume_tar};
+use crate::engine::{Creation, Engine, Labels, Status, volume_tar};
 use crate::history::{Kind, Recorder};
 use crate::plan::{ContainerPlan, Credentials, Limits, Place, VolumePlan, redact};
 use crate::probe::Broker;
@@ -26,7 +26,7 @@ const WATCH: Duration = Duration::from_secs(1);
 
 /// Where containers of one run live.
 pub(super) struct Stage<'a> {
-    pub(super) engine: &'a Docker,
+    pub(super) engine: &'a Engine,
     pub(super) run_id: &'a str,
     pub(super) keep: bool,
     pub(super) limits: Limits,
