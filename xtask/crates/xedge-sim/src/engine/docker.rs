@@ -8,9 +8,9 @@ use std::time::Duration;
 use bollard::errors::Error as Refusal;
 use bollard::exec::StartExecOptions;
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, ExecConfig, HostConfig, Mount, MountType, MountVolumeOptions,
-    NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy as Policy, RestartPolicyNameEnum,
-    VolumeCreateRequest,
+    ContainerCreateBody, DeviceMapping, EndpointSettings, ExecConfig, HealthConfig, HostConfig, Mount, MountType,
+    MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, NetworkingConfig, PortBinding,
+    ResourcesUlimits, RestartPolicy as Policy, RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use bollard::query_parameters as query;
 use bytes::Bytes;
@@ -159,7 +159,7 @@ impl Docker {
     pub(crate) async fn create(&self, creation: &Creation<'_>) -> Result<(), Error> {
         let options = query::CreateContainerOptionsBuilder::default().name(creation.name).build();
         match self.client.create_container(Some(options), body(creation)).await {
-            Ok(_) => Ok(()),
+            Ok(_) => self.join_further(creation).await,
             Err(error) if status(&error) == 404 && error.to_string().contains("image") => {
                 Err(Error::MissingImage {
                     node: creation.plan.node_id.clone(),
@@ -168,6 +168,19 @@ impl Docker {
             }
             Err(error) => Err(self.failed(&format!("create container {}", creation.name), error)),
         }
+    }
+
+    /// An Engine before API 1.44 takes one network when it makes a container, and the others afterwards.
+    async fn join_further(&self, creation: &Creation<'_>) -> Result<(), Error> {
+        for network in creation.further {
+            let request = NetworkConnectRequest {
+                container: creation.name.to_owned(),
+                endpoint_config: Some(endpoint(creation.plan)),
+            };
+            let joined = self.client.connect_network(network, request).await;
+            joined.map_err(|e| self.failed(&format!("join {} to network {network}", creation.name), e))?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn upload(&self, container: &str, path: &str, tar: Vec<u8>) -> Result<(), Error> {
@@ -355,44 +368,90 @@ fn command(test: &[String]) -> Option<Vec<String>> {
 
 fn body(creation: &Creation<'_>) -> ContainerCreateBody {
     let plan = creation.plan;
-    let endpoint =
-        EndpointSettings { aliases: Some(vec![plan.node_id.clone()]), ..EndpointSettings::default() };
-    let port = format!("{}/tcp", plan.service_port);
+    let extras = &plan.extras;
+    let exposed: Vec<String> = ports(creation).into_keys().collect();
     ContainerCreateBody {
         image: Some(plan.image_ref.clone()),
         hostname: Some(plan.node_id.clone()),
         env: Some(plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        entrypoint: extras.entrypoint.clone(),
         cmd: plan.command.clone(),
-        exposed_ports: (creation.published > 0).then(|| vec![port]),
+        user: extras.user.clone(),
+        working_dir: extras.workdir.clone(),
+        exposed_ports: Some(exposed).filter(|exposed| !exposed.is_empty()),
         labels: Some(creation.labels.clone().into_iter().collect()),
+        stop_signal: extras.stop_signal.clone(),
         stop_timeout: Some(seconds(plan.stop_grace).into()),
+        healthcheck: extras.health_check.as_deref().map(health),
         host_config: Some(host_config(creation)),
         networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(creation.network.to_owned(), endpoint)])),
+            endpoints_config: Some(HashMap::from([(creation.network.to_owned(), endpoint(plan))])),
         }),
         ..ContainerCreateBody::default()
     }
 }
 
+/// The names under which the others of a network find a container.
+fn endpoint(plan: &ContainerPlan) -> EndpointSettings {
+    let names = std::iter::once(&plan.node_id).chain(&plan.extras.aliases);
+    EndpointSettings { aliases: Some(names.cloned().collect()), ..EndpointSettings::default() }
+}
+
+/// A health check in place of the image's; no command switches that one off.
+fn health(command: &[String]) -> HealthConfig {
+    let kind = if command.is_empty() { "NONE" } else { "CMD" };
+    let test = std::iter::once(kind.to_owned()).chain(command.iter().cloned()).collect();
+    HealthConfig { test: Some(test), ..HealthConfig::default() }
+}
+
+/// The published ports. The Engine picks the host's; loopback only, so that nothing is open to the network.
+fn ports(creation: &Creation<'_>) -> HashMap<String, Option<Vec<PortBinding>>> {
+    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
+    let once = creation.plan.extras.published_tcp.iter().map(|port| (*port, 1));
+    let service = Some((creation.plan.service_port, creation.published)).filter(|(_, times)| *times > 0);
+    // The service's port last: it may be published more than once.
+    let all = once.chain(service);
+    all.map(|(port, times)| (format!("{port}/tcp"), Some(vec![binding.clone(); times]))).collect()
+}
+
 fn host_config(creation: &Creation<'_>) -> HostConfig {
     let plan = creation.plan;
-    // The Engine picks the port; loopback only, so that nothing is open to the network.
-    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-    let bindings = vec![binding; creation.published];
+    let extras = &plan.extras;
     HostConfig {
         memory: plan.memory_bytes,
         nano_cpus: plan.nano_cpus,
         pids_limit: plan.pids_limit,
         network_mode: Some(creation.network.to_owned()),
-        port_bindings: Some(HashMap::from([(format!("{}/tcp", plan.service_port), Some(bindings))])),
+        port_bindings: Some(ports(creation)),
         restart_policy: Some(policy(plan.restart)),
         readonly_rootfs: Some(plan.read_only),
+        cap_add: Some(extras.cap_add.clone()),
         cap_drop: Some(plan.cap_drop.clone()),
         security_opt: Some(plan.security_opt.clone()),
+        group_add: Some(extras.group_add.clone()),
+        devices: Some(extras.device_stubs.iter().map(|path| stub(path)).collect()),
+        extra_hosts: Some(extras.extra_hosts.iter().map(|(name, to)| format!("{name}:{to}")).collect()),
+        ulimits: Some(extras.ulimits.iter().map(|(name, limit)| ulimit(name, *limit)).collect()),
+        sysctls: Some(extras.sysctls.clone().into_iter().collect()),
+        shm_size: extras.shm_bytes,
+        init: Some(extras.init).filter(|init| *init),
         tmpfs: Some(plan.tmpfs.clone().into_iter().collect()),
         mounts: Some(mounts(plan, creation)),
         ..HostConfig::default()
     }
+}
+
+/// A device file under the name that a container expects, with nothing behind it.
+fn stub(path: &str) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: Some("/dev/null".to_owned()),
+        path_in_container: Some(path.to_owned()),
+        cgroup_permissions: Some("rwm".to_owned()),
+    }
+}
+
+fn ulimit(name: &str, (soft, hard): (i64, i64)) -> ResourcesUlimits {
+    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(soft), hard: Some(hard) }
 }
 
 fn mounts(plan: &ContainerPlan, creation: &Creation<'_>) -> Vec<Mount> {

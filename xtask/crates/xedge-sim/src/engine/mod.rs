@@ -48,6 +48,8 @@ pub(crate) struct Creation<'a> {
     pub(crate) plan: &'a ContainerPlan,
     /// Network to join.
     pub(crate) network: &'a str,
+    /// Networks to join beside it.
+    pub(crate) further: &'a [String],
     /// Volume name by mount path.
     pub(crate) volumes: &'a BTreeMap<String, String>,
     /// How often the service port is published; one proxy of the Engine carries about 3,000 connections.
@@ -73,7 +75,7 @@ pub struct Status {
     pub oom_killed: bool,
     /// What the Engine could not do, or empty.
     pub error: String,
-    /// The image's health check as an argument list; `None` without one.
+    /// The health check as an argument list, of the image or set in its place; `None` without one.
     pub health_check: Option<Vec<String>>,
 }
 
