@@ -32,9 +32,11 @@ type IsSet = fn(&Service) -> bool;
 /// Settings that a run cannot take over, and why it is still a proof. Everything else is applied or refused.
 const ACCEPTED: [(&str, &str, IsSet); 8] = [
     ("container_name", "runs side by side need names of their own", |s| s.container_name.is_some()),
-    ("ports", "published on a free loopback port: the wished one may be taken here", |s| !s.ports.is_empty()),
+    ("ports", "published on a free loopback port: the wished one may be taken here", |s| {
+        !s.ports.0.is_empty()
+    }),
     ("networks", "every run has a network of its own; services find each other by the same names", |s| {
-        !s.networks.is_empty()
+        !s.networks.0.is_empty()
     }),
     ("depends_on", "the run starts brokers first and waits for their CONNACK", |s| {
         !s.depends_on.0.is_empty()
@@ -48,8 +50,30 @@ const ACCEPTED: [(&str, &str, IsSet); 8] = [
 ];
 
 /// Settings that would change what is proved, and that a run cannot take over yet.
-const REFUSED: [(&str, IsSet); 2] =
-    [("user", |s| s.user.is_some()), ("healthcheck", |s| s.healthcheck.is_some())];
+const REFUSED: [(&str, IsSet); 22] = [
+    ("user", |s| s.user.is_some()),
+    ("healthcheck", |s| s.healthcheck.is_some()),
+    ("hostname", |s| s.hostname.is_some()),
+    ("entrypoint", |s| s.entrypoint.is_some()),
+    ("working_dir", |s| s.working_dir.is_some()),
+    ("group_add", |s| !s.group_add.is_empty()),
+    ("init", |s| s.init.is_some()),
+    ("expose", |s| !s.expose.0.is_empty()),
+    ("network_mode", |s| s.network_mode.is_some()),
+    ("extra_hosts", |s| !s.extra_hosts.0.is_empty()),
+    ("mem_reservation", |s| s.mem_reservation.is_some()),
+    ("cpu_shares", |s| s.cpu_shares.is_some()),
+    ("shm_size", |s| s.shm_size.is_some()),
+    ("ulimits", |s| !s.ulimits.0.is_empty()),
+    ("sysctls", |s| !s.sysctls.0.is_empty()),
+    ("devices", |s| !s.devices.is_empty()),
+    ("cap_add", |s| !s.cap_add.is_empty()),
+    ("stop_signal", |s| s.stop_signal.is_some()),
+    ("aliases", |s| s.networks.0.iter().any(|network| !network.value.aliases.is_empty())),
+    ("mount of a host path", |s| s.host_mounts().next().is_some()),
+    ("volume without a name", |s| s.anonymous_volumes().next().is_some()),
+    ("folder in memory", |s| s.memory_folders().len() > s.tmpfs.0.len()),
+];
 
 /// Not a setting of a service, but of what stands in its files and environment.
 const SAMPLES: (&str, &str) =
@@ -61,23 +85,39 @@ pub(super) fn differences(rendered: &Rendered, name: &str, service: &Service) ->
     let Service {
         image: _,
         container_name: _,
+        hostname: _,
+        entrypoint: _,
         command: _,
         user: _,
+        working_dir: _,
+        group_add: _,
+        init: _,
         restart: _,
         ports: _,
+        expose: _,
         volumes: _,
         networks: _,
+        network_mode: _,
+        extra_hosts: _,
         depends_on: _,
         environment: _,
         secrets: _,
         mem_limit: _,
+        mem_reservation: _,
         cpus: _,
+        cpu_shares: _,
         pids_limit: _,
+        shm_size: _,
+        ulimits: _,
+        sysctls: _,
         read_only: _,
         tmpfs: _,
+        devices: _,
+        cap_add: _,
         cap_drop: _,
         security_opt: _,
         healthcheck: _,
+        stop_signal: _,
         stop_grace_period: _,
         logging: _,
         labels: _,
