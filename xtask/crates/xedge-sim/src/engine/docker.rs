@@ -1,5 +1,7 @@
 //! The Docker Engine over its API. The only module that names bollard; it decides nothing about runs.
 
+mod body;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -8,17 +10,15 @@ use std::time::Duration;
 use bollard::errors::Error as Refusal;
 use bollard::exec::StartExecOptions;
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, EndpointSettings, ExecConfig, HealthConfig, HostConfig, Mount, MountType,
-    MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, NetworkingConfig, PortBinding,
-    ResourcesUlimits, RestartPolicy as Policy, RestartPolicyNameEnum, VolumeCreateRequest,
+    self, ExecConfig, NetworkConnectRequest, NetworkCreateRequest, PortBinding, VolumeCreateRequest,
 };
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
+use self::body::{body, endpoint};
 use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
 use crate::Error;
-use crate::plan::{ContainerPlan, RestartPolicy};
 
 /// Seconds that the Engine has for an answer.
 const TIMEOUT_S: u64 = 120;
@@ -231,7 +231,7 @@ impl Docker {
         Ok(addresses)
     }
 
-    async fn inspected(&self, container: &str) -> Result<bollard::models::ContainerInspectResponse, Error> {
+    async fn inspected(&self, container: &str) -> Result<models::ContainerInspectResponse, Error> {
         let found = self.client.inspect_container(container, None).await;
         found.map_err(|e| self.failed(&format!("inspect container {container}"), e))
     }
@@ -364,117 +364,4 @@ fn command(test: &[String]) -> Option<Vec<String>> {
         }
         _ => None,
     }
-}
-
-fn body(creation: &Creation<'_>) -> ContainerCreateBody {
-    let plan = creation.plan;
-    let extras = &plan.extras;
-    let exposed: Vec<String> = ports(creation).into_keys().collect();
-    ContainerCreateBody {
-        image: Some(plan.image_ref.clone()),
-        hostname: Some(plan.node_id.clone()),
-        env: Some(plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        entrypoint: extras.entrypoint.clone(),
-        cmd: plan.command.clone(),
-        user: extras.user.clone(),
-        working_dir: extras.workdir.clone(),
-        exposed_ports: Some(exposed).filter(|exposed| !exposed.is_empty()),
-        labels: Some(creation.labels.clone().into_iter().collect()),
-        stop_signal: extras.stop_signal.clone(),
-        stop_timeout: Some(seconds(plan.stop_grace).into()),
-        healthcheck: extras.health_check.as_deref().map(health),
-        host_config: Some(host_config(creation)),
-        networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(creation.network.to_owned(), endpoint(plan))])),
-        }),
-        ..ContainerCreateBody::default()
-    }
-}
-
-/// The names under which the others of a network find a container.
-fn endpoint(plan: &ContainerPlan) -> EndpointSettings {
-    let names = std::iter::once(&plan.node_id).chain(&plan.extras.aliases);
-    EndpointSettings { aliases: Some(names.cloned().collect()), ..EndpointSettings::default() }
-}
-
-/// A health check in place of the image's; no command switches that one off.
-fn health(command: &[String]) -> HealthConfig {
-    let kind = if command.is_empty() { "NONE" } else { "CMD" };
-    let test = std::iter::once(kind.to_owned()).chain(command.iter().cloned()).collect();
-    HealthConfig { test: Some(test), ..HealthConfig::default() }
-}
-
-/// The published ports. The Engine picks the host's; loopback only, so that nothing is open to the network.
-fn ports(creation: &Creation<'_>) -> HashMap<String, Option<Vec<PortBinding>>> {
-    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-    let once = creation.plan.extras.published_tcp.iter().map(|port| (*port, 1));
-    let service = Some((creation.plan.service_port, creation.published)).filter(|(_, times)| *times > 0);
-    // The service's port last: it may be published more than once.
-    let all = once.chain(service);
-    all.map(|(port, times)| (format!("{port}/tcp"), Some(vec![binding.clone(); times]))).collect()
-}
-
-fn host_config(creation: &Creation<'_>) -> HostConfig {
-    let plan = creation.plan;
-    let extras = &plan.extras;
-    HostConfig {
-        memory: plan.memory_bytes,
-        nano_cpus: plan.nano_cpus,
-        pids_limit: plan.pids_limit,
-        network_mode: Some(creation.network.to_owned()),
-        port_bindings: Some(ports(creation)),
-        restart_policy: Some(policy(plan.restart)),
-        readonly_rootfs: Some(plan.read_only),
-        cap_add: Some(extras.cap_add.clone()),
-        cap_drop: Some(plan.cap_drop.clone()),
-        security_opt: Some(plan.security_opt.clone()),
-        group_add: Some(extras.group_add.clone()),
-        devices: Some(extras.device_stubs.iter().map(|path| stub(path)).collect()),
-        extra_hosts: Some(extras.extra_hosts.iter().map(|(name, to)| format!("{name}:{to}")).collect()),
-        ulimits: Some(extras.ulimits.iter().map(|(name, limit)| ulimit(name, *limit)).collect()),
-        sysctls: Some(extras.sysctls.clone().into_iter().collect()),
-        shm_size: extras.shm_bytes,
-        init: Some(extras.init).filter(|init| *init),
-        tmpfs: Some(plan.tmpfs.clone().into_iter().collect()),
-        mounts: Some(mounts(plan, creation)),
-        ..HostConfig::default()
-    }
-}
-
-/// A device file under the name that a container expects, with nothing behind it.
-fn stub(path: &str) -> DeviceMapping {
-    DeviceMapping {
-        path_on_host: Some("/dev/null".to_owned()),
-        path_in_container: Some(path.to_owned()),
-        cgroup_permissions: Some("rwm".to_owned()),
-    }
-}
-
-fn ulimit(name: &str, (soft, hard): (i64, i64)) -> ResourcesUlimits {
-    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(soft), hard: Some(hard) }
-}
-
-fn mounts(plan: &ContainerPlan, creation: &Creation<'_>) -> Vec<Mount> {
-    let mount = |volume: &crate::plan::VolumePlan| Mount {
-        target: Some(volume.mount_path.clone()),
-        source: creation.volumes.get(&volume.mount_path).cloned(),
-        typ: Some(MountType::VOLUME),
-        read_only: Some(volume.read_only),
-        volume_options: Some(MountVolumeOptions {
-            no_copy: Some(volume.empty),
-            ..MountVolumeOptions::default()
-        }),
-        ..Mount::default()
-    };
-    plan.volumes.iter().map(mount).collect()
-}
-
-fn policy(restart: RestartPolicy) -> Policy {
-    let (name, retries) = match restart {
-        RestartPolicy::No => (RestartPolicyNameEnum::NO, None),
-        RestartPolicy::Always => (RestartPolicyNameEnum::ALWAYS, None),
-        RestartPolicy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, None),
-        RestartPolicy::OnFailure(retries) => (RestartPolicyNameEnum::ON_FAILURE, Some(retries.into())),
-    };
-    Policy { name: Some(name), maximum_retry_count: retries }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Creation<'a> {
     pub(crate) name: &'a str,
     /// Everything that the plan says.
     pub(crate) plan: &'a ContainerPlan,
-    /// Network to join.
+    /// Network to join; `none` for a container without.
     pub(crate) network: &'a str,
     /// Networks to join beside it.
     pub(crate) further: &'a [String],

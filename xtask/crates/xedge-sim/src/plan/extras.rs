@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct ContainerExtras {
     /// Program instead of the image's.
     pub entrypoint: Option<Vec<String>>,
+    /// Name of the machine that it believes to be, instead of its node's.
+    pub hostname: Option<String>,
     /// `uid[:gid]` or names, instead of the image's.
     pub user: Option<String>,
     /// Working folder instead of the image's.
@@ -28,6 +30,10 @@ pub struct ContainerExtras {
     pub sysctls: BTreeMap<String, String>,
     /// The signal that stops it, instead of the image's.
     pub stop_signal: Option<String>,
+    /// Weight against other containers when processors are short.
+    pub cpu_shares: Option<i64>,
+    /// Memory in bytes that it keeps when the machine runs short.
+    pub memory_reservation: Option<i64>,
     /// Size of `/dev/shm` in bytes.
     pub shm_bytes: Option<i64>,
     /// Whether an init process of the engine's is process 1.
@@ -40,6 +46,8 @@ pub struct ContainerExtras {
     pub aliases: Vec<String>,
     /// Networks to join, each reached only by those who are in it; none is the one that all without any share.
     pub networks: Vec<String>,
+    /// Whether it has no network at all; it publishes no ports then.
+    pub offline: bool,
     /// Other containers that must be in some state before this one starts.
     pub needs: BTreeMap<String, Need>,
     /// Whether its main process is to end with 0 before the run goes on, as a migration does.

@@ -14,8 +14,8 @@ use xedge_model::scenario::{Expectation, ModelConfig, Role};
 use xedge_model::{Digest, Platform};
 
 pub use expand::expand;
-pub(crate) use order::start_order;
 pub use extras::{ContainerExtras, HealthPace, Need};
+pub(crate) use order::start_order;
 pub use secret::{Credentials, Secret, redact};
 
 /// A whole run.
@@ -92,11 +92,13 @@ pub struct ContainerPlan {
     pub stop_grace: Duration,
 }
 
-/// One named volume. A fresh one takes over content and owner of the image's folder.
+/// One volume. A fresh one takes over content and owner of the image's folder.
 #[derive(Clone, Debug, Default)]
 pub struct VolumePlan {
     /// Absolute path in the container.
     pub mount_path: String,
+    /// Name under which several containers of the run share it; `None` is a volume of this container only.
+    pub name: Option<String>,
     /// User and group id of the volume's folder itself; `None` leaves what the image has.
     pub owner: Option<(u32, u32)>,
     /// Whether the container sees it read-only.
@@ -268,6 +270,35 @@ impl RunPlan {
     /// Models of a role, in order.
     pub fn models_of(&self, role: Role) -> impl Iterator<Item = &ModelPlan> {
         self.models.iter().filter(move |m| m.role == role)
+    }
+}
+
+#[cfg(test)]
+impl ContainerPlan {
+    /// A container that leaves everything to its image, for tests.
+    pub(crate) fn sample(node_id: &str, role: Role) -> Self {
+        Self {
+            node_id: node_id.into(),
+            role,
+            image_ref: "sha256:x".into(),
+            accepted_ids: vec![Digest::of(b"image")],
+            platform: Platform::LinuxAmd64,
+            emulated: false,
+            env: BTreeMap::new(),
+            command: None,
+            extras: ContainerExtras::default(),
+            service_port: 1883,
+            volumes: vec![],
+            memory_bytes: None,
+            nano_cpus: None,
+            pids_limit: None,
+            restart: RestartPolicy::No,
+            read_only: false,
+            cap_drop: vec![],
+            security_opt: vec![],
+            tmpfs: BTreeMap::new(),
+            stop_grace: Duration::from_secs(1),
+        }
     }
 }
 

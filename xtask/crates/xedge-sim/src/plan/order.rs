@@ -13,7 +13,8 @@ pub(crate) fn start_order(plans: &[ContainerPlan]) -> Result<Vec<&ContainerPlan>
     let mut left: Vec<&ContainerPlan> = brokers.into_iter().chain(others).collect();
     let (mut ordered, mut placed) = (Vec::new(), BTreeSet::new());
     while !left.is_empty() {
-        let free = |plan: &&ContainerPlan| plan.extras.needs.keys().all(|need| placed.contains(need.as_str()));
+        let free =
+            |plan: &&ContainerPlan| plan.extras.needs.keys().all(|need| placed.contains(need.as_str()));
         let Some(next) = left.iter().position(free) else { return Err(left) };
         let next = left.remove(next);
         placed.insert(next.node_id.as_str());

@@ -1,39 +1,17 @@
 //! Plans that must be refused before anything is started.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::scenario::{Expectation, ModelConfig, Role};
-use xedge_model::{Class, Digest, Failure, Platform};
+use xedge_model::{Class, Failure};
 
 use super::{
-    ContainerPlan, Credentials, FilePlan, Limits, ModelPlan, ModelSettings, Need, RestartPolicy, RetainedProbe,
-    RunPlan, Secret, VolumePlan, start_order,
+    ContainerPlan, Credentials, FilePlan, Limits, ModelPlan, ModelSettings, Need, RetainedProbe, RunPlan,
+    Secret, VolumePlan, start_order,
 };
 
 fn container(node_id: &str, role: Role) -> ContainerPlan {
-    ContainerPlan {
-        node_id: node_id.into(),
-        role,
-        image_ref: "sha256:x".into(),
-        accepted_ids: vec![Digest::of(b"image")],
-        platform: Platform::LinuxAmd64,
-        emulated: false,
-        env: BTreeMap::new(),
-        command: None,
-        extras: crate::plan::ContainerExtras::default(),
-        service_port: 1883,
-        volumes: vec![],
-        memory_bytes: None,
-        nano_cpus: None,
-        pids_limit: None,
-        restart: RestartPolicy::No,
-        read_only: false,
-        cap_drop: vec![],
-        security_opt: vec![],
-        tmpfs: BTreeMap::new(),
-        stop_grace: Duration::from_secs(1),
-    }
+    ContainerPlan::sample(node_id, role)
 }
 
 fn model(id: &str, role: Role) -> ModelPlan {

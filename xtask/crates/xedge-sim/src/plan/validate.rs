@@ -188,6 +188,11 @@ impl ContainerPlan {
         if !matches!(self.role, Role::Broker | Role::Gateway | Role::Service) {
             return Err("only brokers, gateways and services run as containers".to_owned());
         }
+        let names =
+            self.volumes.iter().filter_map(|volume| volume.name.as_ref()).chain(&self.extras.networks);
+        if let Some(name) = names.into_iter().find(|name| !is_node_id(name)) {
+            return Err(format!("`{name}` is no name of a volume or network"));
+        }
         for volume in &self.volumes {
             let path = &volume.mount_path;
             if !path.starts_with('/') || path == "/" || path.split('/').any(|part| part == "..") {

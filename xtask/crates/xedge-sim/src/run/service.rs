@@ -189,7 +189,8 @@ impl Health {
         let (state, text) = match &self.broken {
             Some(why) => (State::Failed, format!("the health check failed {failed} of {asked} times: {why}")),
             None if failed > 0 => {
-                let text = format!("the health check passed at the end, and failed {failed} of {asked} times");
+                let text =
+                    format!("the health check passed at the end, and failed {failed} of {asked} times");
                 (State::Held, text + ", never too often in a row")
             }
             None => (State::Held, format!("the health check passed {asked} times, to the end")),

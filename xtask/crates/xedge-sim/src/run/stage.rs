@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two looks at containers that should just run.
 const WATCH: Duration = Duration::from_secs(1);
 
+/// What engines call the place without network.
+const OFFLINE: &str = "none";
+
 /// Where containers of one run live.
 pub(super) struct Stage<'a> {
     pub(super) engine: &'a Engine,
@@ -55,8 +58,11 @@ impl Stage<'_> {
         format!("xedge-{}", self.run_id)
     }
 
-    /// The networks of a container: the one that all share, or those that its plan names.
+    /// The networks of a container: the one that all share, those that its plan names, or none.
     fn networks(&self, plan: &ContainerPlan) -> Vec<String> {
+        if plan.extras.offline {
+            return vec![OFFLINE.to_owned()];
+        }
         if plan.extras.networks.is_empty() {
             return vec![self.network()];
         }
@@ -66,10 +72,18 @@ impl Stage<'_> {
     /// The part that needs no container: the run's own networks.
     pub(super) async fn open(&self, plans: &[ContainerPlan]) -> Result<(), Error> {
         let names: BTreeSet<String> = plans.iter().flat_map(|plan| self.networks(plan)).collect();
-        for name in names {
-            self.engine.create_network(&name, &self.labels).await?;
+        for name in names.iter().filter(|name| *name != OFFLINE) {
+            self.engine.create_network(name, &self.labels).await?;
+        }
+        let shared = plans.iter().flat_map(|plan| &plan.volumes).filter_map(|volume| volume.name.as_deref());
+        for name in shared.collect::<BTreeSet<&str>>() {
+            self.engine.create_volume(&self.shared_volume(name), &self.labels).await?;
         }
         Ok(())
+    }
+
+    fn shared_volume(&self, name: &str) -> String {
+        format!("{}-volume-{name}", self.network())
     }
 
     /// Creates, fills and starts a container, and waits until it answers.
@@ -136,8 +150,13 @@ impl Stage<'_> {
         let name = self.name(&plan.node_id);
         let mut volumes = BTreeMap::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
-            let volume_name = format!("{name}-{index}");
-            self.engine.create_volume(&volume_name, &self.labels).await?;
+            let volume_name = match &volume.name {
+                Some(shared) => self.shared_volume(shared),
+                None => format!("{name}-{index}"),
+            };
+            if volume.name.is_none() {
+                self.engine.create_volume(&volume_name, &self.labels).await?;
+            }
             volumes.insert(volume.mount_path.clone(), volume_name);
         }
         self.fill_read_only(plan, &volumes).await?;

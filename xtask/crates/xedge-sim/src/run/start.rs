@@ -13,8 +13,9 @@ use crate::plan::{ContainerPlan, Need, start_order};
 
 /// Starts all containers and waits until each answers, or has completed where it is to.
 pub(super) async fn all(stage: &Stage<'_>, plans: &[ContainerPlan]) -> Result<Vec<ContainerFacts>, Error> {
-    let order = start_order(plans)
-        .map_err(|_| Error::plan(stage.run_id, "its containers wait for each other, or for none of the run"))?;
+    let order = start_order(plans).map_err(|_| {
+        Error::plan(stage.run_id, "its containers wait for each other, or for none of the run")
+    })?;
     let mut begun: BTreeMap<&str, (&ContainerPlan, Instant)> = BTreeMap::new();
     let (mut settled, mut facts) = (BTreeSet::new(), Vec::new());
     for plan in order {
