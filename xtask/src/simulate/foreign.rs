@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
-use xedge_model::scenario::{Node, Role};
+use xedge_model::scenario::{Node, Role, Scenario};
 use xedge_model::{ImageName, Platform};
 use xedge_oci::ImageEntry;
 use xedge_sim::{ContainerPlan, Engine, Limits, ProbePlan, Progress, probe_container};
@@ -81,19 +81,46 @@ async fn probe_all(
         if runs.contains_key(image.name()) {
             continue;
         }
-        let needs = |other: &&ContainerPlan| container.role != Role::Broker && other.role == Role::Broker;
         let probe = ProbePlan {
             run_id: format!("{id}-{number}"),
             container: container.clone(),
-            beside: plans.iter().filter(needs).cloned().collect(),
+            beside: beside(&plans, container),
             credentials: plan::credentials(&passwords),
             observe: OBSERVE,
-            limits: Limits::EMULATED,
+            limits: emulated(&prepared.scenario),
         };
         let entry = probe_one(cx, engine, &probe, image, cancel.clone()).await?;
         runs.insert(image.name().clone(), entry);
     }
     Ok(runs.into_values().collect())
+}
+
+/// A scenario that gives a native start more time than is usual means no less of it for an emulated one.
+fn emulated(scenario: &Scenario) -> Limits {
+    let own = plan::limits(scenario, Limits::EMULATED);
+    Limits { ready: own.ready.max(Limits::EMULATED.ready), ..own }
+}
+
+/// What a container needs to work, in the order of starts: all that it depends on, and a broker where it may talk to one.
+fn beside(plans: &[ContainerPlan], container: &ContainerPlan) -> Vec<ContainerPlan> {
+    let brokers = plans.iter().filter(|plan| container.role != Role::Broker && plan.role == Role::Broker);
+    let mut wanted: BTreeSet<&str> = brokers.map(|plan| plan.node_id.as_str()).collect();
+    let mut open: Vec<&ContainerPlan> = vec![container];
+    while let Some(next) = open.pop() {
+        let found = plans.iter().filter(|plan| next.extras.needs.contains_key(&plan.node_id));
+        open.extend(found.filter(|plan| wanted.insert(plan.node_id.as_str())));
+    }
+    // Those that do not depend on each other have no order, and brokers first is as good as any.
+    let mut ordered: Vec<ContainerPlan> = Vec::new();
+    while let Some(next) = plans.iter().find(|plan| {
+        let placed = |id: &str| ordered.iter().any(|done| done.node_id == id);
+        wanted.contains(plan.node_id.as_str())
+            && !placed(&plan.node_id)
+            && plan.extras.needs.keys().all(|need| placed(need) || !wanted.contains(need.as_str()))
+    }) {
+        ordered.push(next.clone());
+    }
+    ordered
 }
 
 async fn probe_one(

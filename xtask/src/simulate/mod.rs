@@ -1,5 +1,6 @@
 //! `sim`: prepared scenarios become runs on the Engine, runs become reports and evidence.
 
+mod claims;
 mod foreign;
 mod plan;
 mod prepare;
@@ -275,7 +276,7 @@ fn show(cx: &Context<'_>, progress: &Progress) {
 
 fn conclude(cx: &Context<'_>, prepared: &Prepared, outcome: &Outcome) {
     for difference in &prepared.differences {
-        let (service, setting, reason) = (&difference.service, difference.setting, difference.reason);
+        let (service, setting, reason) = (&difference.service, difference.setting, &difference.reason);
         cx.printer.say(&format!("  differs from production: {service}.{setting}: {reason}"));
     }
     for leftover in outcome.leftovers() {

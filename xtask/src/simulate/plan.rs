@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::Platform;
-use xedge_model::scenario::{Docker, Node};
+use xedge_model::scenario::{Docker, Node, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
     ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, expand,
 };
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, Images, production};
+use super::{Flags, Images, claims, production};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
 
 /// MQTT's port (IANA), where a node names none.
-const MQTT: u16 = 1883;
+pub(super) const MQTT: u16 = 1883;
 
 /// Engine's default time between SIGTERM and SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -34,6 +34,11 @@ pub(super) fn run_plan(
     let scenario = &prepared.scenario;
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
+    let containers = containers_for(cx, prepared, images, platform, passwords)?;
+    let expectations = scenario.expectations().unwrap_or_else(|| {
+        let has_check = |node: &str| claims::image_has_check(images.of(node), platform);
+        claims::of_containers(&containers, duration, has_check)
+    });
     Ok(RunPlan {
         scenario_name: prepared.name.clone(),
         run_id: run_id(cx)?,
@@ -41,13 +46,21 @@ pub(super) fn run_plan(
         duration,
         shortened: duration < full,
         keep: flags.keep,
-        containers: containers_for(cx, prepared, images, platform, passwords)?,
+        containers,
         models: expand(scenario),
-        expectations: scenario.expectations(),
+        expectations,
         credentials: credentials(passwords),
         retained: None,
-        limits: Limits::NATIVE,
+        limits: limits(scenario, Limits::NATIVE),
     })
+}
+
+/// The scenario's word on how long a start may take, where it has one.
+pub(super) fn limits(scenario: &Scenario, limits: Limits) -> Limits {
+    match &scenario.simulation.ready_s {
+        Some(seconds) => Limits { ready: Duration::from_secs_f64(seconds.value), ..limits },
+        None => limits,
+    }
 }
 
 /// The passwords as the simulator takes them.
@@ -86,7 +99,7 @@ fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Plat
         emulated: Some(platform) != Platform::of_machine(std::env::consts::ARCH),
         env: docker.environment.clone(),
         command: docker.command.clone(),
-        extras: ContainerExtras::default(),
+        extras: ContainerExtras { published_tcp: docker.ports.0.clone(), ..ContainerExtras::default() },
         service_port: docker.ports.0.first().copied().or(node.port).unwrap_or(MQTT),
         volumes: Vec::new(),
         memory_bytes: None,
@@ -114,7 +127,7 @@ fn apply_service(
         path: prepared.file.clone(),
         reason: format!("the stack has no service `{}`", service.value),
     })?;
-    production::apply(cx, rendered, settings, passwords, plan)
+    production::apply(cx, rendered, &service.value, settings, passwords, plan)
 }
 
 /// A random name for a run.

@@ -46,6 +46,9 @@ pub struct Scenario {
 pub struct Simulation {
     /// Length of the publishing phase in seconds; without models, how long the services are watched.
     pub duration_s: Spanned<f64>,
+    /// How many seconds a container has from its start to its first answer; absent means 30.
+    #[serde(default)]
+    pub ready_s: Option<Spanned<f64>>,
     /// Seed of every random draw.
     pub seed: u64,
     /// Step of model-only lockstep runs in microseconds; without effect where a real container takes part.

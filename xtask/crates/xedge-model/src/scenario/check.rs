@@ -48,6 +48,10 @@ impl Scenario {
         if !duration.value.is_finite() || duration.value <= 0.0 || duration.value > 86_400.0 {
             return Err(source.error_at(duration, "`duration_s` must be more than 0 and at most 86400"));
         }
+        let ready = self.simulation.ready_s.as_ref();
+        if let Some(ready) = ready.filter(|s| !s.value.is_finite() || s.value <= 0.0 || s.value > 3_600.0) {
+            return Err(source.error_at(ready, "`ready_s` must be more than 0 and at most 3600"));
+        }
         let Some(list) = &self.expect else { return Ok(()) };
         if list.value.is_empty() {
             return Err(source.error_at(list, "`expect` is empty: a gate must claim something"));
