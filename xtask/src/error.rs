@@ -108,8 +108,8 @@ pub(crate) enum Error {
     Problems(usize),
     #[error("stopped: nothing was changed")]
     Declined,
-    #[error("failed to use the Engine at {0}: a run needs its ports on this machine")]
-    RemoteEngine(String),
+    #[error("failed to use the Engine at {host}, which {from} names: a run needs its ports on this machine")]
+    RemoteEngine { host: String, from: String },
     #[error("failed to use the Engine at {0}: it publishes ports on another loopback than this container's")]
     EngineElsewhere(String),
     #[error("failed to build {0}: cargo metadata stopped with an error: {1}")]
@@ -162,7 +162,7 @@ impl Failure for Error {
             | Error::FetchStatus { .. }
             | Error::NoMirror { .. }
             | Error::OutOfStep(_)
-            | Error::RemoteEngine(_)
+            | Error::RemoteEngine { .. }
             | Error::EngineElsewhere(_)
             | Error::Spawn { .. }
             | Error::Problems(_)
@@ -227,7 +227,9 @@ impl Failure for Error {
             Error::BadFile { path, .. } => format!("look at it: `cat {path}`"),
             Error::SeqTaken { .. } => "somebody released from another machine at the same time: run `cargo xtask release` again".into(),
             Error::UnknownRefusal(_) => "a code stands in brackets in the refusal: `cargo xtask bundle why CODE`".into(),
-            Error::RemoteEngine(_) => "use the Engine of this machine: `unset DOCKER_HOST && cargo xtask sim`".into(),
+            Error::RemoteEngine { .. } => {
+                "use the Engine of this machine: `DOCKER_HOST=unix:///var/run/docker.sock cargo xtask sim`".into()
+            }
             Error::EngineElsewhere(_) => {
                 "run the job on the machine itself, without `container:`, or with `docker run --network host`: `cargo xtask doctor`".into()
             }

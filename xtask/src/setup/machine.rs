@@ -109,23 +109,31 @@ pub enum Engine {
     Up {
         /// Socket or address.
         at: String,
+        /// `Docker` or `Podman`.
+        product: String,
         /// Its version, such as `20.10.24`.
         version: String,
+        /// Why this one: who named it, or which usual socket it is.
+        from: String,
     },
     /// There is one, but this user may not speak to it.
     Denied {
         /// The socket.
         at: String,
     },
-    /// `DOCKER_HOST` names a place that does not answer.
+    /// Somebody named a place that does not answer.
     Elsewhere {
-        /// The value of `DOCKER_HOST`.
+        /// Socket or address.
         at: String,
+        /// Who named it.
+        from: String,
     },
-    /// `DOCKER_HOST` names a place that cannot be looked at (ssh, TLS): believed to be there.
-    Unseen {
-        /// The value of `DOCKER_HOST`.
-        at: String,
+    /// What is named cannot be read, or is reached in a way that xedge does not speak.
+    Unusable {
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        fix: Vec<String>,
     },
     /// It is installed and does not run.
     Down,

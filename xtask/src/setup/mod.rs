@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod binfmt;
+pub mod discover;
 pub mod engine;
 pub mod error;
 pub mod loopback;
@@ -20,7 +21,7 @@ pub mod surroundings;
 pub mod toolchain;
 
 pub use act::{Mode, Outcome, Talk, setup};
-pub use engine::engine_sockets;
+pub use discover::{Choice, Place, choose};
 pub use error::Error;
 pub use loopback::is_elsewhere;
 pub use machine::Machine;

@@ -89,7 +89,7 @@ impl Need {
     /// Whether `machine` has it.
     pub fn is_met(self, machine: &Machine) -> bool {
         match self {
-            Need::Engine => matches!(machine.engine, Engine::Up { .. } | Engine::Unseen { .. }),
+            Need::Engine => matches!(machine.engine, Engine::Up { .. }),
             Need::EnginePorts => !machine.has(Trait::EngineElsewhere),
             Need::Gpgv => machine.programs.contains("gpgv"),
             Need::Certificates => machine.has(Trait::Certificates),
@@ -240,9 +240,10 @@ impl Need {
 
 fn engine_trouble(machine: &Machine) -> String {
     match &machine.engine {
-        Engine::Up { at, .. } | Engine::Unseen { at } => format!("the Engine is at {at}"),
+        Engine::Up { at, .. } => format!("the Engine is at {at}"),
         Engine::Denied { at } => format!("this user may not speak to the Engine at {at}"),
-        Engine::Elsewhere { at } => format!("no Engine answers at {at}, which DOCKER_HOST names"),
+        Engine::Elsewhere { at, from } => format!("no Engine answers at {at}, which {from} names"),
+        Engine::Unusable { problem, .. } => problem.clone(),
         Engine::Down => "the container Engine is installed but does not run".to_owned(),
         Engine::Absent => "no container Engine is installed".to_owned(),
     }

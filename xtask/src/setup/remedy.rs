@@ -77,15 +77,29 @@ fn advice(thing: &str) -> Remedy {
 
 fn engine(machine: &Machine) -> Remedy {
     match &machine.engine {
-        Engine::Up { .. } | Engine::Unseen { .. } => Remedy::default(),
-        Engine::Denied { .. } => Remedy::by_hand(join_docker_group(machine)),
-        Engine::Elsewhere { at } => Remedy::by_hand([
+        Engine::Up { .. } => Remedy::default(),
+        Engine::Denied { at } => denied(machine, at),
+        Engine::Elsewhere { at, from } => Remedy::by_hand([
             format!("# start the Engine at {at}, or use the one of this machine:"),
-            "unset DOCKER_HOST".into(),
+            forget(from).to_owned(),
         ]),
+        Engine::Unusable { fix, .. } => Remedy::by_hand(fix.clone()),
         Engine::Down => Remedy::default().then(start_commands(machine)),
         Engine::Absent => install_engine(machine),
     }
+}
+
+/// What makes the usual sockets count again.
+fn forget(from: &str) -> &'static str {
+    if from == "DOCKER_HOST" { "unset DOCKER_HOST" } else { "docker context use default" }
+}
+
+/// Podman's system-wide socket is root's alone; every user has one of their own instead.
+fn denied(machine: &Machine, at: &str) -> Remedy {
+    if at.contains("podman") {
+        return Remedy::by_hand(["systemctl --user enable --now podman.socket".to_owned()]);
+    }
+    Remedy::by_hand(join_docker_group(machine))
 }
 
 fn install_engine(machine: &Machine) -> Remedy {

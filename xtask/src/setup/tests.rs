@@ -1,5 +1,6 @@
 //! The plan as a table of machines, and the probe on machines made of files and small scripts.
 
+mod discover;
 mod elsewhere;
 mod looks;
 mod plans;
@@ -52,7 +53,12 @@ fn complete() -> Machine {
 }
 
 fn up() -> Engine {
-    Engine::Up { at: "/var/run/docker.sock".to_owned(), version: "20.10.24".to_owned() }
+    Engine::Up {
+        at: "/var/run/docker.sock".to_owned(),
+        product: "Docker".to_owned(),
+        version: "20.10.24".to_owned(),
+        from: "the usual socket of Docker".to_owned(),
+    }
 }
 
 /// A machine as its installer leaves it, with the rustup that runs us and root's rights.

@@ -88,11 +88,19 @@ fn an_installed_engine_is_started_with_what_runs_services_here() {
 }
 
 #[test]
-fn docker_host_is_never_answered_with_a_local_engine() {
-    let machine = Machine { engine: Engine::Elsewhere { at: "tcp://build:2375".into() }, ..complete() };
-    let advice = "# start the Engine at tcp://build:2375, or use the one of this machine:";
-    check(&machine, &[], &[advice, "unset DOCKER_HOST"]);
-    check(&Machine { engine: Engine::Unseen { at: "ssh://build".into() }, ..complete() }, &[], &[]);
+fn an_engine_that_was_named_is_never_replaced_by_a_local_one() {
+    let named_by = |from: &str| Machine {
+        engine: Engine::Elsewhere { at: "tcp://127.0.0.1:2375".into(), from: from.into() },
+        ..complete()
+    };
+    let advice = "# start the Engine at tcp://127.0.0.1:2375, or use the one of this machine:";
+    check(&named_by("DOCKER_HOST"), &[], &[advice, "unset DOCKER_HOST"]);
+    check(&named_by("the docker context `lab`"), &[], &[advice, "docker context use default"]);
+    let unusable =
+        Engine::Unusable { problem: "it speaks TLS".into(), fix: vec!["# give it a socket".into()] };
+    let machine = Machine { engine: unusable, ..complete() };
+    check(&machine, &[], &["# give it a socket"]);
+    assert_eq!(doctor(&machine)[0].what, "it speaks TLS");
 }
 
 #[test]
