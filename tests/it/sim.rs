@@ -3,8 +3,10 @@
 pub mod bench;
 mod broken;
 mod clean;
+mod engines;
 mod github;
 mod lost;
 mod passes;
+mod podman;
 mod production;
 mod signed;

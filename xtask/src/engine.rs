@@ -53,11 +53,16 @@ fn told(docker: &Docker, place: &Place) -> String {
     format!("engine: {} {} at {} ({})", facts.name, facts.version, place.host, place.from)
 }
 
-/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them.
+/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them. Says what
+/// else of a run does not hold there.
 pub(crate) fn refuse_elsewhere(cx: &Context<'_>, engine: &Engine) -> Result<()> {
     let around = Surroundings::of(&cx.environment, cx.project.root());
     if crate::setup::is_elsewhere(&around, engine.host()) {
         return Err(Error::EngineElsewhere(engine.host().to_owned()).into());
+    }
+    if crate::setup::ignores_limits(engine.host()) {
+        let why = "it runs without root, on a system with control groups of version 1";
+        cx.printer.warn(&format!("this Engine applies no limits of memory, CPU and processes: {why}"));
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub mod toolchain;
 pub use act::{Mode, Outcome, Talk, setup};
 pub use discover::{Choice, Place, choose};
 pub use error::Error;
-pub use loopback::is_elsewhere;
+pub use loopback::{ignores_limits, is_elsewhere};
 pub use machine::Machine;
 pub use need::{Need, Problem, doctor, render_problems};
 pub use plan::{Step, plan, render_plan};
