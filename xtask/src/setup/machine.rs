@@ -22,6 +22,8 @@ pub struct Machine {
     pub packages: BTreeSet<String>,
     /// `dpkg`'s foreign architectures.
     pub foreign: BTreeSet<String>,
+    /// The user's `config.yaml`, whether or not it is there.
+    pub config: String,
     /// Origins of the apt lists, such as `Debian`; empty where they were never fetched.
     pub origins: BTreeSet<String>,
     /// The programs that were looked for and found on `PATH`.
@@ -58,6 +60,8 @@ pub enum Trait {
     PythonVenv,
     /// The project has the Python tools of its tests, in the pinned versions.
     PythonTools,
+    /// A mirror of Debian's archive is named, by the user or by apt's sources.
+    DebianMirror,
     /// The Engine publishes ports on another loopback than ours.
     EngineElsewhere,
 }

@@ -5,6 +5,7 @@ use xshell::Shell;
 
 use super::Error;
 use crate::environment::Environment;
+use crate::reach::Reach;
 
 /// Everything that the probe and the commands take from outside; tests make their own.
 #[derive(Clone, Debug)]
@@ -27,6 +28,10 @@ pub struct Surroundings {
     pub docker_config: Option<Utf8PathBuf>,
     /// Whether `DOCKER_TLS_VERIFY` is set: then `DOCKER_HOST` speaks TLS.
     pub docker_tls: bool,
+    /// The user's `config.yaml`, whether or not it is there.
+    pub config: Utf8PathBuf,
+    /// Whether the environment or that file names a mirror of Debian's archive.
+    pub mirror_named: bool,
     /// The cargo that runs us (`CARGO`), if one does.
     pub cargo: Option<Utf8PathBuf>,
     /// `std::env::consts::OS`.
@@ -49,6 +54,8 @@ impl Surroundings {
             docker_context: environment.var("DOCKER_CONTEXT").map(str::to_owned),
             docker_config: path("DOCKER_CONFIG"),
             docker_tls: environment.var("DOCKER_TLS_VERIFY").is_some(),
+            config: crate::reach::file(environment),
+            mirror_named: Reach::of(environment).is_ok_and(|reach| reach.mirror.is_some()),
             cargo: path("CARGO"),
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),

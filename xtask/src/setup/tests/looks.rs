@@ -75,6 +75,8 @@ impl Fake {
             docker_context: None,
             docker_config: None,
             docker_tls: false,
+            config: self.path("home/config.yaml"),
+            mirror_named: true,
             cargo: None,
             os: "linux".to_owned(),
             arch: "x86_64".to_owned(),
@@ -195,6 +197,23 @@ fn systems_are_told_apart_by_os_release() {
 }
 
 #[test]
+fn a_mirror_is_named_by_the_user_or_by_apt() {
+    let fake = Fake::new();
+    let named = |around: &Surroundings| probe(around).unwrap().has(Trait::DebianMirror);
+    let silent = Surroundings { mirror_named: false, ..fake.around() };
+    assert!(named(&fake.around()) && !named(&silent));
+    let ubuntu = "deb http://ubuntu.example/ubuntu noble main\n";
+    fake.file("/etc/apt/sources.list", ubuntu);
+    assert!(!named(&silent));
+    let debian = "deb http://m.example/debian bookworm main\n";
+    fake.file("/etc/apt/sources.list.d/debian.list", debian);
+    assert!(!named(&silent), "without the security archive a lock cannot be made");
+    let security = "deb http://m.example/debian-security bookworm-security main\n";
+    fake.file("/etc/apt/sources.list.d/security.list", security);
+    assert!(named(&silent));
+}
+
+#[test]
 fn packages_that_were_removed_are_not_installed() {
     let listing = "installed gpgv\nconfig-files rustc\nnot-installed docker.io\ninstalled libc6\n";
     assert_eq!(installed(listing).into_iter().collect::<Vec<_>>(), ["gpgv", "libc6"]);
@@ -248,7 +267,7 @@ fn a_machine_is_read_from_its_files_and_commands() {
     assert_eq!((machine.system.family, machine.system.major), (Family::Debian, Some(12)));
     assert_eq!(machine.platform, Some(Platform::LinuxAmd64));
     assert_eq!(machine.privilege, Privilege::Sudo);
-    assert_eq!(machine.traits.into_iter().collect::<Vec<_>>(), [Trait::Container]);
+    assert_eq!(machine.traits.into_iter().collect::<Vec<_>>(), [Trait::Container, Trait::DebianMirror]);
     assert!(machine.packages.contains("rustc") && machine.foreign.contains("arm64"));
     assert!(machine.origins.contains("Debian") && machine.programs.is_empty());
     assert!(machine.linkers.is_empty() && machine.rust.is_empty() && machine.emulated.is_empty());
@@ -352,6 +371,11 @@ fn lacks_gpgv(fake: &Fake, apt_get: &str) -> Surroundings {
         .program("bin/docker-registry", "")
         .program("bin/htpasswd", "")
         .program("bin/openssl", "")
+        .program("bin/podman", "")
+        .program("bin/crun", "")
+        .program("bin/ip", "")
+        .program("root/usr/lib/podman/netavark", "")
+        .program("root/usr/lib/podman/aardvark-dns", "")
         .program("bin/mosquitto_pub", "")
         .program("bin/mosquitto_sub", "")
         .program("bin/dpkg", "")
