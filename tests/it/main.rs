@@ -12,6 +12,7 @@ mod bad_input;
 mod cli;
 mod images;
 mod locks;
+mod reach;
 mod registry;
 mod release;
 mod render;

@@ -4,6 +4,6 @@ mod archive;
 mod cut;
 mod place;
 mod push;
-mod real;
+pub mod real;
 mod refused;
 mod stack;

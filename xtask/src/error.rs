@@ -82,6 +82,8 @@ pub(crate) enum Error {
     Unknown { what: &'static str, name: String, hint: String },
     #[error("failed to fetch {url}")]
     Fetch { url: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("failed to fetch {url}: its certificate is not trusted here")]
+    Certificate { url: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("failed to fetch {url}: the server answered {status}")]
     FetchStatus { url: String, status: u16 },
     #[error("failed to trust {path}: it has {found}, expected {expected}; it was removed")]
@@ -108,8 +110,8 @@ pub(crate) enum Error {
     Problems(usize),
     #[error("stopped: nothing was changed")]
     Declined,
-    #[error("failed to use the Engine at {0}: a run needs its ports on this machine")]
-    RemoteEngine(String),
+    #[error("failed to use the Engine at {host}, which {from} names: a run needs its ports on this machine")]
+    RemoteEngine { host: String, from: String },
     #[error("failed to use the Engine at {0}: it publishes ports on another loopback than this container's")]
     EngineElsewhere(String),
     #[error("failed to build {0}: cargo metadata stopped with an error: {1}")]
@@ -160,9 +162,10 @@ impl Failure for Error {
             | Error::Write { .. }
             | Error::Fetch { .. }
             | Error::FetchStatus { .. }
+            | Error::Certificate { .. }
             | Error::NoMirror { .. }
             | Error::OutOfStep(_)
-            | Error::RemoteEngine(_)
+            | Error::RemoteEngine { .. }
             | Error::EngineElsewhere(_)
             | Error::Spawn { .. }
             | Error::Problems(_)
@@ -203,7 +206,10 @@ impl Failure for Error {
             Error::NoProject(_) => "go into the project, or name it: `cargo xtask --project DIR …`".into(),
             Error::Unknown { hint, .. } | Error::Job { hint, .. } => hint.clone(),
             Error::Fetch { .. } | Error::FetchStatus { .. } | Error::OutOfStep(_) => {
-                "is the mirror reachable? another one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()
+                "is the mirror reachable? another one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`; which mirror and proxy are in use: `cargo xtask doctor`".into()
+            }
+            Error::Certificate { .. } => {
+                "where a private authority signed it, name that one, in PEM: `export XEDGE_CA=FILE`, or for good `ca_file: FILE` in config.yaml of the data folder".into()
             }
             Error::FetchDigest { .. } => "a proxy or mirror changed the file; another mirror: `XEDGE_DEBIAN_MIRROR=http://HOST/debian`".into(),
             Error::Damaged { .. } => "the file was damaged on this disk; fetch it again: `cargo xtask build`".into(),
@@ -227,13 +233,15 @@ impl Failure for Error {
             Error::BadFile { path, .. } => format!("look at it: `cat {path}`"),
             Error::SeqTaken { .. } => "somebody released from another machine at the same time: run `cargo xtask release` again".into(),
             Error::UnknownRefusal(_) => "a code stands in brackets in the refusal: `cargo xtask bundle why CODE`".into(),
-            Error::RemoteEngine(_) => "use the Engine of this machine: `unset DOCKER_HOST && cargo xtask sim`".into(),
+            Error::RemoteEngine { .. } => {
+                "use the Engine of this machine: `DOCKER_HOST=unix:///var/run/docker.sock cargo xtask sim`".into()
+            }
             Error::EngineElsewhere(_) => {
                 "run the job on the machine itself, without `container:`, or with `docker run --network host`: `cargo xtask doctor`".into()
             }
             Error::NotLoaded { .. } => "the Engine says what it has: `docker images --no-trunc`".into(),
             Error::NoMirror { .. } => {
-                "this machine's apt sources name none; name one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()
+                "this machine's apt sources name none; name one: `export XEDGE_DEBIAN_MIRROR=http://HOST/debian`, or for good `debian_mirror: http://HOST/debian` in config.yaml of the data folder".into()
             }
             Error::Lock { .. } => "resolve it again and review the change: `cargo xtask lock --update && git diff images`".into(),
             Error::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {

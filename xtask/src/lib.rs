@@ -21,6 +21,7 @@ mod fetch;
 mod locks;
 mod passphrase;
 mod payload;
+mod reach;
 mod registry;
 mod release;
 mod secrets;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use xedge_debian::{Mirrors, Release, Universe, index, release, resolve, skew, suite};
 use xedge_model::image::{DebianBase, From};
@@ -15,6 +15,7 @@ use crate::error::{Error, Result, read_bytes, read_text};
 use crate::fetch::{self, Fetched, Store, Wanted};
 use crate::payload;
 use crate::project::{ImageSource, entries};
+use crate::reach::Reach;
 
 /// How a lock may be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +219,7 @@ async fn read_pocket_from(
     universe: &mut Universe,
 ) -> Result<()> {
     let dists = format!("{mirror}/dists/{pocket}");
-    let client = fetch::client()?;
+    let client = fetch::client(&Reach::of(&cx.environment)?)?;
     let signed = fetch::small(&client, &format!("{dists}/InRelease")).await?;
     let release = release::verify_inrelease(&signed, keys, &cx.project.output("scratch"))?;
     check_age(cx, &release, pocket)?;
@@ -279,7 +280,7 @@ async fn from_mirrors<'a>(
     store: &Store,
     mut missing: Vec<&'a LockedPackage>,
 ) -> Result<Vec<&'a LockedPackage>> {
-    let (client, mirrors) = (fetch::client()?, mirrors(cx)?);
+    let (client, mirrors) = (fetch::client(&Reach::of(&cx.environment)?)?, mirrors(cx)?);
     for rank in 0.. {
         let list = urls(&mirrors, &missing, rank)?;
         if list.is_empty() {
@@ -315,11 +316,16 @@ fn wanted(package: &LockedPackage, url: String) -> Wanted {
 
 /// The mirror that the user named, else those of the machine's apt sources.
 fn mirrors(cx: &Context<'_>) -> Result<Mirrors> {
-    if let Some(url) = cx.environment.var("XEDGE_DEBIAN_MIRROR") {
-        return Ok(Mirrors::from_override(url));
+    if let Some(set) = Reach::of(&cx.environment)?.mirror {
+        return Ok(Mirrors::from_override(&set.value));
     }
-    let mut files = vec![Utf8PathBuf::from("/etc/apt/sources.list")];
-    files.extend(entries("/etc/apt/sources.list.d".into())?);
+    apt_mirrors("/".into())
+}
+
+/// The mirrors in the apt sources of the machine whose files lie below `root`.
+pub(crate) fn apt_mirrors(root: &Utf8Path) -> Result<Mirrors> {
+    let mut files = vec![root.join("etc/apt/sources.list")];
+    files.extend(entries(&root.join("etc/apt/sources.list.d"))?);
     files.retain(|file| file.is_file());
     let mut texts = Vec::new();
     for file in files {

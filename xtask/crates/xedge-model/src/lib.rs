@@ -13,6 +13,7 @@ pub mod name;
 pub mod platform;
 pub mod scenario;
 pub mod stack;
+pub mod user;
 pub mod yaml;
 
 pub use class::{Class, Failure};
@@ -23,3 +24,4 @@ pub use name::ImageName;
 pub use platform::Platform;
 pub use scenario::Scenario;
 pub use stack::StackDef;
+pub use user::UserSettings;

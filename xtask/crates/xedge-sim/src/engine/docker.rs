@@ -25,6 +25,11 @@ const TIMEOUT_S: u64 = 120;
 /// The same for loading an image, which it answers only at the end.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
+/// How Podman introduces itself.
+pub(super) const PODMAN: &str = "Podman Engine";
+/// How long Podman may take to note down how a container ended.
+const NOTING: Duration = Duration::from_secs(10);
+
 /// A connection to a Docker Engine; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Docker {
@@ -47,8 +52,14 @@ impl Docker {
         // Without this the client speaks its own newest version, whatever the Engine knows.
         let client = client.negotiate_version().await.map_err(|e| no_engine(&e))?;
         let version = client.version().await.map_err(|e| no_engine(&e))?;
+        let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
         let facts = EngineFacts {
-            name: version.platform.map_or_else(String::new, |p| p.name),
+            // Podman puts the machine's name there.
+            name: if podman {
+                PODMAN.to_owned()
+            } else {
+                version.platform.map_or_else(String::new, |p| p.name)
+            },
             version: version.version.unwrap_or_default(),
             api: client.client_version().to_string(),
             architecture: version.arch.unwrap_or_default(),
@@ -232,7 +243,7 @@ impl Docker {
     }
 
     async fn inspected(&self, container: &str) -> Result<models::ContainerInspectResponse, Error> {
-        let found = self.client.inspect_container(container, None).await;
+        let found = once_noted(|| self.client.inspect_container(container, None)).await;
         found.map_err(|e| self.failed(&format!("inspect container {container}"), e))
     }
 
@@ -276,7 +287,8 @@ impl Docker {
         let failed = |e| self.failed("list what simulations left", e);
         let filters = HashMap::from([("label", vec![label])]);
         let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self.client.list_containers(Some(options)).await.map_err(failed)?;
+        let list = || self.client.list_containers(Some(options.clone()));
+        let containers = once_noted(list).await.map_err(failed)?;
         let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
         let volumes = self.client.list_volumes(Some(options)).await.map_err(failed)?;
         let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
@@ -331,6 +343,22 @@ impl Docker {
                 Error::EngineRefused { action, status: 0, message: error }
             }
             other => Error::EngineLost { host: self.host.clone(), action, detail: detail(&other) },
+        }
+    }
+}
+
+/// Between the end of a container and its exit code, Podman gives it a state that Docker's API does not have, and the
+/// client library refuses the whole answer: asked again, until the end is noted down.
+async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
+    let end = tokio::time::Instant::now() + NOTING;
+    loop {
+        match ask().await {
+            Err(Refusal::JsonDataError { message, .. })
+                if message.contains("`stopped`") && tokio::time::Instant::now() < end =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
         }
     }
 }

@@ -30,6 +30,11 @@ pub struct EngineFacts {
 }
 
 impl EngineFacts {
+    /// Whether this is Podman, behind Docker's API.
+    pub fn is_podman(&self) -> bool {
+        self.name == docker::PODMAN
+    }
+
     /// Whether containers of this platform need emulation.
     pub fn emulates(&self, platform: Platform) -> bool {
         platform.oci_architecture() != self.architecture
