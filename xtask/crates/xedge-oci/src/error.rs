@@ -6,6 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Digest, Failure, ImageName, Platform};
 
+use crate::import::Problem;
+
 /// An image, layer or layout that cannot be written, read or believed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -138,6 +140,14 @@ pub enum Error {
         /// A name that is there and looks like it.
         near: Option<ImageName>,
     },
+    /// An archive or folder of somebody else's that is not taken over.
+    #[error("failed to import {from}: {problem}")]
+    Import {
+        /// Where it came from, as the caller called it.
+        from: String,
+        /// What is wrong with it.
+        problem: Box<Problem>,
+    },
     /// An image that was built for other platforms only.
     #[error("failed to find platform {platform} of image `{image}`: it was built for {built}")]
     UnknownPlatform {
@@ -165,6 +175,7 @@ impl Failure for Error {
         match self {
             Self::Io { .. } | Self::Archive { .. } => Class::Environment,
             Self::Write(error) => error.class(),
+            Self::Import { problem, .. } => problem.class(),
             Self::UnsafePath { .. }
             | Self::Clash { .. }
             | Self::UsrClash { .. }
@@ -182,6 +193,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Write(error) => error.hint(),
+            Self::Import { problem, .. } => problem.hint(),
             Self::CorruptBlob { path, .. } | Self::WrongSize { path, .. } => {
                 Some(format!("remove {path} and make it again: `cargo xtask build`"))
             }

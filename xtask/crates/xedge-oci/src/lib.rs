@@ -9,12 +9,13 @@ pub mod config;
 pub mod descriptor;
 pub mod error;
 mod hashed;
+pub mod import;
 pub mod index;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
 pub mod sbom;
-mod tarball;
+pub mod tarball;
 pub mod time;
 pub mod tree;
 
