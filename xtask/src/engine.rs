@@ -6,7 +6,8 @@ use std::io;
 use camino::Utf8PathBuf;
 use xedge_model::{Digest, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
-use xedge_oci::{ImageEntry, PlatformImage};
+use xedge_oci::import::{self, Imported};
+use xedge_oci::{Blobs, ImageEntry, PlatformImage};
 use xedge_sim::{Docker, Engine};
 
 use crate::build;
@@ -124,6 +125,21 @@ pub(crate) async fn load(
                 .into())
         }
     }
+}
+
+/// Takes an image of the Engine over into the blobs, checked like an archive of somebody else's.
+pub(crate) async fn export(
+    cx: &Context<'_>,
+    engine: &Docker,
+    reference: &str,
+    blobs: &Blobs,
+) -> Result<Vec<Imported>> {
+    let spinner = cx.printer.spinner(&format!("{reference}: out of the Engine"));
+    let (from, blobs) = (format!("{reference} from the Engine"), blobs.clone());
+    let take = move |reader: &mut dyn io::Read| import::archive(&from, reader, None, &blobs);
+    let taken = engine.export_image(reference, take).await;
+    spinner.finish_and_clear();
+    Ok(taken??)
 }
 
 /// A damaged blob is not the Engine's fault and keeps its class.

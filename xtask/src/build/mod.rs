@@ -28,7 +28,7 @@ pub(crate) fn layout(cx: &Context<'_>) -> Result<Layout> {
 }
 
 /// Held while blobs are made that no image names yet, so that `gc` does not take them away.
-fn hold(cx: &Context<'_>) -> Result<File> {
+pub(crate) fn hold(cx: &Context<'_>) -> Result<File> {
     let file = open_lock(cx)?;
     file.lock_shared().map_err(|source| Error::Read { path: lock_file(cx), source })?;
     Ok(file)

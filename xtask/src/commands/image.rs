@@ -1,4 +1,4 @@
-//! `image`: list, inspect and save what is in the layout.
+//! `image`: list, inspect and save what is in the layout; take over what others built.
 
 use serde_json::json;
 use xedge_model::atomic;
@@ -10,6 +10,7 @@ use super::build::host_platform;
 use crate::build;
 use crate::cli::Image;
 use crate::error::Result;
+use crate::foreign;
 use crate::project::select_image;
 
 /// Dispatches.
@@ -21,6 +22,7 @@ pub(super) fn run(cx: &Context<'_>, command: Image) -> Result<()> {
             let platform = platform.map_or_else(host_platform, Ok)?;
             save(cx, &image, &cx.environment.folder()?.join(output), platform)
         }
+        Image::Import(flags) => foreign::import(cx, &flags),
     }
 }
 
