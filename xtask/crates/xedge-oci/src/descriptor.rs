@@ -15,6 +15,15 @@ pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Media type of a layer that is a gzip-compressed tar.
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// Media type of a layer that is a plain tar.
+pub const PLAIN_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Docker's media type of an image config.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Docker's media type of a layer that is a gzip-compressed tar.
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/// Docker's media type of a layer that is a plain tar.
+pub const DOCKER_PLAIN_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 

@@ -122,6 +122,44 @@ pub enum Error {
         /// What does not fit.
         why: String,
     },
+    /// A layer of another kind than the oldest Engine reads, or one that may not be copied.
+    #[error("failed to use layer {layer} of type {media_type}: {why}")]
+    UnsupportedLayer {
+        /// The layer.
+        layer: Digest,
+        /// Its media type.
+        media_type: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A layer that has its own digest but is no archive.
+    #[error("failed to read layer {layer} as an archive")]
+    BrokenLayer {
+        /// The layer.
+        layer: Digest,
+        /// What the reader says.
+        source: io::Error,
+    },
+    /// A layer with a name that leads out of it.
+    #[error("failed to accept layer {layer}: {name:?} has no place in a layer, {why}")]
+    UnsafeLayer {
+        /// The layer.
+        layer: Digest,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A layer whose content is not what the config says.
+    #[error("failed to verify the content of layer {layer}: the config says {expected}, it has {found}")]
+    LyingLayer {
+        /// The layer.
+        layer: Digest,
+        /// By the config.
+        expected: Digest,
+        /// By its bytes.
+        found: Digest,
+    },
     /// A layout that names one image twice.
     #[error("failed to read {path}: it names image `{image}` twice")]
     NamedTwice {
@@ -183,10 +221,16 @@ impl Failure for Error {
             | Self::Garbage { .. }
             | Self::NotALayout { .. }
             | Self::Inconsistent { .. }
+            | Self::UnsupportedLayer { .. }
+            | Self::BrokenLayer { .. }
+            | Self::UnsafeLayer { .. }
             | Self::NamedTwice { .. }
             | Self::UnknownImage { .. }
             | Self::UnknownPlatform { .. } => Class::Input,
-            Self::CorruptBlob { .. } | Self::WrongSize { .. } | Self::MissingBlob { .. } => Class::Integrity,
+            Self::CorruptBlob { .. }
+            | Self::WrongSize { .. }
+            | Self::MissingBlob { .. }
+            | Self::LyingLayer { .. } => Class::Integrity,
         }
     }
 
@@ -212,6 +256,13 @@ impl Failure for Error {
             }),
             Self::UnknownPlatform { image, .. } => {
                 Some(format!("build it first: `cargo xtask build {image}`"))
+            }
+            Self::UnsupportedLayer { .. } => Some(
+                "have its owner push it with gzip layers, or pack it again yourself: `skopeo copy --dest-compress-format gzip docker://FROM docker://TO`"
+                    .to_owned(),
+            ),
+            Self::BrokenLayer { .. } | Self::UnsafeLayer { .. } | Self::LyingLayer { .. } => {
+                Some("whoever made the image made it wrong, or means harm: take another one".to_owned())
             }
             Self::Io { .. }
             | Self::Archive { .. }

@@ -4,6 +4,7 @@
 //! folder and for every user. What is read back is checked against its digest before it is believed.
 
 pub mod archive;
+pub mod base;
 pub mod blobs;
 pub mod config;
 pub mod descriptor;
