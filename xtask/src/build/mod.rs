@@ -1,6 +1,7 @@
 //! `ImageDef` to `Layout`: locks, packages and payloads become image manifests, and an unchanged image is not made again.
 
 mod assemble;
+mod dockerfile;
 mod inputs;
 mod sbom;
 
@@ -22,6 +23,7 @@ use crate::locks::{self, Mode};
 use crate::payload::{self, Programs};
 use crate::project::ImageSource;
 use inputs::Inputs;
+pub(crate) use dockerfile::{LEAKS, REPRODUCIBLE};
 pub(crate) use sbom::file as sbom_file;
 
 /// The project's layout, made if it is not there.
@@ -128,7 +130,10 @@ async fn manifests(
         From::Scratch | From::Debian(_) | From::Image(_) => {
             platform_manifests(cx, image, platforms, &lock, mode, layout)
         }
-        From::Dockerfile(_) => Err(image.source.error("images from a Dockerfile are not built yet").into()),
+        From::Dockerfile(build) => {
+            let built = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
+            built.map(|made| (made, Digest::of(lock.to_text().as_bytes())))
+        }
     };
     spinner.finish_and_clear();
     done
