@@ -1,6 +1,7 @@
 //! Descriptors: how one image document names another (image-spec, descriptor.md). Reads no blobs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use xedge_model::{Digest, Platform};
@@ -85,6 +86,13 @@ impl OciPlatform {
             let variant_fits = self.variant.is_none() || self.variant.as_deref() == known.oci_variant();
             self.os == "linux" && self.architecture == known.oci_architecture() && variant_fits
         })
+    }
+}
+
+impl fmt::Display for OciPlatform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
     }
 }
 
