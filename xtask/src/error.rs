@@ -96,7 +96,9 @@ pub(crate) enum Error {
     BasePlatform { reference: String, platform: xedge_model::Platform, has: Vec<String> },
     #[error("failed to find {reference}: it was not imported on this machine")]
     NotImported { reference: String },
-    #[error("failed to add the user {name} with the number {id}: in the base image it has the number {found}")]
+    #[error(
+        "failed to add the user {name} with the number {id}: in the base image it has the number {found}"
+    )]
     UserTaken { name: String, id: u32, found: String },
     #[error("failed to use {path} as it is: {reason}")]
     Lock { path: Utf8PathBuf, reason: String },

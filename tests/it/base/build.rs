@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use xedge_model::Platform;
-use xedge_oci::descriptor::{CONFIG, DOCKER_CONFIG, DOCKER_LAYER, LAYER, MANIFEST};
+use xedge_oci::descriptor::{CONFIG, LAYER, MANIFEST};
 
 use super::made::{CREATED, Made, Project};
 use crate::registry::real::Real;
@@ -83,14 +83,20 @@ fn the_sbom_names_the_base(project: &Project) {
     assert!(purl(base).contains("?arch=amd64&repository_url=127.0.0.1:"), "{}", purl(base));
     let comment = base["comment"].as_str().unwrap();
     assert!(comment.starts_with("Layers sha256:") && comment.contains("/lib/apk/db/installed"), "{comment}");
-    let musl = packages.iter().find(|package| purl(package) == "pkg:apk/alpine/musl@1.2.5?arch=x86_64").unwrap();
-    assert_eq!((&musl["licenseDeclared"], &musl["sourceInfo"]), (&"MIT".into(), &"built package from: musl 1.2.5".into()));
+    let musl =
+        packages.iter().find(|package| purl(package) == "pkg:apk/alpine/musl@1.2.5?arch=x86_64").unwrap();
+    assert_eq!(
+        (&musl["licenseDeclared"], &musl["sourceInfo"]),
+        (&"MIT".into(), &"built package from: musl 1.2.5".into())
+    );
 }
 
 /// Loads it under a name of its own, looks at its files, runs it, and takes it away again.
 fn the_engine_runs_it(project: &Project) {
     let archive = project.path().join("app.tar");
-    project.run(&["image", "save", "app", "--output", archive.to_str().unwrap(), "--platform", "linux/amd64"]).expect(0);
+    project
+        .run(&["image", "save", "app", "--output", archive.to_str().unwrap(), "--platform", "linux/amd64"])
+        .expect(0);
     let docker = |arguments: &[&str]| {
         let output = Command::new("docker").args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -110,12 +116,14 @@ fn the_engine_runs_it(project: &Project) {
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let line = |end: &str| {
         let found = listed.lines().find(|line| line.ends_with(end));
-        found.unwrap_or_else(|| panic!("no `{end}` in\n{listed}")).split_whitespace().collect::<Vec<_>>()[..2].join(" ")
+        found.unwrap_or_else(|| panic!("no `{end}` in\n{listed}")).split_whitespace().collect::<Vec<_>>()[..2]
+            .join(" ")
     };
     assert_eq!(line(" srv/"), "drwxr-x--- 500/500", "a folder of the base has changed hands");
     assert_eq!(line(" var/lib/app/"), "drwxr-x--- 1000/1000");
     assert_eq!(line(" etc/group"), "-rw-r----- 0/0");
-    for there in [" srv/old", " srv/new", " usr/lib/app.conf", " usr/lib/apk/db/installed", " lib -> usr/lib"] {
+    for there in [" srv/old", " srv/new", " usr/lib/app.conf", " usr/lib/apk/db/installed", " lib -> usr/lib"]
+    {
         line(there);
     }
     let file = |path: &str| {
@@ -163,12 +171,7 @@ fn dockers_own_manifests_stay_or_become_ocis() {
     let (real, made) = (Real::open(), Made::new());
     let system = made.system("1.2.5");
     let manifest = made.manifest(Platform::LinuxAmd64, &[system], &super::made::usual_run("1"));
-    let docker = made.rewritten(&manifest, |value| {
-        value["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json".into();
-        value["config"]["mediaType"] = DOCKER_CONFIG.into();
-        value["layers"][0]["mediaType"] = DOCKER_LAYER.into();
-        value.as_object_mut().unwrap().remove("annotations");
-    });
+    let docker = made.dockers(&manifest);
     made.push(&real, "docker", "1", &docker);
     let reference = format!("{}/base/docker:1", real.host());
     let project = Project::new(&reference, "platforms: [linux/amd64]\n");
@@ -181,7 +184,10 @@ fn dockers_own_manifests_stay_or_become_ocis() {
     project.file("etc/app.conf", "x\n");
     project.run(&["build"]).expect(0);
     let built = project.entry().platform(Platform::LinuxAmd64).unwrap().clone();
-    assert_eq!((built.manifest().media_type.as_str(), built.config_blob().media_type.as_str()), (MANIFEST, CONFIG));
+    assert_eq!(
+        (built.manifest().media_type.as_str(), built.config_blob().media_type.as_str()),
+        (MANIFEST, CONFIG)
+    );
     assert_eq!(built.layers()[0].media_type, LAYER);
     assert_eq!(built.layers().len(), 2);
 }

@@ -29,6 +29,7 @@ fn a_tag_is_pinned_by_the_lock_and_moves_only_when_asked() {
     assert!(project.yaml().contains(&format!("from: {reference} # pinned")), "{}", project.yaml());
     ran.says(&format!("{reference} moved: {} -> {}", old.digest, new.digest))
         .says("linux/amd64 label org.opencontainers.image.version 1.2.4 -> 1.2.5")
+        .says("linux/amd64 package musl 1.2.4 -> 1.2.5\n")
         .says("linux/arm64 layers: 1 kept, 1 new");
     let ran = project.run(&["lock", "--update"]).expect(0);
     assert!(!ran.stderr.contains("moved"), "{}", ran.stderr);

@@ -11,11 +11,13 @@ use tempfile::TempDir;
 use xedge_model::image::RunConfig;
 use xedge_model::{Digest, Platform};
 use xedge_oci::config::History;
+use xedge_oci::descriptor::{DOCKER_CONFIG, DOCKER_LAYER};
 use xedge_oci::index::Index;
 use xedge_oci::manifest::{Notes, PlatformParts, write_platform};
 use xedge_oci::{Descriptor, ImageEntry, Layer, Layout, Node, Tree, write_layer};
 use xedge_registry::{
-    Blob, BlobSource, Client, Manifest, Progress, PushImage, Repository, Settings, Silent, Tag, TagKind, Target,
+    Blob, BlobSource, Client, Manifest, Progress, PushImage, Repository, Settings, Silent, Tag, TagKind,
+    Target,
 };
 
 use crate::registry::real::Real;
@@ -47,7 +49,7 @@ pub fn hello() -> Vec<u8> {
 
 /// A layout in which base images are made.
 pub struct Made {
-    _folder: TempDir,
+    _folder: Option<TempDir>,
     pub layout: Layout,
 }
 
@@ -55,7 +57,24 @@ impl Made {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::open_or_create(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
-        Self { _folder: folder, layout }
+        Self { _folder: Some(folder), layout }
+    }
+
+    /// Over a layout that is there already.
+    pub fn over(layout: Layout) -> Self {
+        Self { _folder: None, layout }
+    }
+
+    /// A manifest as Docker's own tools write it.
+    pub fn dockers(&self, manifest: &Descriptor) -> Descriptor {
+        self.rewritten(manifest, |value| {
+            value["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json".into();
+            value["config"]["mediaType"] = DOCKER_CONFIG.into();
+            for layer in value["layers"].as_array_mut().unwrap() {
+                layer["mediaType"] = DOCKER_LAYER.into();
+            }
+            value.as_object_mut().unwrap().remove("annotations");
+        })
     }
 
     /// A layer with a small system: users, a merged /usr, a folder of somebody's own.
@@ -66,11 +85,15 @@ impl Made {
         put("/etc/os-release", Node::symlink("../usr/lib/os-release"));
         put("/lib", Node::symlink("usr/lib"));
         put("/usr/bin/hello", Node::file(hello(), 0o755));
-        put("/etc/passwd", Node::file(b"root:x:0:0:root:/root:/bin/sh\nbase:x:500:500::/srv:/bin/sh".to_vec(), 0o644));
+        put(
+            "/etc/passwd",
+            Node::file(b"root:x:0:0:root:/root:/bin/sh\nbase:x:500:500::/srv:/bin/sh".to_vec(), 0o644),
+        );
         put("/etc/group", Node::file(b"root:x:0:\nbase:x:500:\n".to_vec(), 0o640));
         put("/srv", Node::dir(0o750).owned_by(500, 500));
         put("/srv/old", Node::file(b"old\n".to_vec(), 0o644));
-        let apk = format!("P:musl\nV:{version}\nA:x86_64\nL:MIT\no:musl\nF:lib\n\nP:busybox\nV:1.36\nA:x86_64\n\n");
+        let apk =
+            format!("P:musl\nV:{version}\nA:x86_64\nL:MIT\no:musl\nF:lib\n\nP:busybox\nV:1.36\nA:x86_64\n\n");
         put("/lib/apk/db/installed", Node::file(apk.into_bytes(), 0o644));
         write_layer(&tree, self.layout.blobs()).unwrap()
     }
@@ -161,7 +184,8 @@ impl BlobSource for Blobs {
 }
 
 pub fn push(layout: &Layout, target: &str, name: &str, tag: &str, root: &Descriptor) {
-    let repository: Repository = target.parse::<Target>().unwrap().repository(&name.parse().unwrap()).unwrap();
+    let repository: Repository =
+        target.parse::<Target>().unwrap().repository(&name.parse().unwrap()).unwrap();
     let read = |descriptor: &Descriptor| Manifest {
         bytes: layout.blobs().read(descriptor).unwrap().into(),
         media_type: descriptor.media_type.clone(),
@@ -223,8 +247,11 @@ impl Project {
     }
 
     pub fn define(&self, from: &str, more: &str) {
-        let platforms = if more.contains("platforms:") { "" } else { "platforms: [linux/amd64, linux/arm64]\n" };
-        let text = format!("format: 1\nname: site/app\n{platforms}# what it stands on\nfrom: {from} # pinned\n{more}");
+        let platforms =
+            if more.contains("platforms:") { "" } else { "platforms: [linux/amd64, linux/arm64]\n" };
+        let text = format!(
+            "format: 1\nname: site/app\n{platforms}# what it stands on\nfrom: {from} # pinned\n{more}"
+        );
         fs::write(self.image().join("image.yaml"), text).unwrap();
     }
 

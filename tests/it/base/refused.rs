@@ -23,7 +23,9 @@ fn a_missing_platform_is_named_with_those_that_are_there() {
     let manifest = made.manifest(Platform::LinuxAmd64, &[made.system("1")], &RunConfig::default());
     let other = made.rewritten(&manifest, |_| {});
     let other = Descriptor {
-        platform: Some(serde_json::from_str(r#"{"os":"linux","architecture":"arm","variant":"v7"}"#).unwrap()),
+        platform: Some(
+            serde_json::from_str(r#"{"os":"linux","architecture":"arm","variant":"v7"}"#).unwrap(),
+        ),
         ..other
     };
     let index = made.index(vec![manifest.clone(), other]);
@@ -177,7 +179,9 @@ fn a_lock_that_names_another_manifest_than_the_base_has_is_refused() {
     let project = Project::new(&format!("{}/base/system:1@{}", real.host(), index.digest), "");
     project.run(&["lock"]).expect(0);
     // The other platform's manifest: it is there, and its config says what it is for.
-    let manifest = |platform: &str| project.lock()["platforms"][platform]["base"]["manifest"].as_str().unwrap().to_owned();
+    let manifest = |platform: &str| {
+        project.lock()["platforms"][platform]["base"]["manifest"].as_str().unwrap().to_owned()
+    };
     edit(&project.image().join("image.lock.json"), &manifest("linux/amd64"), &manifest("linux/arm64"));
     project.run(&["build", "--locked"]).expect(3).says("its config is not for linux/amd64");
 }

@@ -4,6 +4,7 @@ use xedge_model::image::From;
 use xedge_model::lock::LockedBase;
 use xedge_model::yaml::Source;
 use xedge_model::{ImageDef, Platform, Reference};
+use xedge_oci::Blobs;
 use xedge_oci::base::{Look, changes};
 
 use super::{Origin, manifest};
@@ -54,7 +55,9 @@ async fn look(cx: &Context<'_>, origin: &Origin, base: &LockedBase) -> Result<Lo
     let (digest, bytes) = origin.document(&store, Some(&base.manifest), None).await?;
     let manifest = manifest(&digest, &bytes)?;
     let config = origin.small_blob(&store, &manifest.config).await?;
-    Ok(Look::new(&manifest, &config)?)
+    let look = Look::new(&manifest, &config)?;
+    // Packages are worth a line each, but not that an update fails: of an old base, layers may be gone.
+    Ok(look.clone().with_packages(&Blobs::in_folder(store.folder())).unwrap_or(look))
 }
 
 /// The text of image.yaml with the new digest where the old one stands behind `from:`, and nothing else changed.
@@ -89,7 +92,10 @@ mod tests {
         let reference: Reference = format!("h.example/x:1@{old}").parse().unwrap();
         let moved = reference.at(&new);
         for (before, after) in [
-            (format!("# was {reference}\nfrom: {reference} # why\nx: 1\n"), format!("# was {reference}\nfrom: {moved} # why\nx: 1\n")),
+            (
+                format!("# was {reference}\nfrom: {reference} # why\nx: 1\n"),
+                format!("# was {reference}\nfrom: {moved} # why\nx: 1\n"),
+            ),
             (format!("from:   \"{reference}\"\r\nx: 1"), format!("from:   \"{moved}\"\r\nx: 1")),
             (format!("from: >-\n  {reference}\n"), format!("from: >-\n  {moved}\n")),
         ] {

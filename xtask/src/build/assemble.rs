@@ -176,7 +176,9 @@ fn extended(mut text: String, wanted: &[User], line: impl Fn(&User) -> String) -
         let known = known.filter(|fields| fields.first() == Some(&user.name.as_str()));
         match known.filter_map(|fields| fields.get(2).map(|id| (*id).to_owned())).next() {
             Some(found) if found == user.id.to_string() => {}
-            Some(found) => return Err(Error::UserTaken { name: user.name.clone(), id: user.id, found }.into()),
+            Some(found) => {
+                return Err(Error::UserTaken { name: user.name.clone(), id: user.id, found }.into());
+            }
             None => text.push_str(&line(user)),
         }
     }

@@ -27,8 +27,12 @@ pub use rootfs::RootFs;
 /// Reads every layer of a base through: each one must have the digest that the config says of its content, and names that
 /// stay inside. What remains after all layers is the file system that a container sees.
 pub fn root_fs(blobs: &Blobs, base: &PlatformImage) -> Result<RootFs, Error> {
+    read_layers(blobs, base.layers(), base.diff_ids())
+}
+
+fn read_layers(blobs: &Blobs, layers: &[Descriptor], diff_ids: &[Digest]) -> Result<RootFs, Error> {
     let mut all = RootFs::default();
-    for (layer, expected) in base.layers().iter().zip(base.diff_ids()) {
+    for (layer, expected) in layers.iter().zip(diff_ids) {
         let scanned = scan::scan(blobs, layer)?;
         if scanned.diff_id != *expected {
             return Err(Error::LyingLayer {

@@ -1,4 +1,4 @@
-//! What is new in a base image, in lines for people. Compares what it is made of and how it runs, not its files.
+//! What is new in a base image, in lines for people. Compares what it is made of, its packages and how it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -6,21 +6,32 @@ use std::fmt::Debug;
 use xedge_model::Digest;
 
 use super::document::Manifest;
+use super::{contents, read_layers};
 use crate::config::{Execution, ImageConfig, NameSet};
-use crate::{Descriptor, Error};
+use crate::{Blobs, Descriptor, Error};
 
 /// What of a base image is compared.
 #[derive(Clone, Debug)]
 pub struct Look {
     layers: Vec<Descriptor>,
     config: ImageConfig,
+    /// Versions by name, where they are known.
+    packages: Option<BTreeMap<String, String>>,
 }
 
 impl Look {
     /// From a manifest and the bytes of its config.
     pub fn new(manifest: &Manifest, config: &[u8]) -> Result<Self, Error> {
         let config = super::config(&manifest.config.digest, config)?;
-        Ok(Self { layers: manifest.layers.clone(), config })
+        Ok(Self { layers: manifest.layers.clone(), config, packages: None })
+    }
+
+    /// The same with the packages that its layers list, which are read through for that.
+    pub fn with_packages(self, blobs: &Blobs) -> Result<Self, Error> {
+        let found = contents(&read_layers(blobs, &self.layers, &self.config.rootfs.diff_ids)?);
+        let versions = found.packages.into_iter().map(|package| (package.name, package.version));
+        let packages = (!found.lists.is_empty()).then(|| versions.collect());
+        Ok(Self { packages, ..self })
     }
 }
 
@@ -32,6 +43,9 @@ pub fn changes(old: &Look, new: &Look) -> Vec<String> {
         lines.push(format!("created {} -> {}", shown(&old.config.created), shown(&new.config.created)));
     }
     lines.extend(layers(&old.layers, &new.layers));
+    if let (Some(old), Some(new)) = (&old.packages, &new.packages) {
+        pairs(&mut lines, "package", old, new);
+    }
     let (old, new) = (execution(&old.config), execution(&new.config));
     value(&mut lines, "user", old.user.as_ref(), new.user.as_ref());
     value(&mut lines, "entrypoint", old.entrypoint.as_ref(), new.entrypoint.as_ref());
@@ -57,8 +71,7 @@ fn layers(old: &[Descriptor], new: &[Descriptor]) -> Option<String> {
     let (before, after): (BTreeSet<Digest>, BTreeSet<Digest>) = (digests(old), digests(new));
     let (added, gone) = (after.difference(&before).count(), before.difference(&after).count());
     let kept = before.intersection(&after).count();
-    let bytes: u64 =
-        new.iter().filter(|layer| !before.contains(&layer.digest)).map(|layer| layer.size).sum();
+    let bytes: u64 = new.iter().filter(|layer| !before.contains(&layer.digest)).map(|layer| layer.size).sum();
     (added + gone > 0).then(|| format!("layers: {kept} kept, {added} new ({bytes} bytes), {gone} gone"))
 }
 
@@ -79,7 +92,8 @@ fn pairs(
     for name in all {
         match (old.get(name), new.get(name)) {
             (Some(old), Some(new)) if old != new => lines.push(format!("{what} {name} {old} -> {new}")),
-            (None, Some(new)) => lines.push(format!("{what} {name} {new} (new)").replace("  ", " ")),
+            (None, Some(new)) if new.is_empty() => lines.push(format!("{what} {name} (new)")),
+            (None, Some(new)) => lines.push(format!("{what} {name} {new} (new)")),
             (Some(_), None) => lines.push(format!("{what} {name} (gone)")),
             _ => {}
         }
