@@ -9,6 +9,7 @@ mod support;
 
 mod actions;
 mod bad_input;
+mod base;
 mod cli;
 mod images;
 mod locks;

@@ -94,6 +94,14 @@ pub(crate) enum Error {
     NoMirror { pocket: String },
     #[error("failed to fetch {0}: the mirror's index names them, and the mirror does not have them")]
     OutOfStep(String),
+    #[error("failed to use {reference} for {platform}: it is for {}", if has.is_empty() { "no platform".to_owned() } else { has.join(", ") })]
+    BasePlatform { reference: String, platform: xedge_model::Platform, has: Vec<String> },
+    #[error("failed to find {reference}: it was not imported on this machine")]
+    NotImported { reference: String },
+    #[error(
+        "failed to add the user {name} with the number {id}: in the base image it has the number {found}"
+    )]
+    UserTaken { name: String, id: u32, found: String },
     #[error("failed to use {path} as it is: {reason}")]
     Lock { path: Utf8PathBuf, reason: String },
     #[error("failed to build {package} for {platform}: cargo stopped with an error{output}")]
@@ -173,6 +181,9 @@ impl Failure for Error {
             Error::NoProject(_)
             | Error::BadFile { .. }
             | Error::Unknown { .. }
+            | Error::BasePlatform { .. }
+            | Error::NotImported { .. }
+            | Error::UserTaken { .. }
             | Error::Lock { .. }
             | Error::Cargo { .. }
             | Error::Metadata(..)
@@ -243,6 +254,11 @@ impl Failure for Error {
             Error::NoMirror { .. } => {
                 "this machine's apt sources name none; name one: `export XEDGE_DEBIAN_MIRROR=http://HOST/debian`, or for good `debian_mirror: http://HOST/debian` in config.yaml of the data folder".into()
             }
+            Error::BasePlatform { platform, .. } => {
+                format!("take {platform} out of `platforms` in image.yaml, or stand on another image")
+            }
+            Error::NotImported { .. } => "import it again: `cargo xtask image import --help`".into(),
+            Error::UserTaken { .. } => "give it that number, or another name, in image.yaml".into(),
             Error::Lock { .. } => "resolve it again and review the change: `cargo xtask lock --update && git diff images`".into(),
             Error::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
                 format!("there is no such file: `ls {}`", path.parent().unwrap_or(path))

@@ -41,6 +41,11 @@ impl Store {
         Self(folder.join("sha256"))
     }
 
+    /// The folder with the content, each file named by its digest's digits.
+    pub(crate) fn folder(&self) -> &Utf8Path {
+        &self.0
+    }
+
     /// Where the content with this digest is, or would be.
     pub(crate) fn path(&self, digest: &Digest) -> Utf8PathBuf {
         self.0.join(digest.hex())

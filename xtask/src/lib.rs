@@ -14,6 +14,7 @@ pub mod stage;
 pub mod ui;
 
 mod archive;
+mod base;
 mod build;
 mod engine;
 mod evidence;
