@@ -1,11 +1,13 @@
 //! The command line as data: clap types only, no behaviour.
 
+mod make;
 mod ship;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xedge_model::Platform;
 
+pub(crate) use make::{New, NewCommand};
 pub(crate) use ship::{
     Bundle, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs, Verify,
 };
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Setup(Setup),
     /// List every problem of this machine at once, each with the command that mends it
     Doctor,
+    /// Lay out a project, or add an image, scenario or stack to one
+    New(New),
     /// Resolve packages and write images/*/image.lock.json; keep what they name
     Lock(Lock),
     /// Assemble images into the layout; print one line per image, NAME@sha256:INDEX

@@ -23,6 +23,7 @@ mod passphrase;
 mod payload;
 mod registry;
 mod release;
+mod scaffold;
 mod secrets;
 mod simulate;
 mod trust;

@@ -8,6 +8,7 @@ mod gc;
 mod image;
 mod keys;
 mod lock;
+mod new;
 mod push;
 mod registry;
 mod release;
@@ -22,7 +23,7 @@ use camino::Utf8PathBuf;
 use xedge_model::Failure;
 use xedge_sign::Passphrase;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, New};
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::project::Project;
@@ -66,12 +67,18 @@ impl Context<'_> {
 
 /// Runs one command.
 pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Result<()> {
+    if let Command::New(flags @ New { command: None, .. }) = &cli.command {
+        return new::project(&environment, printer, flags);
+    }
     let project = Project::find(cli.global.project.as_deref(), &environment)?;
     let passphrase_file = cli.global.passphrase_file;
     let cx = &Context { project, environment, passphrase_file, passphrase: OnceLock::new(), printer };
     match cli.command {
         Command::Setup(flags) => setup::run(cx, &flags),
         Command::Doctor => doctor::run(cx),
+        Command::New(New { command: Some(command), .. }) => new::run(cx, &command),
+        // Done above, since it needs no project.
+        Command::New(flags) => new::project(&cx.environment, printer, &flags),
         Command::Lock(flags) => lock::run(cx, &flags),
         Command::Build(flags) => build::run(cx, &flags),
         Command::Image(command) => image::run(cx, command),
