@@ -23,7 +23,8 @@ pub use environment::{DEVICE, EnvValue, Environment};
 pub use parity::{Aspect, Extra, Parity, ParityRow};
 pub use substitute::{Placeholder, SubstituteError, check_values, placeholders, samples, substitute};
 
-use crate::image::{Mode, check_format};
+use crate::format;
+use crate::image::Mode;
 use crate::yaml::{Source, Spanned, YamlError};
 
 /// The format version of stack, environment and parity files that this tool reads.
@@ -122,8 +123,7 @@ pub const SECRETS_FOLDER: &str = "/run/secrets";
 impl StackDef {
     /// Reads and checks one stack that lies in the folder `folder` below `stacks/`.
     pub fn parse(source: &Source, folder: &str) -> Result<Self, YamlError> {
-        let def: Self = source.parse()?;
-        check_format(source, &def.format, FORMAT)?;
+        let def: Self = format::parse(source, FORMAT)?;
         if def.name.value != folder {
             let message = format!("the stack's name is `{}`, its folder's `{folder}`", def.name.value);
             return Err(source.error_at(&def.name, message));

@@ -65,6 +65,11 @@ impl Source {
         self.at(Some(at.referenced), message.into(), None)
     }
 
+    /// A problem with the value at `at`, and what to do about it.
+    pub fn advice_at<T>(&self, at: &Spanned<T>, message: impl Into<String>, hint: impl Into<String>) -> YamlError {
+        self.at(Some(at.referenced), message.into(), Some(hint.into()))
+    }
+
     /// A problem with the name at `at`, with a hint when one of the `known` names is near.
     pub fn unknown_name<T>(&self, at: &Spanned<T>, what: &str, name: &str, known: &[&str]) -> YamlError {
         let hint = near(name, known.iter().copied())
