@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xedge_model::Platform;
 
-pub(crate) use make::{New, NewCommand};
+pub(crate) use make::{New, NewCommand, Secrets};
 pub(crate) use ship::{
     Bundle, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs, Verify,
 };
@@ -109,6 +109,9 @@ pub(crate) enum Command {
     /// Make or show keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Make, set, list, renew and hand out the passwords and files that stacks need
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Check a bundle offline, from a root that is trusted already
     Verify(Verify),
     /// Look into a bundle, or have a refusal explained

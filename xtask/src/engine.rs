@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use xedge_model::{Digest, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
 use xedge_oci::{ImageEntry, PlatformImage};
-use xedge_sim::Docker;
+use xedge_sim::{Docker, Engine};
 
 use crate::build;
 use crate::commands::Context;
@@ -16,28 +16,28 @@ use crate::project::entries;
 use crate::setup::{Surroundings, engine_sockets};
 
 /// Connects to `DOCKER_HOST`, else to the first of the usual sockets at which an Engine answers.
-pub(crate) async fn connect(cx: &Context<'_>) -> Result<Docker> {
+pub(crate) async fn connect(cx: &Context<'_>) -> Result<Engine> {
     if let Some(host) = cx.environment.var("DOCKER_HOST") {
         refuse_remote(host)?;
-        return Ok(Docker::connect(host).await?);
+        return Ok(Engine::Docker(Docker::connect(host).await?));
     }
     let sockets = engine_sockets(&Surroundings::of(&cx.environment, cx.project.root()));
     let mut problem = None;
     for socket in sockets.iter().filter(|socket| socket.exists()) {
         match Docker::connect(socket.as_str()).await {
-            Ok(engine) => return Ok(engine),
+            Ok(engine) => return Ok(Engine::Docker(engine)),
             Err(error) => problem = Some(error),
         }
     }
     match problem {
         Some(error) => Err(error.into()),
         // None is there: the error of the usual one says what to do.
-        None => Ok(Docker::connect("/var/run/docker.sock").await?),
+        None => Ok(Engine::Docker(Docker::connect("/var/run/docker.sock").await?)),
     }
 }
 
 /// A run needs the ports that the Engine publishes; a container with a network of its own does not see them.
-pub(crate) fn refuse_elsewhere(cx: &Context<'_>, engine: &Docker) -> Result<()> {
+pub(crate) fn refuse_elsewhere(cx: &Context<'_>, engine: &Engine) -> Result<()> {
     let around = Surroundings::of(&cx.environment, cx.project.root());
     if crate::setup::is_elsewhere(&around, engine.host()) {
         return Err(Error::EngineElsewhere(engine.host().to_owned()).into());
@@ -64,7 +64,7 @@ pub(crate) fn ids(image: &PlatformImage) -> BTreeSet<Digest> {
 /// Puts one platform of an image into the Engine, unless it is there, without touching the user's tags.
 pub(crate) async fn ensure(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     entry: &ImageEntry,
     platform: Platform,
 ) -> Result<Digest> {
@@ -84,7 +84,7 @@ fn loads(cx: &Context<'_>) -> Result<Utf8PathBuf> {
 }
 
 /// Removes images that runs put into the Engine, unless they have a tag or a container by now; returns how many.
-pub(crate) async fn remove_loaded(cx: &Context<'_>, engine: &Docker) -> Result<usize> {
+pub(crate) async fn remove_loaded(cx: &Context<'_>, engine: &Engine) -> Result<usize> {
     let mut removed = 0;
     for record in entries(&loads(cx)?)? {
         let Some(Ok(id)) = record.file_name().map(Digest::from_hex) else { continue };
@@ -100,7 +100,7 @@ pub(crate) async fn remove_loaded(cx: &Context<'_>, engine: &Docker) -> Result<u
 /// Streams one platform of an image into the Engine; every blob is checked on the way.
 pub(crate) async fn load(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     entry: &ImageEntry,
     platform: Platform,
     tag: Tag,
@@ -138,7 +138,7 @@ fn blame(error: xedge_sim::Error) -> Failed {
 }
 
 /// Removes what dead runs of this machine left in the Engine.
-pub(crate) async fn sweep(cx: &Context<'_>, engine: &Docker) -> Result<()> {
+pub(crate) async fn sweep(cx: &Context<'_>, engine: &Engine) -> Result<()> {
     let swept = xedge_sim::sweep(engine, &cx.environment.host_name()).await?;
     if !swept.runs.is_empty() {
         let (runs, objects) = (swept.runs.join(", "), swept.objects);
@@ -148,7 +148,7 @@ pub(crate) async fn sweep(cx: &Context<'_>, engine: &Docker) -> Result<()> {
 }
 
 /// The name under which the Engine has the image, if it has it.
-async fn loaded(engine: &Docker, image: &PlatformImage) -> Result<Option<Digest>> {
+async fn loaded(engine: &Engine, image: &PlatformImage) -> Result<Option<Digest>> {
     for id in ids(image) {
         if engine.has_image(id.as_str()).await? {
             return Ok(Some(id));

@@ -59,3 +59,62 @@ pub(crate) enum NewCommand {
         service: Vec<String>,
     },
 }
+
+/// `secrets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// Make a random value where there is none
+    Gen {
+        /// User, or file secret; without one, every password that is missing
+        name: Option<String>,
+        /// Environment
+        #[arg(long, value_name = "ENV", default_value = "development")]
+        env: String,
+        /// Characters
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(16..=500))]
+        length: Option<u16>,
+    },
+    /// Take a value from a file or from stdin, never from the command line
+    Set {
+        /// User, or file secret
+        name: String,
+        /// Only here to be refused without being repeated
+        #[arg(hide = true, allow_hyphen_values = true)]
+        value: Vec<std::ffi::OsString>,
+        /// The file that holds it; stdin when not given
+        #[arg(long, value_name = "FILE")]
+        file: Option<Utf8PathBuf>,
+        /// Environment
+        #[arg(long, value_name = "ENV", default_value = "development")]
+        env: String,
+    },
+    /// Show which secrets there are, and who uses them; never a value
+    List {
+        /// Environment; all when not given
+        #[arg(long, value_name = "ENV")]
+        env: Option<String>,
+    },
+    /// Make a new value for a password, and say which services need it
+    Rotate {
+        /// User
+        name: String,
+        /// Environment
+        #[arg(long, value_name = "ENV", default_value = "development")]
+        env: String,
+        /// Characters
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(16..=500))]
+        length: Option<u16>,
+    },
+    /// Write the secret files of a stack as its containers read them, for a device
+    Export {
+        /// Stack; the only one when there is one
+        #[arg(long)]
+        stack: Option<String>,
+        /// Environment
+        #[arg(long, value_name = "ENV", default_value = "production")]
+        env: String,
+        /// Folder to write, mode 0700
+        #[arg(long, value_name = "DIR")]
+        out: Utf8PathBuf,
+    },
+}

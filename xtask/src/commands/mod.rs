@@ -13,6 +13,7 @@ mod push;
 mod registry;
 mod release;
 mod render;
+mod secrets;
 mod setup;
 pub(crate) mod sim;
 mod verify;
@@ -88,6 +89,7 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Push(flags) => push::run(cx, &flags),
         Command::Registry(command) => registry::run(cx, &command),
         Command::Keys(command) => keys::run(cx, &command),
+        Command::Secrets(command) => secrets::run(cx, &command),
         Command::Verify(flags) => verify::run(cx, &flags),
         Command::Bundle(command) => bundle::run(cx, &command),
         Command::Gc => gc::run(cx),

@@ -18,9 +18,9 @@ use crate::error::Result;
 
 pub(crate) use declared::{Declared, Kind, environments, find};
 pub(crate) use error::Error;
-pub(crate) use export::export;
+pub(crate) use export::{export, salts};
 pub(crate) use store::Store;
-pub(crate) use value::{DEFAULT_LENGTH, LARGEST_FILE, LONGEST_PASSWORD, SHORTEST, check, generate};
+pub(crate) use value::{DEFAULT_LENGTH, LARGEST_FILE, check, generate};
 
 /// The environment of simulations; no device gets its values.
 pub(crate) const DEVELOPMENT: &str = "development";
@@ -35,13 +35,14 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Everything that must not be shown, by a name of its own: passwords by user, files and each longer line of them.
+    /// Everything that must not be shown: passwords by user, and each longer line of files, by names that come after those of
+    /// all users and are none.
     pub(crate) fn shown_nowhere(&self) -> BTreeMap<String, String> {
         let mut all = self.passwords.clone();
         for (name, bytes) in &self.files {
             let text = String::from_utf8_lossy(bytes);
-            let lines = text.lines().map(str::trim).filter(|line| line.len() >= SHORTEST);
-            all.extend(lines.enumerate().map(|(number, line)| (format!("{name} {number}"), line.to_owned())));
+            let lines = text.lines().map(str::trim).filter(|line| line.len() >= value::SHORTEST);
+            all.extend(lines.enumerate().map(|(number, line)| (format!("~{name} {number}"), line.to_owned())));
         }
         all
     }
@@ -76,6 +77,21 @@ pub(crate) fn development(cx: &Context<'_>, users: &[String], rendered: Option<&
         }
     }
     Ok(values)
+}
+
+/// Whether a value was made for development, or is one that development uses.
+pub(crate) fn is_development(cx: &Context<'_>, bytes: &[u8]) -> Result<bool> {
+    if value::is_marked(bytes) {
+        return Ok(true);
+    }
+    let store = Store::open(cx, DEVELOPMENT)?;
+    for name in store.names()?.keys() {
+        let same = store.read(name)?.is_some_and(|kept| kept.trim_ascii_end() == bytes.trim_ascii_end());
+        if same {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The value that is there, else a new one.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
-use xedge_model::scenario::{Node, Role};
+use xedge_model::scenario::{Node, Role, Scenario};
 use xedge_model::{ImageName, Platform};
 use xedge_oci::ImageEntry;
-use xedge_sim::{ContainerPlan, Docker, Limits, ProbePlan, Progress, probe_container};
+use xedge_sim::{ContainerPlan, Engine, Limits, ProbePlan, Progress, probe_container};
 
 use super::prepare::{Prepared, containers};
 use super::{Images, place, plan};
@@ -46,7 +46,7 @@ pub(super) fn able(cx: &Context<'_>, prepared: &Prepared, native: Platform) -> A
 /// One entry for every image and every foreign platform of it.
 pub(super) async fn probe(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     prepared: &Prepared,
     images: &Images,
     able: &Able,
@@ -64,15 +64,15 @@ pub(super) async fn probe(
 
 async fn probe_all(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     prepared: &Prepared,
     images: &Images,
     platform: Platform,
     cancel: watch::Receiver<bool>,
 ) -> Result<Vec<PlatformRun>> {
-    let passwords = secrets::development(&cx.project, &cx.environment, &prepared.users)?;
+    let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;
     let built = |node: &Node| images.id(&node.id.value, platform).is_some();
-    let plans = plan::containers_for(cx, prepared, images, platform, &passwords)?;
+    let plans = plan::containers_for(cx, prepared, images, platform, &values)?;
     let id = plan::run_id(cx)?;
     let mut runs = BTreeMap::new();
     for (number, (node, _)) in containers(&prepared.scenario).filter(|(node, _)| built(node)).enumerate() {
@@ -81,14 +81,13 @@ async fn probe_all(
         if runs.contains_key(image.name()) {
             continue;
         }
-        let needs = |other: &&ContainerPlan| container.role != Role::Broker && other.role == Role::Broker;
         let probe = ProbePlan {
             run_id: format!("{id}-{number}"),
             container: container.clone(),
-            beside: plans.iter().filter(needs).cloned().collect(),
-            credentials: plan::credentials(&passwords),
+            beside: beside(&plans, container),
+            credentials: plan::credentials(&values),
             observe: OBSERVE,
-            limits: Limits::EMULATED,
+            limits: emulated(&prepared.scenario),
         };
         let entry = probe_one(cx, engine, &probe, image, cancel.clone()).await?;
         runs.insert(image.name().clone(), entry);
@@ -96,9 +95,37 @@ async fn probe_all(
     Ok(runs.into_values().collect())
 }
 
+/// A scenario that gives a native start more time than is usual means no less of it for an emulated one.
+fn emulated(scenario: &Scenario) -> Limits {
+    let own = plan::limits(scenario, Limits::EMULATED);
+    Limits { ready: own.ready.max(Limits::EMULATED.ready), ..own }
+}
+
+/// What a container needs to work, in the order of starts: all that it depends on, and a broker where it may talk to one.
+fn beside(plans: &[ContainerPlan], container: &ContainerPlan) -> Vec<ContainerPlan> {
+    let brokers = plans.iter().filter(|plan| container.role != Role::Broker && plan.role == Role::Broker);
+    let mut wanted: BTreeSet<&str> = brokers.map(|plan| plan.node_id.as_str()).collect();
+    let mut open: Vec<&ContainerPlan> = vec![container];
+    while let Some(next) = open.pop() {
+        let found = plans.iter().filter(|plan| next.extras.needs.contains_key(&plan.node_id));
+        open.extend(found.filter(|plan| wanted.insert(plan.node_id.as_str())));
+    }
+    // Those that do not depend on each other have no order, and brokers first is as good as any.
+    let mut ordered: Vec<ContainerPlan> = Vec::new();
+    while let Some(next) = plans.iter().find(|plan| {
+        let placed = |id: &str| ordered.iter().any(|done| done.node_id == id);
+        wanted.contains(plan.node_id.as_str())
+            && !placed(&plan.node_id)
+            && plan.extras.needs.keys().all(|need| placed(need) || !wanted.contains(need.as_str()))
+    }) {
+        ordered.push(next.clone());
+    }
+    ordered
+}
+
 async fn probe_one(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     probe: &ProbePlan,
     image: &ImageEntry,
     cancel: watch::Receiver<bool>,

@@ -1,5 +1,6 @@
 //! `sim`: prepared scenarios become runs on the Engine, runs become reports and evidence.
 
+mod claims;
 mod foreign;
 mod plan;
 mod prepare;
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
 use xedge_model::{Class, Digest, ImageName, Platform, atomic};
 use xedge_oci::ImageEntry;
-use xedge_sim::{Claim, Docker, Outcome, Place, Progress, State};
+use xedge_sim::{Claim, Engine, Outcome, Place, Progress, State};
 
 use crate::build::{self, Built};
 use crate::commands::Context;
@@ -59,7 +60,7 @@ impl Flags {
 /// Builds, runs, reports and signs one scenario.
 pub(crate) async fn scenario(
     cx: &Context<'_>,
-    engine: &Docker,
+    engine: &Engine,
     prepared: &Prepared,
     flags: Flags,
     phase: &Phase,
@@ -67,10 +68,10 @@ pub(crate) async fn scenario(
 ) -> Result<Finished> {
     clear_report(cx, prepared)?;
     let native = crate::commands::host_platform()?;
-    let passwords = secrets::development(&cx.project, &cx.environment, &prepared.users)?;
+    let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;
     let foreign = if flags.proves() { foreign::able(cx, prepared, native) } else { BTreeMap::new() };
     let images = Images::build(cx, engine, prepared, native, &foreign, flags.mode).await?;
-    let plan = plan::run_plan(cx, prepared, &images, native, &passwords, flags)?;
+    let plan = plan::run_plan(cx, prepared, &images, native, &values, flags)?;
     let place = place(cx, &plan.run_id)?;
     let progress = |progress| show(cx, &progress);
     let _in_engine = phase.enter();
@@ -139,7 +140,7 @@ pub(crate) struct Images {
 impl Images {
     async fn build(
         cx: &Context<'_>,
-        engine: &Docker,
+        engine: &Engine,
         prepared: &Prepared,
         native: Platform,
         foreign: &foreign::Able,
@@ -275,7 +276,7 @@ fn show(cx: &Context<'_>, progress: &Progress) {
 
 fn conclude(cx: &Context<'_>, prepared: &Prepared, outcome: &Outcome) {
     for difference in &prepared.differences {
-        let (service, setting, reason) = (&difference.service, difference.setting, difference.reason);
+        let (service, setting, reason) = (&difference.service, difference.setting, &difference.reason);
         cx.printer.say(&format!("  differs from production: {service}.{setting}: {reason}"));
     }
     for leftover in outcome.leftovers() {

@@ -39,7 +39,7 @@ pub(crate) fn parse<T: DeserializeOwned>(source: &Source, known: u32) -> Result<
     match probe(source).filter(|format| format.value != known) {
         Some(other) => {
             let message = format!("the file has format {}, this xedge reads format {known}", other.value);
-            Err(source.advice_at(&other, message, advice(other.value, known)))
+            Err(source.error_with_hint(&other, message, advice(other.value, known).to_owned()))
         }
         None => source.parse(),
     }

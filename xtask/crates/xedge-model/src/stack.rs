@@ -77,6 +77,9 @@ pub struct SecretDef {
     /// The users that can log in, for `mosquitto_passwd`.
     #[serde(default)]
     pub users: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What a `file` holds in a simulation; a random text where there is none. Never what a device gets.
+    #[serde(default)]
+    pub sample: Option<Spanned<String>>,
     /// Number of the user who owns the file: the one the container runs as.
     pub owner: u32,
 }
@@ -91,6 +94,8 @@ pub enum SecretKind {
     MosquittoPasswd,
     /// Options of `mosquitto_sub` with user and password.
     MosquittoOptions,
+    /// What the user puts there, byte for byte: a key, a token.
+    File,
 }
 
 /// A secret that a rendered stack refers to: everything about it but its value.
@@ -205,8 +210,16 @@ fn check_secret(source: &Source, name: &str, secret: &Spanned<SecretDef>) -> Res
         let message = format!("`{name}` is no name of a secret: {NAME_RULE}");
         return Err(source.error_at(secret, message));
     }
-    let SecretDef { kind, user, users, .. } = &secret.value;
+    let SecretDef { kind, user, users, sample, owner: _ } = &secret.value;
+    if let Some(sample) = sample.as_ref().filter(|_| *kind != SecretKind::File) {
+        return Err(source.error_at(sample, "`sample` is for secrets of the kind `file`"));
+    }
+    if let Some(empty) = sample.as_ref().filter(|sample| sample.value.is_empty()) {
+        return Err(source.error_at(empty, "`sample` is empty"));
+    }
     match (kind, user, users) {
+        (SecretKind::File, None, None) => Ok(()),
+        (SecretKind::File, ..) => Err(source.error_at(secret, "a `file` secret has no `user` and no `users`")),
         (SecretKind::MosquittoPasswd, None, Some(users)) if !users.value.is_empty() => {
             check_users(source, &users.value)
         }

@@ -32,6 +32,16 @@ impl Failure for YamlError {
     }
 }
 
+/// A value that stands in no file.
+pub fn nowhere<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, Location::UNKNOWN, Location::UNKNOWN)
+}
+
+/// A value that was derived from the one at `at`: problems with it are shown there.
+pub fn beside<T, U>(at: &Spanned<U>, value: T) -> Spanned<T> {
+    Spanned::new(value, at.referenced, at.defined)
+}
+
 /// A YAML text and the name of its file, kept to report problems that only show after parsing.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -65,9 +75,9 @@ impl Source {
         self.at(Some(at.referenced), message.into(), None)
     }
 
-    /// A problem with the value at `at`, and what to do about it.
-    pub fn advice_at<T>(&self, at: &Spanned<T>, message: impl Into<String>, hint: impl Into<String>) -> YamlError {
-        self.at(Some(at.referenced), message.into(), Some(hint.into()))
+    /// The same, with what to do about it.
+    pub fn error_with_hint<T>(&self, at: &Spanned<T>, message: impl Into<String>, hint: String) -> YamlError {
+        self.at(Some(at.referenced), message.into(), Some(hint))
     }
 
     /// A problem with the name at `at`, with a hint when one of the `known` names is near.

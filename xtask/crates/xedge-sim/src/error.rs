@@ -15,6 +15,9 @@ pub enum Error {
         /// What the connection said.
         detail: String,
     },
+    /// Only an Engine with Docker's API can do this.
+    #[error("failed to use Docker's API: the embedded engine has none")]
+    NeedsDocker,
     /// The Engine answered before and does not any more.
     #[error("failed to {action}: the Engine at {host} does not answer: {detail}")]
     EngineLost {
@@ -166,6 +169,7 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::NoEngine { .. }
+            | Self::NeedsDocker
             | Self::EngineLost { .. }
             | Self::EngineRefused { .. }
             | Self::ForeignPlatform { .. }
@@ -183,7 +187,7 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoEngine { .. } => {
+            Self::NoEngine { .. } | Self::NeedsDocker => {
                 Some("install and start a Docker Engine with `cargo xtask setup`".into())
             }
             Self::EngineLost { .. } => {
@@ -229,6 +233,7 @@ mod tests {
         let io = || std::io::Error::other("the disk said no");
         vec![
             (Error::NoEngine { host: text(), detail: text() }, Class::Environment),
+            (Error::NeedsDocker, Class::Environment),
             (Error::EngineLost { host: text(), action: text(), detail: text() }, Class::Environment),
             (Error::EngineRefused { action: text(), status: 500, message: text() }, Class::Environment),
             (Error::MissingImage { node: text(), image: text() }, Class::Input),

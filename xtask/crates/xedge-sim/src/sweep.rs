@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 
 use crate::Error;
-use crate::engine::{Docker, Object};
+use crate::engine::{Engine, Object};
 use crate::lock::{Holder, holder};
 
 /// Label with a run's id.
@@ -27,7 +27,7 @@ pub struct Swept {
 }
 
 /// Removes everything of this machine's runs whose lock is free or gone, except what was kept on purpose.
-pub async fn sweep(engine: &Docker, host: &str) -> Result<Swept, Error> {
+pub async fn sweep(engine: &Engine, host: &str) -> Result<Swept, Error> {
     let mut swept = Swept::default();
     for (run, objects) in runs_of(engine, host).await? {
         if objects.iter().any(is_kept) {
@@ -43,7 +43,7 @@ pub async fn sweep(engine: &Docker, host: &str) -> Result<Swept, Error> {
 }
 
 /// Removes everything that runs of this machine were asked to keep.
-pub async fn remove_kept(engine: &Docker, host: &str) -> Result<Swept, Error> {
+pub async fn remove_kept(engine: &Engine, host: &str) -> Result<Swept, Error> {
     let mut swept = Swept::default();
     for (run, objects) in runs_of(engine, host).await? {
         let busy = |o: &Object| {
@@ -60,7 +60,7 @@ fn is_kept(object: &Object) -> bool {
     object.labels.get(KEEP).is_some_and(|keep| keep == "true")
 }
 
-async fn runs_of(engine: &Docker, host: &str) -> Result<BTreeMap<String, Vec<Object>>, Error> {
+async fn runs_of(engine: &Engine, host: &str) -> Result<BTreeMap<String, Vec<Object>>, Error> {
     let mut runs: BTreeMap<String, Vec<Object>> = BTreeMap::new();
     for object in engine.labelled(&format!("{HOST}={host}")).await? {
         if let Some(run) = object.labels.get(RUN) {
@@ -70,7 +70,7 @@ async fn runs_of(engine: &Docker, host: &str) -> Result<BTreeMap<String, Vec<Obj
     Ok(runs)
 }
 
-async fn remove(engine: &Docker, run: String, objects: &[Object], swept: &mut Swept) -> Result<(), Error> {
+async fn remove(engine: &Engine, run: String, objects: &[Object], swept: &mut Swept) -> Result<(), Error> {
     // Sorted: containers first, then what they use.
     for object in objects {
         engine.remove(object.kind, &object.id).await?;

@@ -1,5 +1,7 @@
 //! The Docker Engine over its API. The only module that names bollard; it decides nothing about runs.
 
+mod body;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -8,17 +10,15 @@ use std::time::Duration;
 use bollard::errors::Error as Refusal;
 use bollard::exec::StartExecOptions;
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, ExecConfig, HostConfig, Mount, MountType, MountVolumeOptions,
-    NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy as Policy, RestartPolicyNameEnum,
-    VolumeCreateRequest,
+    self, ExecConfig, NetworkConnectRequest, NetworkCreateRequest, PortBinding, VolumeCreateRequest,
 };
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
+use self::body::{body, endpoint};
 use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
 use crate::Error;
-use crate::plan::{ContainerPlan, RestartPolicy};
 
 /// Seconds that the Engine has for an answer.
 const TIMEOUT_S: u64 = 120;
@@ -159,7 +159,7 @@ impl Docker {
     pub(crate) async fn create(&self, creation: &Creation<'_>) -> Result<(), Error> {
         let options = query::CreateContainerOptionsBuilder::default().name(creation.name).build();
         match self.client.create_container(Some(options), body(creation)).await {
-            Ok(_) => Ok(()),
+            Ok(_) => self.join_further(creation).await,
             Err(error) if status(&error) == 404 && error.to_string().contains("image") => {
                 Err(Error::MissingImage {
                     node: creation.plan.node_id.clone(),
@@ -168,6 +168,19 @@ impl Docker {
             }
             Err(error) => Err(self.failed(&format!("create container {}", creation.name), error)),
         }
+    }
+
+    /// An Engine before API 1.44 takes one network when it makes a container, and the others afterwards.
+    async fn join_further(&self, creation: &Creation<'_>) -> Result<(), Error> {
+        for network in creation.further {
+            let request = NetworkConnectRequest {
+                container: creation.name.to_owned(),
+                endpoint_config: Some(endpoint(creation.plan)),
+            };
+            let joined = self.client.connect_network(network, request).await;
+            joined.map_err(|e| self.failed(&format!("join {} to network {network}", creation.name), e))?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn upload(&self, container: &str, path: &str, tar: Vec<u8>) -> Result<(), Error> {
@@ -218,7 +231,7 @@ impl Docker {
         Ok(addresses)
     }
 
-    async fn inspected(&self, container: &str) -> Result<bollard::models::ContainerInspectResponse, Error> {
+    async fn inspected(&self, container: &str) -> Result<models::ContainerInspectResponse, Error> {
         let found = self.client.inspect_container(container, None).await;
         found.map_err(|e| self.failed(&format!("inspect container {container}"), e))
     }
@@ -351,71 +364,4 @@ fn command(test: &[String]) -> Option<Vec<String>> {
         }
         _ => None,
     }
-}
-
-fn body(creation: &Creation<'_>) -> ContainerCreateBody {
-    let plan = creation.plan;
-    let endpoint =
-        EndpointSettings { aliases: Some(vec![plan.node_id.clone()]), ..EndpointSettings::default() };
-    let port = format!("{}/tcp", plan.service_port);
-    ContainerCreateBody {
-        image: Some(plan.image_ref.clone()),
-        hostname: Some(plan.node_id.clone()),
-        env: Some(plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        cmd: plan.command.clone(),
-        exposed_ports: (creation.published > 0).then(|| vec![port]),
-        labels: Some(creation.labels.clone().into_iter().collect()),
-        stop_timeout: Some(seconds(plan.stop_grace).into()),
-        host_config: Some(host_config(creation)),
-        networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(creation.network.to_owned(), endpoint)])),
-        }),
-        ..ContainerCreateBody::default()
-    }
-}
-
-fn host_config(creation: &Creation<'_>) -> HostConfig {
-    let plan = creation.plan;
-    // The Engine picks the port; loopback only, so that nothing is open to the network.
-    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-    let bindings = vec![binding; creation.published];
-    HostConfig {
-        memory: plan.memory_bytes,
-        nano_cpus: plan.nano_cpus,
-        pids_limit: plan.pids_limit,
-        network_mode: Some(creation.network.to_owned()),
-        port_bindings: Some(HashMap::from([(format!("{}/tcp", plan.service_port), Some(bindings))])),
-        restart_policy: Some(policy(plan.restart)),
-        readonly_rootfs: Some(plan.read_only),
-        cap_drop: Some(plan.cap_drop.clone()),
-        security_opt: Some(plan.security_opt.clone()),
-        tmpfs: Some(plan.tmpfs.clone().into_iter().collect()),
-        mounts: Some(mounts(plan, creation)),
-        ..HostConfig::default()
-    }
-}
-
-fn mounts(plan: &ContainerPlan, creation: &Creation<'_>) -> Vec<Mount> {
-    let mount = |volume: &crate::plan::VolumePlan| Mount {
-        target: Some(volume.mount_path.clone()),
-        source: creation.volumes.get(&volume.mount_path).cloned(),
-        typ: Some(MountType::VOLUME),
-        read_only: Some(volume.read_only),
-        volume_options: Some(MountVolumeOptions {
-            no_copy: Some(volume.empty),
-            ..MountVolumeOptions::default()
-        }),
-        ..Mount::default()
-    };
-    plan.volumes.iter().map(mount).collect()
-}
-
-fn policy(restart: RestartPolicy) -> Policy {
-    let (name, retries) = match restart {
-        RestartPolicy::No => (RestartPolicyNameEnum::NO, None),
-        RestartPolicy::Always => (RestartPolicyNameEnum::ALWAYS, None),
-        RestartPolicy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, None),
-        RestartPolicy::OnFailure(retries) => (RestartPolicyNameEnum::ON_FAILURE, Some(retries.into())),
-    };
-    Policy { name: Some(name), maximum_retry_count: retries }
 }

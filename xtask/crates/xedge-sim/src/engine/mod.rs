@@ -1,6 +1,8 @@
-//! The container engine, in plain types. Only `docker` knows the client library.
+//! The container engine, in plain types. Only `docker` knows the client library, only `embedded` the runtime.
 
 mod docker;
+mod either;
+mod embedded;
 mod files;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,8 @@ use xedge_model::Platform;
 use crate::plan::ContainerPlan;
 
 pub use docker::Docker;
+pub use either::Engine;
+pub use embedded::Embedded;
 pub(crate) use files::volume_tar;
 
 /// What the Engine says about itself.
@@ -42,8 +46,10 @@ pub(crate) struct Creation<'a> {
     pub(crate) name: &'a str,
     /// Everything that the plan says.
     pub(crate) plan: &'a ContainerPlan,
-    /// Network to join.
+    /// Network to join; `none` for a container without.
     pub(crate) network: &'a str,
+    /// Networks to join beside it.
+    pub(crate) further: &'a [String],
     /// Volume name by mount path.
     pub(crate) volumes: &'a BTreeMap<String, String>,
     /// How often the service port is published; one proxy of the Engine carries about 3,000 connections.
@@ -69,7 +75,7 @@ pub struct Status {
     pub oom_killed: bool,
     /// What the Engine could not do, or empty.
     pub error: String,
-    /// The image's health check as an argument list; `None` without one.
+    /// The health check as an argument list, of the image or set in its place; `None` without one.
     pub health_check: Option<Vec<String>>,
 }
 

@@ -1,0 +1,131 @@
+//! One engine or the other, with the same methods. It adds nothing to what they do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status};
+use crate::Error;
+
+/// What runs containers.
+#[derive(Clone, Debug)]
+pub enum Engine {
+    /// A daemon with Docker's API.
+    Docker(Docker),
+    /// An OCI runtime and namespaces of our own.
+    Embedded(Embedded),
+}
+
+/// The same call on whichever it is.
+macro_rules! either {
+    ($engine:expr, $one:ident => $call:expr) => {
+        match $engine {
+            Engine::Docker($one) => $call,
+            Engine::Embedded($one) => match *$one {},
+        }
+    };
+}
+
+impl Engine {
+    /// The Engine with Docker's API, for what only it can do.
+    pub fn docker(&self) -> Result<&Docker, Error> {
+        match self {
+            Self::Docker(docker) => Ok(docker),
+            Self::Embedded(_) => Err(Error::NeedsDocker),
+        }
+    }
+
+    /// Where it answers.
+    pub fn host(&self) -> &str {
+        either!(self, engine => engine.host())
+    }
+
+    /// What it says about itself.
+    pub fn facts(&self) -> &EngineFacts {
+        either!(self, engine => engine.facts())
+    }
+
+    /// Whether it has this image (`sha256:…` or a name).
+    pub async fn has_image(&self, image: &str) -> Result<bool, Error> {
+        either!(self, engine => engine.has_image(image).await)
+    }
+
+    /// Platform of an image as read from the image's config: `linux/amd64`.
+    pub async fn image_platform(&self, image: &str) -> Result<String, Error> {
+        either!(self, engine => engine.image_platform(image).await)
+    }
+
+    /// Loads the images of an archive as `docker save` writes it, from blocking code.
+    pub async fn load_image_with(
+        &self,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        either!(self, engine => engine.load_image_with(fill).await)
+    }
+
+    /// Removes an image that has no tag and no container; returns whether it was there and went.
+    pub async fn remove_untagged(&self, image: &str) -> Result<bool, Error> {
+        either!(self, engine => engine.remove_untagged(image).await)
+    }
+
+    pub(crate) async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), Error> {
+        either!(self, engine => engine.create_network(name, labels).await)
+    }
+
+    pub(crate) async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), Error> {
+        either!(self, engine => engine.create_volume(name, labels).await)
+    }
+
+    pub(crate) async fn create(&self, creation: &Creation<'_>) -> Result<(), Error> {
+        either!(self, engine => engine.create(creation).await)
+    }
+
+    pub(crate) async fn upload(&self, container: &str, path: &str, tar: Vec<u8>) -> Result<(), Error> {
+        either!(self, engine => engine.upload(container, path, tar).await)
+    }
+
+    /// Starts a container.
+    pub async fn start(&self, container: &str) -> Result<(), Error> {
+        either!(self, engine => engine.start(container).await)
+    }
+
+    /// Stops a container with its stop signal, and with SIGKILL after `grace`.
+    pub async fn stop(&self, container: &str, grace: Duration) -> Result<(), Error> {
+        either!(self, engine => engine.stop(container, grace).await)
+    }
+
+    /// State of a container.
+    pub async fn inspect(&self, container: &str) -> Result<Status, Error> {
+        either!(self, engine => engine.inspect(container).await)
+    }
+
+    /// Where on this machine a published port of a running container is reached now.
+    pub async fn ports(&self, container: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        either!(self, engine => engine.ports(container, port).await)
+    }
+
+    /// What a container wrote to stdout and stderr; `tail` limits it to the last lines.
+    pub async fn logs(&self, container: &str, tail: Option<usize>) -> Result<Vec<u8>, Error> {
+        either!(self, engine => engine.logs(container, tail).await)
+    }
+
+    /// Runs a command in a container and says its exit code; `None` if it does not end within `limit`.
+    pub async fn exec(
+        &self,
+        container: &str,
+        command: &[String],
+        limit: Duration,
+    ) -> Result<Option<i64>, Error> {
+        either!(self, engine => engine.exec(container, command, limit).await)
+    }
+
+    /// All objects that have this label (`name` or `name=value`), containers first.
+    pub async fn labelled(&self, label: &str) -> Result<Vec<Object>, Error> {
+        either!(self, engine => engine.labelled(label).await)
+    }
+
+    /// Removes an object with force; one that is gone, or being removed by somebody else, is fine.
+    pub async fn remove(&self, kind: Kind, id: &str) -> Result<(), Error> {
+        either!(self, engine => engine.remove(kind, id).await)
+    }
+}
