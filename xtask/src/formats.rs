@@ -25,7 +25,10 @@ impl Disagreement {
     pub(crate) fn text(&self) -> String {
         let found = self.found.map_or("no format".to_owned(), |found| format!("format {found}"));
         let version = env!("CARGO_PKG_VERSION");
-        format!("- {} has {found}, this xedge ({version}) reads format {}\n    {}", self.file, self.known, self.fix)
+        format!(
+            "- {} has {found}, this xedge ({version}) reads format {}\n    {}",
+            self.file, self.known, self.fix
+        )
     }
 }
 
@@ -70,7 +73,8 @@ impl Kind {
 
     fn disagreement(&self, project: &Project, file: &Utf8Path) -> Result<Option<Disagreement>> {
         let source = project.source(file)?;
-        let found = if file.extension() == Some("json") { in_json(source.text()) } else { format::of(&source) };
+        let found =
+            if file.extension() == Some("json") { in_json(source.text()) } else { format::of(&source) };
         let known = self.known;
         let fix = match found {
             Some(found) if found == known => return Ok(None),

@@ -30,8 +30,17 @@ fn lint(cx: &Context<'_>) -> Result<()> {
         );
         return Ok(());
     }
-    let clippy =
-        ["clippy", "--workspace", "--no-deps", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"];
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--no-deps",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+        "--",
+        "--deny",
+        "warnings",
+    ];
     cargo(cx, "lint", &clippy, "`cargo clippy --workspace --all-targets`")?;
     cx.printer.good("lint", "formatting and lints are clean");
     Ok(())

@@ -21,7 +21,10 @@ pub(super) fn project(environment: &Environment, printer: &Printer, flags: &New)
     for note in &made.notes {
         printer.warn(note);
     }
-    printer.good("made", &format!("the project {} with {} files, on xedge from {}", made.name, made.files.len(), made.source));
+    printer.good(
+        "made",
+        &format!("the project {} with {} files, on xedge from {}", made.name, made.files.len(), made.source),
+    );
     printer.say("next, in its folder: `cargo xtask sim`, then `cargo xtask release`; the first one compiles xedge, which takes minutes");
     if printer.is_json() {
         return printer.json(&json!({"project": made.name, "folder": made.folder, "files": made.files}));
@@ -39,7 +42,8 @@ pub(super) fn run(cx: &Context<'_>, command: &NewCommand) -> Result<()> {
         }
         NewCommand::Scenario { name, stack } => {
             tell(cx, &scaffold::scenario(&cx.project, name, stack.as_deref())?)?;
-            cx.printer.say(&format!("next: `cargo xtask sim {name}`, and `{name}` under `gate` in stack.yaml"));
+            cx.printer
+                .say(&format!("next: `cargo xtask sim {name}`, and `{name}` under `gate` in stack.yaml"));
         }
         NewCommand::Stack { name, service } => {
             let (files, notes) = scaffold::stack(&cx.project, name, service)?;
@@ -47,7 +51,8 @@ pub(super) fn run(cx: &Context<'_>, command: &NewCommand) -> Result<()> {
                 cx.printer.warn(&note);
             }
             tell(cx, &files)?;
-            cx.printer.say(&format!("next: `cargo xtask render --stack {name}`, `cargo xtask sim {name}_smoke`"));
+            cx.printer
+                .say(&format!("next: `cargo xtask render --stack {name}`, `cargo xtask sim {name}_smoke`"));
         }
     }
     Ok(())
@@ -55,7 +60,11 @@ pub(super) fn run(cx: &Context<'_>, command: &NewCommand) -> Result<()> {
 
 fn tell(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<()> {
     files.iter().try_for_each(|file| {
-        if cx.printer.is_json() { cx.printer.json(&json!({ "file": file })) } else { cx.printer.data(file.as_str()) }
+        if cx.printer.is_json() {
+            cx.printer.json(&json!({ "file": file }))
+        } else {
+            cx.printer.data(file.as_str())
+        }
     })
 }
 
@@ -73,7 +82,10 @@ fn base(
     if let [first, ..] = debian {
         let guess = vec![format!("/usr/bin/{first}")];
         if entrypoint.is_empty() {
-            cx.printer.warn(&format!("the entrypoint {} is a guess: see `apt-file list {first}`, or name it with `--entrypoint`", guess[0]));
+            cx.printer.warn(&format!(
+                "the entrypoint {} is a guess: see `apt-file list {first}`, or name it with `--entrypoint`",
+                guess[0]
+            ));
         }
         let entrypoint = if entrypoint.is_empty() { guess } else { entrypoint.to_vec() };
         return Ok(Base::Debian { packages: debian.to_vec(), entrypoint });

@@ -128,7 +128,9 @@ fn told(cx: &Context<'_>, done: &str, declared: &Declared, environment: &str, st
     cx.printer.good(done, &format!("{name} ({kind}) of {environment}, used by {}", services.join(", ")));
     let file = store.file(name);
     if cx.printer.is_json() {
-        return cx.printer.json(&json!({"name": name, "kind": kind, "environment": environment, "file": file,
+        return cx
+            .printer
+            .json(&json!({"name": name, "kind": kind, "environment": environment, "file": file,
             "services": services}));
     }
     cx.printer.data(file.as_str())
@@ -170,21 +172,24 @@ fn line(
             "there": time.is_some(), "days": days, "secrets": stored_in, "services": services}));
     }
     let age = days.map_or("missing".to_owned(), |days| format!("{days} days old"));
-    let uses = if declared.is_none() { "not declared by this project".to_owned() } else { services.join(", ") };
+    let uses =
+        if declared.is_none() { "not declared by this project".to_owned() } else { services.join(", ") };
     cx.printer.data(&format!("{environment} {name} {} · {age} · {uses}", kind.unwrap_or("-")))
 }
 
 fn export(cx: &Context<'_>, stack: Option<&str>, environment: &str, out: &Utf8Path) -> Result<()> {
     let stack = cx.project.select_stack(stack)?;
     // `development` has no configuration of its own: production's, with the values of a simulation.
-    let configuration =
-        if environment == DEVELOPMENT { crate::evidence::PRODUCTION } else { environment };
+    let configuration = if environment == DEVELOPMENT { crate::evidence::PRODUCTION } else { environment };
     let rendered = render(&cx.project.templates(), &stack, configuration)?;
     let store = Store::open(cx, environment)?;
     let folder = cx.environment.folder()?.join(out);
     for (file, secret, owned) in secrets::export(cx, &rendered, &store, environment, &folder)? {
         if !owned {
-            cx.printer.warn(&format!("its container cannot read it yet: `sudo chown {0}:{0} {file}`", secret.owner));
+            cx.printer.warn(&format!(
+                "its container cannot read it yet: `sudo chown {0}:{0} {file}`",
+                secret.owner
+            ));
         }
         cx.printer.data(file.as_str())?;
     }

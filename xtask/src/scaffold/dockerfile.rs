@@ -77,7 +77,8 @@ fn assignments(rest: &str) -> Vec<(String, String)> {
 fn expose(word: &str, values: &BTreeMap<String, String>, now: &mut Facts) {
     let plain = match word.strip_prefix('$') {
         Some(name) => {
-            let (name, protocol) = name.split_once('/').map_or((name, ""), |(name, protocol)| (name, protocol));
+            let (name, protocol) =
+                name.split_once('/').map_or((name, ""), |(name, protocol)| (name, protocol));
             let found = values.get(name.trim_start_matches('{').trim_end_matches('}'));
             found.map(|value| if protocol.is_empty() { value.clone() } else { format!("{value}/{protocol}") })
         }
@@ -119,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_stage_on_a_stage_has_what_that_one_has() {
-        let found = facts("FROM x AS Base\nEXPOSE 80\nHEALTHCHECK --interval=5s CMD [\"/x\"]\nFROM base\nENV A 1\n");
+        let found =
+            facts("FROM x AS Base\nEXPOSE 80\nHEALTHCHECK --interval=5s CMD [\"/x\"]\nFROM base\nENV A 1\n");
         assert_eq!(found.ports, ["80"]);
         assert!(found.healthcheck);
         assert!(!facts("FROM x\nHEALTHCHECK CMD x\nHEALTHCHECK NONE\n").healthcheck);

@@ -45,13 +45,21 @@ impl Failure for Error {
                 "make it in a folder of its own, and point an image at the service: `cargo xtask new DIR`, then `cargo xtask new image NAME --dockerfile ..`"
             }
             Error::Name { .. } => "name it: `cargo xtask new DIR --name NAME`",
-            Error::NotAFolder { .. } => "name a new or empty folder, or one with a Dockerfile: `cargo xtask new DIR`",
-            Error::NoSource(_) => "name it: `cargo xtask new DIR --xedge git=URL@COMMIT` or `--xedge path=DIR`",
-            Error::Metadata(_) => "can Cargo fetch xedge and what it stands on? `cargo fetch`; or name a clone: `--xedge path=DIR`",
+            Error::NotAFolder { .. } => {
+                "name a new or empty folder, or one with a Dockerfile: `cargo xtask new DIR`"
+            }
+            Error::NoSource(_) => {
+                "name it: `cargo xtask new DIR --xedge git=URL@COMMIT` or `--xedge path=DIR`"
+            }
+            Error::Metadata(_) => {
+                "can Cargo fetch xedge and what it stands on? `cargo fetch`; or name a clone: `--xedge path=DIR`"
+            }
             Error::Image { .. } => {
                 "say what it is made of: `--dockerfile FOLDER`, `--from REFERENCE` or `--debian PACKAGE`"
             }
-            Error::Stack { .. } => "name images of this project: `cargo xtask new stack NAME --service IMAGE`",
+            Error::Stack { .. } => {
+                "name images of this project: `cargo xtask new stack NAME --service IMAGE`"
+            }
             Error::Scenario { .. } => "name a stack: `cargo xtask new scenario NAME --stack STACK`",
         };
         Some(text.to_owned())

@@ -42,7 +42,8 @@ pub(crate) fn image(project: &Project, name: &str, base: &Base) -> Result<Vec<Ut
 
 /// What the images of this project are called before the slash: as most are, else like the folder.
 fn prefix(images: &[ImageSource], root: &Utf8Path) -> String {
-    let first = |image: &ImageSource| image.def.name.as_str().split_once('/').map(|(first, _)| first.to_owned());
+    let first =
+        |image: &ImageSource| image.def.name.as_str().split_once('/').map(|(first, _)| first.to_owned());
     let found: Vec<String> = images.iter().filter_map(first).collect();
     let count = |name: &String| found.iter().filter(|other| *other == name).count();
     let most = found.iter().max_by_key(|name| count(name)).cloned();
@@ -57,7 +58,9 @@ pub(super) fn image_text(full: &str, base: &Base, folder: &Utf8Path) -> Result<S
     let native = crate::commands::host_platform()?;
     let refused = |why: String| Error::Image { name: full.to_owned(), why };
     let (platforms, from) = match base {
-        Base::Dockerfile(path) => (one(native, "the Dockerfile builds"), dockerfile_from(path, folder).map_err(refused)?),
+        Base::Dockerfile(path) => {
+            (one(native, "the Dockerfile builds"), dockerfile_from(path, folder).map_err(refused)?)
+        }
         Base::Reference(reference) => (one(native, "it has"), format!("from: {}\n", quoted(reference))),
         Base::Debian { packages, entrypoint } => (both(), debian_from(packages, entrypoint)),
     };
@@ -68,7 +71,10 @@ pub(super) fn image_text(full: &str, base: &Base, folder: &Utf8Path) -> Result<S
 
 fn one(native: Platform, where_from: &str) -> String {
     let others: Vec<&str> = Platform::ALL.iter().filter(|p| **p != native).map(|p| p.as_str()).collect();
-    format!("# As far as {where_from} them, more can stand here: {}.\nplatforms: [{native}]\n", others.join(", "))
+    format!(
+        "# As far as {where_from} them, more can stand here: {}.\nplatforms: [{native}]\n",
+        others.join(", ")
+    )
 }
 
 fn both() -> String {
@@ -135,7 +141,10 @@ pub(crate) fn scenario(project: &Project, name: &str, stack: Option<&str>) -> Re
 }
 
 fn scenario_file(tree: &mut Tree, name: &str, stack: &str) {
-    tree.add(format!("scenarios/{name}.yaml"), fill(include_str!("files/service/scenario.yaml"), &[("@STACK@", stack)]));
+    tree.add(
+        format!("scenarios/{name}.yaml"),
+        fill(include_str!("files/service/scenario.yaml"), &[("@STACK@", stack)]),
+    );
 }
 
 /// Makes a stack of these images and its smoke scenario; gives the paths below the project, and notes.
@@ -190,7 +199,8 @@ impl Part {
         if let From::Dockerfile(build) = &image.def.from {
             return Self::of_dockerfile(name, full, &image.folder.join(&build.context).join(&build.file));
         }
-        let ports: Vec<String> = image.def.config.expose.iter().filter_map(|port| dockerfile::port(port)).collect();
+        let ports: Vec<String> =
+            image.def.config.expose.iter().filter_map(|port| dockerfile::port(port)).collect();
         let mut notes = Vec::new();
         if ports.is_empty() {
             notes.push(format!("{full} names no port: add what it listens on to the Compose template"));
@@ -202,7 +212,10 @@ impl Part {
 /// The files of a stack and its scenario.
 pub(super) fn stack_files(tree: &mut Tree, name: &str, parts: &[Part], scenario: &str, has_production: bool) {
     let marks = [("@STACK@", name), ("@SCENARIO@", scenario)];
-    tree.add(format!("templates/stacks/{name}/stack.yaml"), fill(include_str!("files/service/stack.yaml"), &marks));
+    tree.add(
+        format!("templates/stacks/{name}/stack.yaml"),
+        fill(include_str!("files/service/stack.yaml"), &marks),
+    );
     tree.add(format!("templates/stacks/{name}/compose.yaml.j2"), compose(parts, has_production));
     scenario_file(tree, scenario, name);
 }
@@ -213,7 +226,8 @@ fn compose(parts: &[Part], has_production: bool) -> String {
     for (number, part) in parts.iter().enumerate() {
         let gap = if number > 0 { "\n" } else { "" };
         let ports: Vec<String> = part.ports.iter().map(|port| quoted(&published(port))).collect();
-        let ports = if ports.is_empty() { String::new() } else { format!("    ports: [{}]\n", ports.join(", ")) };
+        let ports =
+            if ports.is_empty() { String::new() } else { format!("    ports: [{}]\n", ports.join(", ")) };
         let _ = write!(
             text,
             "{gap}  {}:\n    image: {}:latest\n{start}    restart: unless-stopped\n{ports}{end}",
@@ -247,7 +261,7 @@ fn has_production(project: &Project) -> Result<bool> {
 
 /// Checks, then writes.
 fn finish(project: &Project, tree: &Tree, what: &str) -> Result<Vec<Utf8PathBuf>> {
-    tree.refuse_clashes(project.root(), what)?;
+    tree.refuse_present(project.root(), what)?;
     for (path, text) in tree.texts() {
         let source = Source::new(path.as_str(), text);
         match path.file_name() {

@@ -21,7 +21,10 @@ const TOOLCHAIN: &str = include_str!("../../../rust-toolchain.toml");
 /// Files that may be there already: they stay as they are, and the user is told what they should hold.
 const ADOPTED: [(&str, &str); 5] = [
     (".gitignore", "it should name `/target`"),
-    (".dockerignore", "it should name `target`, `.git` and what xedge reads, or every run makes another image"),
+    (
+        ".dockerignore",
+        "it should name `target`, `.git` and what xedge reads, or every run makes another image",
+    ),
     ("README.md", "`cargo xtask --help` lists the commands"),
     ("rust-toolchain.toml", "xedge is tested with the toolchain that its own rust-toolchain.toml names"),
     ("rustfmt.toml", "it decides how `cargo xtask ci lint` wants the files of xtask/ and tests/"),
@@ -126,7 +129,10 @@ fn base(tree: &mut Tree, name: &str, folder: &Utf8Path, source: &XedgeSource) {
     let exclude = inside.map(|path| format!("exclude = [{:?}]\n", path.as_str())).unwrap_or_default();
     let marks = [("@EXCLUDE@\n", if exclude.is_empty() { "\n" } else { &exclude }), ("@PROFILE@\n", profile)];
     tree.add("Cargo.toml", fill(include_str!("files/cargo.toml"), &marks));
-    tree.add("xtask/Cargo.toml", fill(include_str!("files/xtask.toml"), &[("@SOURCE@\n", &source.dependency())]));
+    tree.add(
+        "xtask/Cargo.toml",
+        fill(include_str!("files/xtask.toml"), &[("@SOURCE@\n", &source.dependency())]),
+    );
     tree.add("xtask/src/main.rs", include_str!("files/main.rs.txt"));
     tree.add("tests/project.rs", include_str!("files/project.rs.txt"));
     let net = match source {
@@ -150,10 +156,17 @@ fn broker(tree: &mut Tree, name: &str, environment: &Environment) -> String {
     let stack = Utf8Path::new("templates/stacks").join(name);
     for (path, text) in [
         (Utf8PathBuf::from("images/broker/image.yaml"), include_str!("files/broker/image.yaml")),
+        (
+            "images/broker/rootfs/mosquitto/config/mosquitto.conf".into(),
+            include_str!("files/broker/mosquitto.conf"),
+        ),
         (stack.join("stack.yaml"), include_str!("files/broker/stack.yaml")),
         (stack.join("compose.yaml.j2"), include_str!("files/broker/compose.yaml.j2")),
         ("scenarios/sensors.yaml".into(), include_str!("files/broker/sensors.yaml")),
-        ("templates/services/broker/mosquitto.conf.j2".into(), include_str!("files/broker/mosquitto.conf.j2")),
+        (
+            "templates/services/broker/mosquitto.conf.j2".into(),
+            include_str!("files/broker/mosquitto.conf.j2"),
+        ),
     ] {
         tree.add(path, fill(text, &marks));
     }
@@ -166,8 +179,7 @@ fn broker(tree: &mut Tree, name: &str, environment: &Environment) -> String {
 fn startable(environment: &Environment) -> String {
     let around = Surroundings::of(environment, Utf8Path::new("/"));
     let native = crate::commands::host_platform().ok();
-    let starts =
-        |platform: &Platform| Some(*platform) == native || setup::starts_foreign(&around, *platform);
+    let starts = |platform: &Platform| Some(*platform) == native || setup::starts_foreign(&around, *platform);
     let found: Vec<&str> = Platform::ALL.iter().filter(|p| starts(p)).map(|p| p.as_str()).collect();
     found.join(", ")
 }
@@ -176,7 +188,10 @@ fn startable(environment: &Environment) -> String {
 fn service(tree: &mut Tree, name: &str, folder: &Utf8Path, notes: &mut Vec<String>) -> Result<String> {
     let full = format!("{name}/{name}");
     let home = folder.join("images").join(name);
-    tree.add(format!("images/{name}/image.yaml"), parts::image_text(&full, &Base::Dockerfile(folder.into()), &home)?);
+    tree.add(
+        format!("images/{name}/image.yaml"),
+        parts::image_text(&full, &Base::Dockerfile(folder.into()), &home)?,
+    );
     let part = parts::Part::of_dockerfile(name, &full, &folder.join("Dockerfile"))?;
     notes.extend(part.notes.iter().cloned());
     let scenario = format!("{name}_smoke");
@@ -213,7 +228,8 @@ fn adopt(tree: &mut Tree, folder: &Utf8Path, notes: &mut Vec<String>) {
 
 /// The lock of the new workspace: Cargo leaves the versions that xedge's own lock names. First without the network.
 fn lock(environment: &Environment, tree: &Tree) -> Result<String> {
-    let scratch = tempfile::tempdir().map_err(|source| Other::Write { path: "a temporary folder".into(), source })?;
+    let scratch =
+        tempfile::tempdir().map_err(|source| Other::Write { path: "a temporary folder".into(), source })?;
     let path = Utf8Path::from_path(scratch.path()).ok_or_else(|| Other::NoFolder)?;
     tree.write(path)?;
     let file = path.join("Cargo.lock");
@@ -239,4 +255,64 @@ fn metadata(
     let output = command.output().map_err(|source| Other::Spawn { program: "cargo".into(), source })?;
     let text = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
     Ok(if output.status.success() { Ok(()) } else { Err(text) })
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::{Tree, XedgeSource, workflows};
+
+    fn texts(url: &str, commit: &str) -> Vec<String> {
+        let source = XedgeSource::Git { url: url.to_owned(), commit: commit.to_owned() };
+        let mut tree = Tree::default();
+        workflows(&mut tree, &source, "smoke");
+        tree.texts().map(|(_, text)| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn workflows_use_our_actions_by_commit() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let all = texts("https://github.com/owner/xedge.git", commit).concat();
+        for action in ["setup", "sim", "release"] {
+            assert!(
+                all.contains(&format!("uses: owner/xedge/.github/actions/{action}@{commit}\n")),
+                "{action}:\n{all}"
+            );
+        }
+        assert!(!all.contains("OWNER") && !all.contains("COMMIT"), "{all}");
+        for text in texts("https://example.com/owner/xedge", commit) {
+            assert!(text.contains("uses: OWNER/xedge/.github/actions/setup@COMMIT\n"), "{text}");
+            assert!(text.contains("# Before its first run, put the repository of xedge"), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_actions_are_pinned_as_our_own_workflows_pin_them() {
+        let ours = include_str!("../../../.github/workflows/release.yml");
+        for line in texts("https://github.com/o/x", "c").concat().lines() {
+            if let Some((_, action)) = line.split_once("uses: actions/") {
+                assert!(ours.contains(action), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_mark_is_left_in_any_file() {
+        let mut tree = Tree::default();
+        super::base(&mut tree, "p", Utf8Path::new("/p"), &XedgeSource::Path("/p/xedge".into()));
+        for (path, text) in tree.texts() {
+            let mark = text
+                .split('@')
+                .skip(1)
+                .step_by(2)
+                .find(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase()));
+            assert_eq!(mark, None, "{path}:\n{text}");
+        }
+        let manifest = tree.texts().find(|(path, _)| *path == "Cargo.toml").unwrap().1;
+        assert!(
+            manifest.contains("exclude = [\"xedge\"]") && manifest.contains("[profile.dev.package.sha2]"),
+            "{manifest}"
+        );
+    }
 }

@@ -28,7 +28,8 @@ impl FromStr for XedgeSource {
             Some(("path", folder)) if !folder.is_empty() => Ok(Self::Path(folder.into())),
             Some(("git", rest)) => {
                 let (url, commit) = rest.rsplit_once('@').unwrap_or((rest, ""));
-                let url = repository(url).ok_or("expected a URL that Cargo takes, such as https://HOST/OWNER/xedge")?;
+                let url = repository(url)
+                    .ok_or("expected a URL that Cargo takes, such as https://HOST/OWNER/xedge")?;
                 if !is_commit(commit) {
                     return Err("expected git=URL@COMMIT with all 40 digits: `git rev-parse HEAD`".to_owned());
                 }
@@ -49,7 +50,9 @@ fn repository(url: &str) -> Option<String> {
         let (host, path) = rest.split_once('/')?;
         let bare = host.rsplit_once('@').map_or(host, |(_, bare)| bare);
         return match scheme {
-            "https" | "http" if !bare.is_empty() && !path.is_empty() => Some(format!("{scheme}://{bare}/{path}")),
+            "https" | "http" if !bare.is_empty() && !path.is_empty() => {
+                Some(format!("{scheme}://{bare}/{path}"))
+            }
             "ssh" | "git" if !bare.is_empty() && !path.is_empty() => Some(url.to_owned()),
             // Only where it was asked for by name: a folder of this machine.
             "file" if host.is_empty() && !path.is_empty() => Some(url.to_owned()),
@@ -97,7 +100,9 @@ impl XedgeSource {
     /// `OWNER/REPOSITORY` on GitHub.
     pub(super) fn on_github(&self) -> Option<&str> {
         let Self::Git { url, .. } = self else { return None };
-        let path = ["https://github.com/", "ssh://git@github.com/"].iter().find_map(|host| url.strip_prefix(host))?;
+        let path = ["https://github.com/", "ssh://git@github.com/"]
+            .iter()
+            .find_map(|host| url.strip_prefix(host))?;
         Some(path.trim_end_matches('/').trim_end_matches(".git"))
     }
 }
@@ -111,7 +116,8 @@ async fn published(clone: &Utf8Path) -> std::result::Result<XedgeSource, String>
     if git(clone, &["status", "--porcelain"]).await.is_none_or(|changes| !changes.is_empty()) {
         return Err("it has changes that are not committed".to_owned());
     }
-    if git(clone, &["branch", "--remotes", "--contains", &commit]).await.is_none_or(|found| found.is_empty()) {
+    if git(clone, &["branch", "--remotes", "--contains", &commit]).await.is_none_or(|found| found.is_empty())
+    {
         return Err("its commit is not pushed".to_owned());
     }
     if git(clone, &["ls-remote", "--exit-code", &url, "HEAD"]).await.is_none() {

@@ -43,13 +43,15 @@ impl Tree {
         self.0.iter().filter(differs).map(|(path, _)| path.clone()).collect()
     }
 
-    /// Refuses to write over anything.
+    /// Refuses to write over anything. What is there already word for word is as good as written.
     pub(crate) fn refuse_clashes(&self, root: &Utf8Path, what: &str) -> Result<()> {
-        let files: Vec<String> = self.clashes(root).iter().map(ToString::to_string).collect();
-        if files.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Exists { what: what.to_owned(), files }.into())
+        refuse(what, &self.clashes(root))
+    }
+
+    /// Refuses a file that is there, whatever is in it.
+    pub(crate) fn refuse_present(&self, root: &Utf8Path, what: &str) -> Result<()> {
+        let present = self.0.keys().filter(|path| root.join(path).symlink_metadata().is_ok());
+        refuse(what, &present.cloned().collect::<Vec<_>>())
     }
 
     /// Writes all files below `root`. `Cargo.toml` comes last: a folder without it is no project.
@@ -69,6 +71,14 @@ impl Tree {
         made.keep();
         Ok(())
     }
+}
+
+fn refuse(what: &str, there: &[Utf8PathBuf]) -> Result<()> {
+    if there.is_empty() {
+        return Ok(());
+    }
+    let files = there.iter().map(ToString::to_string).collect();
+    Err(Error::Exists { what: what.to_owned(), files }.into())
 }
 
 /// What has been written so far; taken back unless it is kept.

@@ -75,15 +75,24 @@ pub(crate) fn environments(cx: &Context<'_>) -> Result<Vec<String>> {
 /// The one with this name.
 pub(crate) fn find(all: Vec<Declared>, name: &str) -> Result<Declared> {
     let names: Vec<String> = all.iter().map(|declared| declared.name.clone()).collect();
-    let of_secret = all.iter().find(|declared| declared.secrets.iter().any(|secret| secret.ends_with(&format!("/{name}"))));
-    let hint = match (near(name, names.iter().map(String::as_str)), of_secret) {
-        (Some(near), _) => format!("did you mean `{near}`?"),
-        (None, Some(declared)) => format!("that secret is made of the password of `{}`: name the user", declared.name),
-        (None, None) if names.is_empty() => "no stack needs one: declare it under `secrets` in stack.yaml".to_owned(),
-        (None, None) => format!("known: {}; another one is declared under `secrets` in stack.yaml", names.join(", ")),
+    let holds = |one: &&Declared| one.secrets.iter().any(|secret| secret.ends_with(&format!("/{name}")));
+    let users: Vec<String> = all.iter().filter(holds).map(|one| format!("`{}`", one.name)).collect();
+    let hint = match (users.is_empty(), near(name, names.iter().map(String::as_str))) {
+        (false, _) => format!("that secret is made of the password of {}: name a user", users.join(", ")),
+        (true, Some(near)) => format!("did you mean `{near}`?"),
+        (true, None) if names.is_empty() => {
+            "no stack needs one: declare it under `secrets` in stack.yaml".to_owned()
+        }
+        (true, None) => {
+            format!("known: {}; another one is declared under `secrets` in stack.yaml", names.join(", "))
+        }
     };
     let found = all.into_iter().find(|declared| declared.name == name);
-    Ok(found.ok_or_else(|| Other::Unknown { what: "the user or file in any stack:", name: name.to_owned(), hint })?)
+    Ok(found.ok_or_else(|| Other::Unknown {
+        what: "the user or file in any stack:",
+        name: name.to_owned(),
+        hint,
+    })?)
 }
 
 /// What file secrets of a stack hold in a simulation, where stack.yaml says it.
@@ -146,6 +155,7 @@ fn ambiguous(earlier: &Declared, place: &str) -> Error {
 
 fn services(rendered: &Rendered, secret: &str) -> Vec<String> {
     let order = rendered.compose().start_order();
-    let reads = order.into_iter().filter(|(_, service)| service.secret_targets().any(|(name, _)| name == secret));
+    let reads =
+        order.into_iter().filter(|(_, service)| service.secret_targets().any(|(name, _)| name == secret));
     reads.map(|(name, _)| format!("{}/{name}", rendered.stack())).collect()
 }

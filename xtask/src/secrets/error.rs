@@ -6,7 +6,9 @@ use xedge_model::{Class, Failure};
 /// A secret that was not made, read or handed out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("failed to set the secret `{name}`: a value on the command line is in the shell's history and in the list of processes")]
+    #[error(
+        "failed to set the secret `{name}`: a value on the command line is in the shell's history and in the list of processes"
+    )]
     OnCommandLine { name: String },
     #[error("failed to use the value of `{name}`: it {why}")]
     Value { name: String, why: &'static str },
@@ -34,9 +36,13 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Error::OnCommandLine { name } => {
-                format!("pipe it in, or name a file: `cargo xtask secrets set {name} --file FILE`; and change it, if it was a real one")
+                format!(
+                    "pipe it in, or name a file: `cargo xtask secrets set {name} --file FILE`; and change it, if it was a real one"
+                )
             }
-            Error::Value { name, .. } => format!("give another: `cargo xtask secrets set {name} --file FILE`"),
+            Error::Value { name, .. } => {
+                format!("give another: `cargo xtask secrets set {name} --file FILE`")
+            }
             Error::Exists { name, environment } => {
                 format!("for a new one: `cargo xtask secrets rotate {name} --env {environment}`")
             }

@@ -42,7 +42,9 @@ impl Values {
         for (name, bytes) in &self.files {
             let text = String::from_utf8_lossy(bytes);
             let lines = text.lines().map(str::trim).filter(|line| line.len() >= value::SHORTEST);
-            all.extend(lines.enumerate().map(|(number, line)| (format!("~{name} {number}"), line.to_owned())));
+            all.extend(
+                lines.enumerate().map(|(number, line)| (format!("~{name} {number}"), line.to_owned())),
+            );
         }
         all
     }

@@ -12,8 +12,8 @@ use xedge_model::stack::{SubstituteError, samples, substitute};
 use xedge_sim::{ContainerPlan, RestartPolicy};
 
 use crate::commands::Context;
-use crate::secrets::Values;
 use crate::error::Result;
+use crate::secrets::Values;
 
 pub(super) use differences::{Difference, differences};
 pub(super) use extras::{check_completion, published_tcp};

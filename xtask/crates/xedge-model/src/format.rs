@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 use crate::yaml::{Source, Spanned, YamlError};
 
 /// What to do where a file is newer than the tool.
-pub const UPDATE: &str =
-    "the file is newer than this xedge, update xedge: `git pull` in its clone, or a newer `rev` in xtask/Cargo.toml";
+pub const UPDATE: &str = "the file is newer than this xedge, update xedge: `git pull` in its clone, or a newer `rev` in xtask/Cargo.toml";
 
 /// What to do where a file is older than the tool, or of no format that ever was.
-pub const MIGRATE: &str = "xedge's CHANGELOG.md says what changed between two formats: change the file, then its `format`";
+pub const MIGRATE: &str =
+    "xedge's CHANGELOG.md says what changed between two formats: change the file, then its `format`";
 
 /// All that is read of a file of any format.
 #[derive(Deserialize)]
@@ -58,11 +58,19 @@ mod tests {
         let read = |text: &str| ImageDef::parse(&Source::new("image.yaml", text));
         assert!(read(IMAGE).is_ok());
         let newer = read("format: 2\nname: a/b\nshape: round\n").unwrap_err();
-        assert!(newer.to_string().contains("image.yaml:1:9: the file has format 2, this xedge reads format 1"), "{newer}");
+        assert!(
+            newer.to_string().contains("image.yaml:1:9: the file has format 2, this xedge reads format 1"),
+            "{newer}"
+        );
         assert_eq!(newer.hint().as_deref(), Some(UPDATE));
         let older = read(&IMAGE.replace("format: 1", "format: 0")).unwrap_err();
         assert_eq!(older.hint().as_deref(), Some(MIGRATE));
-        assert!(read(&IMAGE.replace("format: 1\n", "")).unwrap_err().to_string().contains("missing field `format`"));
+        assert!(
+            read(&IMAGE.replace("format: 1\n", ""))
+                .unwrap_err()
+                .to_string()
+                .contains("missing field `format`")
+        );
     }
 
     #[test]

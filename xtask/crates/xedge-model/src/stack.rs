@@ -219,7 +219,9 @@ fn check_secret(source: &Source, name: &str, secret: &Spanned<SecretDef>) -> Res
     }
     match (kind, user, users) {
         (SecretKind::File, None, None) => Ok(()),
-        (SecretKind::File, ..) => Err(source.error_at(secret, "a `file` secret has no `user` and no `users`")),
+        (SecretKind::File, ..) => {
+            Err(source.error_at(secret, "a `file` secret has no `user` and no `users`"))
+        }
         (SecretKind::MosquittoPasswd, None, Some(users)) if !users.value.is_empty() => {
             check_users(source, &users.value)
         }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::expect::is_node_id;
 use super::{Expectation, FORMAT, Implementation, Link, NetworkModel, Node, Profile, Role, Scenario};
-use crate::{ImageName, format};
 use crate::stack::{NAME_RULE, is_name};
 use crate::yaml::{Source, YamlError};
+use crate::{ImageName, format};
 
 impl Scenario {
     /// Reads and checks one scenario; what depends on other files (images, stacks) is checked by the caller.
