@@ -7,4 +7,5 @@ mod github;
 mod lost;
 mod passes;
 mod production;
+mod services;
 mod signed;

@@ -75,9 +75,13 @@ async fn probe_all(
     let plans = plan::containers_for(cx, prepared, images, platform, &values)?;
     let id = plan::run_id(cx)?;
     let mut runs = BTreeMap::new();
-    for (number, (node, _)) in containers(&prepared.scenario).filter(|(node, _)| built(node)).enumerate() {
-        let image = images.of(&node.id.value);
-        let Some(container) = plans.iter().find(|plan| plan.node_id == node.id.value) else { continue };
+    let nodes = containers(&prepared.scenario).filter(|(node, _)| built(node));
+    let planned = nodes.filter_map(|(node, _)| plans.iter().find(|plan| plan.node_id == node.id.value));
+    let mut planned: Vec<&ContainerPlan> = planned.collect();
+    // Of the services that share an image, one that stays up shows more than one that is to complete.
+    planned.sort_by_key(|container| container.extras.completes);
+    for (number, container) in planned.into_iter().enumerate() {
+        let image = images.of(&container.node_id);
         if runs.contains_key(image.name()) {
             continue;
         }
@@ -152,11 +156,14 @@ async fn probe_one(
                     .warn(&format!("not removed from the Engine: {leftover}; the next run tries again"));
             }
             let millis = probed.answered().as_millis();
-            cx.printer.good("  emulated", &format!("{name} {platform} answers after {millis} ms"));
-            Ok(entry(
-                Simulated::Emulated,
-                "started, answered and stayed up under emulation; nothing is said about timing",
-            ))
+            let (what, reason) = if probe.container.extras.completes {
+                ("completed", "started and completed under emulation; nothing is said about timing")
+            } else {
+                let reason = "started, answered and stayed up under emulation; nothing is said about timing";
+                ("answers", reason)
+            };
+            cx.printer.good("  emulated", &format!("{name} {platform} {what} after {millis} ms"));
+            Ok(entry(Simulated::Emulated, reason))
         }
         // What the kernel cannot start is not simulated; anything else, such as a lost Engine, is a failure of its own.
         Err(error @ xedge_sim::Error::ForeignPlatform { .. }) => {

@@ -264,6 +264,9 @@ fn show(cx: &Context<'_>, progress: &Progress) {
         Progress::Ready { node, waited } => {
             cx.printer.say(&format!("  {node} answers after {} ms", waited.as_millis()));
         }
+        Progress::Completed { node, waited } => {
+            cx.printer.say(&format!("  {node} completed after {} ms", waited.as_millis()));
+        }
         Progress::Phase { name } => cx.printer.say(&format!("  {name}")),
         Progress::Warning(text) => cx.printer.warn(text),
         Progress::Claim(claim) => match claim.state {

@@ -1,7 +1,7 @@
 //! What a run cannot take over from a service's production settings, each with the reason why it is still a proof.
 
 use xedge_config::{Rendered, RenderedFile};
-use xedge_model::compose::{HOST_GATEWAY, MountSource, NetworkMode, Protocol, Service};
+use xedge_model::compose::{HOST_GATEWAY, MountSource, NetworkMode, Protocol, Service, Test};
 use xedge_model::stack::placeholders;
 
 use super::extras::sysctls;
@@ -45,7 +45,9 @@ const ACCEPTED: [(&str, &str, IsSet); 10] = [
         s.extra_hosts.0.values().any(|address| address == HOST_GATEWAY)
     }),
     ("secrets", "development passwords: production ones are not on this machine", |s| !s.secrets.is_empty()),
-    ("healthcheck", "the run asks it itself, about once a second", |s| s.healthcheck.is_some()),
+    ("healthcheck", "the run asks it itself, about once a second", |s| {
+        s.healthcheck.as_ref().is_some_and(|check| check.test != Some(Test::Disabled))
+    }),
     ("logging", "the Engine's limits of log size; the run collects the log itself", |s| s.logging.is_some()),
     ("labels", "notes for people", |s| !s.labels.0.is_empty()),
 ];

@@ -48,6 +48,13 @@ pub enum Progress {
         /// Since its start.
         waited: Duration,
     },
+    /// A container that is to complete has.
+    Completed {
+        /// Its node.
+        node: String,
+        /// Since its start.
+        waited: Duration,
+    },
     /// A phase begins.
     Phase {
         /// `prepare`, `publish` or `watch`, `drain`, `check` or `stop`.

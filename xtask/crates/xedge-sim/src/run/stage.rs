@@ -109,11 +109,12 @@ impl Stage<'_> {
         if plan.extras.completes {
             let code = self.completed(plan).await?;
             self.recorder.record(&node, Kind::Completed { code });
+            (self.progress)(Progress::Completed { node: plan.node_id.clone(), waited: begun.elapsed() });
         } else {
             self.ready(plan).await?;
             self.recorder.record(&node, Kind::Ready);
+            (self.progress)(Progress::Ready { node: plan.node_id.clone(), waited: begun.elapsed() });
         }
-        (self.progress)(Progress::Ready { node: plan.node_id.clone(), waited: begun.elapsed() });
         Ok(())
     }
 
