@@ -116,6 +116,8 @@ pub(crate) enum Error {
     Differences(String),
     #[error("found {0} problems on this machine")]
     Problems(usize),
+    #[error("found {0} files of another format than this xedge reads")]
+    Formats(usize),
     #[error("stopped: nothing was changed")]
     Declined,
     #[error("failed to use the Engine at {host}, which {from} names: a run needs its ports on this machine")]
@@ -185,6 +187,7 @@ impl Failure for Error {
             | Error::NotImported { .. }
             | Error::UserTaken { .. }
             | Error::Lock { .. }
+            | Error::Formats(_)
             | Error::Cargo { .. }
             | Error::Metadata(..)
             | Error::NoPlatform { .. }
@@ -268,6 +271,7 @@ impl Failure for Error {
             }
             Error::Spawn { program, .. } => format!("is `{program}` installed? `cargo xtask doctor`"),
             Error::Problems(_) => "`cargo xtask setup`".into(),
+            Error::Formats(_) => "what to do stands below each file: `cargo xtask doctor`".into(),
             Error::Declined => "without a question: `cargo xtask setup --yes`".into(),
             Error::Cargo { package, .. } => format!("see its own words: `cargo build --package {package}`"),
             Error::Scenarios { .. } => "the reports say why: `ls target/xedge/reports`".into(),

@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 use crate::locks::{self, Mode};
 use crate::payload::{self, Programs};
 use crate::project::ImageSource;
-use inputs::Inputs;
 pub(crate) use dockerfile::{LEAKS, REPRODUCIBLE};
+use inputs::Inputs;
 pub(crate) use sbom::file as sbom_file;
 
 /// The project's layout, made if it is not there.
@@ -145,7 +145,8 @@ async fn manifests(
         }
         From::Dockerfile(build) => {
             let built = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
-            built.map(|made| (made, Digest::of(lock.to_text().as_bytes())))
+            let lock = Digest::of(lock.to_text().as_bytes());
+            built.map(|by_platform| Manifests { by_platform, lock, base: None })
         }
     };
     spinner.finish_and_clear();

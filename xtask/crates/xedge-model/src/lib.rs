@@ -7,6 +7,7 @@ pub mod class;
 pub mod compose;
 pub mod digest;
 pub mod duration;
+pub mod format;
 pub mod image;
 pub mod lock;
 pub mod name;

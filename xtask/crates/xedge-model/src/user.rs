@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use serde::Deserialize;
 
-use crate::image::check_format;
+use crate::format;
 use crate::yaml::{Source, Spanned, YamlError};
 
 /// The format version that this tool reads.
@@ -32,8 +32,7 @@ pub struct UserSettings {
 impl UserSettings {
     /// Reads and checks a file.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
-        let settings: Self = source.parse()?;
-        check_format(source, &settings.format, FORMAT)?;
+        let settings: Self = format::parse(source, FORMAT)?;
         for address in [&settings.debian_mirror, &settings.proxy].into_iter().flatten() {
             check_address(source, address)?;
         }
