@@ -29,7 +29,6 @@ fn a_stack_on_an_existing_image_is_released() {
     define(&format!("{}/site/broker:2@{}", real.host(), below.index().digest));
     let locked = tiny.run(&["lock", IMAGE]).expect(0).stdout;
     assert_eq!(locked, format!("{IMAGE} {}/site/broker@{}\n", real.host(), below.index().digest));
-    tiny.run(&["lock", "archive", IMAGE]).expect(0).says("has no packages");
     is_released(&mut tiny, &real);
     for (platform, image) in tiny.entry().platforms() {
         assert_eq!(image.layers()[..image.layers().len() - 1], *below.platform(*platform).unwrap().layers());
@@ -57,14 +56,14 @@ fn the_same_layer_by_two_words_is_refused(tiny: &Tiny, real: &Real) {
     let folder = tiny.bench().project().join("images/top");
     fs::create_dir_all(&folder).unwrap();
     let more = "directories: [{path: /top, owner: 0, mode: \"0755\"}]\n";
-    let text =
-        format!("format: 1\nname: site/top\n{PLATFORMS}\nfrom: {}/site/docker:2\n{more}", real.host());
+    let text = format!("format: 1\nname: site/top\n{PLATFORMS}\nfrom: {}/site/docker:2\n{more}", real.host());
     fs::write(folder.join("image.yaml"), text).unwrap();
     tiny.run(&["lock", "site/top"]).expect(0);
     let compose = tiny.bench().project().join("templates/stacks/tiny/compose.yaml.j2");
     let service = "services:\n  top:\n    image: site/top:latest\n    networks: [tiny]\n";
     edit(&compose, "services:\n", service);
-    let node = "  - {id: top, type: broker, implementation: docker, service: top, docker: {image: site/top}}\n";
+    let node =
+        "  - {id: top, type: broker, implementation: docker, service: top, docker: {image: site/top}}\n";
     let scenario = tiny.bench().project().join("scenarios/tiny.yaml");
     edit(&scenario, "nodes:\n", &format!("nodes:\n{node}"));
     tiny.run(&["release", "--stack", "tiny", "--dry-run"])
