@@ -9,11 +9,15 @@ mod support;
 
 mod actions;
 mod bad_input;
+mod base;
 mod cli;
 mod images;
 mod locks;
+mod new;
+mod reach;
 mod registry;
 mod release;
 mod render;
+mod secrets;
 mod sim;
 mod tidy;

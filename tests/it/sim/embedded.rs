@@ -1,4 +1,4 @@
-//! The embedded engine: the tests of Docker's Engine on it as well, and that both come to the same end.
+//! The embedded engine: what it leaves, and that it comes to the same as Docker's. Its verdicts are in `engines`.
 
 use std::fs;
 use std::process::Command;
@@ -8,8 +8,8 @@ use serde_json::Value;
 use xedge_bundle::statement::EngineKind;
 
 use super::bench::{Arm, Bench, SMALL, scenario_name};
+use super::clean;
 use super::signed::Evidence;
-use super::{broken, clean, passes};
 use crate::support::finish;
 
 /// Runs a test's body where the embedded engine can be had; elsewhere it has to refuse.
@@ -23,21 +23,6 @@ fn embedded(body: impl FnOnce(Bench)) {
 }
 
 #[test]
-fn the_seed_scenario_passes() {
-    embedded(|bench| passes::seed_scenario(&bench));
-}
-
-#[test]
-fn a_broker_that_ends_at_once_fails_with_its_last_words() {
-    embedded(broken::ends_at_once);
-}
-
-#[test]
-fn a_broker_that_wants_a_password_refuses_models_without_a_user() {
-    embedded(broken::refuses);
-}
-
-#[test]
 fn an_interrupted_run_takes_everything_away() {
     embedded(|bench| {
         bench.scenario("small", SMALL);
@@ -45,11 +30,6 @@ fn an_interrupted_run_takes_everything_away() {
             clean::interrupted(&bench, signal);
         }
     });
-}
-
-#[test]
-fn what_a_killed_run_left_is_removed_by_the_next_one() {
-    embedded(|bench| clean::killed(&bench));
 }
 
 #[test]

@@ -1,12 +1,13 @@
-//! Networks: a namespace with a bridge for each run, a namespace for each container. Nothing is put into the network of
+//! Networks: a namespace with a bridge for each, a namespace for each container. Nothing is put into the network of
 //! this machine. A namespace lives as long as somebody has it open or runs in it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::mount::{MountPropagationFlags, mount_change};
@@ -15,9 +16,8 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 use super::locked;
 use crate::plan::ContainerExtras;
 
-/// The network of a run; the same for all, since no run sees another's.
-const SUBNET: Ipv4Addr = Ipv4Addr::new(10, 213, 0, 0);
-const PREFIX: u8 = 16;
+/// Networks are `10.213.N.0/24`: apart from each other, since a container can be in several.
+const PREFIX: u8 = 24;
 const BRIDGE: &str = "runs0";
 
 /// An open network namespace.
@@ -84,135 +84,199 @@ pub(super) fn own_mounts() -> io::Result<()> {
     Ok(mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
 }
 
-/// A run's network.
-#[derive(Debug)]
-pub(super) struct Network {
-    bridge: Namespace,
-    members: Mutex<Vec<Member>>,
+/// The networks of this process's runs.
+#[derive(Debug, Default)]
+pub(super) struct Networks {
+    inner: Mutex<Inner>,
 }
 
-/// A container's place in a network.
+#[derive(Debug, Default)]
+struct Inner {
+    networks: BTreeMap<String, Network>,
+    /// Containers by name.
+    residents: BTreeMap<String, Resident>,
+}
+
+#[derive(Debug)]
+struct Network {
+    number: u8,
+    bridge: Arc<Namespace>,
+}
+
+/// A container in its networks.
 #[derive(Clone, Debug)]
-struct Member {
-    container: String,
-    address: Ipv4Addr,
+struct Resident {
     names: Vec<String>,
+    /// Its address in each.
+    addresses: BTreeMap<String, Ipv4Addr>,
     extra: Vec<(String, String)>,
     hosts: Utf8PathBuf,
 }
 
-/// What a container gets from its network.
+/// What a container gets from its networks.
 #[derive(Debug)]
 pub(super) struct Joined {
     pub(super) namespace: Namespace,
-    pub(super) address: Ipv4Addr,
+    /// Its address in the first network, and the bridge that reaches it; `None` without any.
+    pub(super) first: Option<(Ipv4Addr, Arc<Namespace>)>,
 }
 
-impl Network {
-    pub(super) fn new() -> io::Result<Self> {
+/// A container that is to join.
+pub(super) struct Guest<'a> {
+    pub(super) container: &'a str,
+    pub(super) node: &'a str,
+    pub(super) extras: &'a ContainerExtras,
+    /// The first is the one through which ports are published.
+    pub(super) networks: &'a [String],
+    /// Its hosts file, which is made.
+    pub(super) hosts: &'a Utf8Path,
+}
+
+impl Networks {
+    pub(super) fn add(&self, name: &str) -> io::Result<()> {
+        let mut inner = locked(&self.inner);
+        let taken = |number: &u8| inner.networks.values().any(|network| network.number == *number);
+        let number = (0..=u8::MAX).find(|number| !taken(number)).ok_or(io::ErrorKind::AddrNotAvailable)?;
         let bridge = Namespace::new()?;
-        let gateway = address(1);
+        let gateway = address(number, 1);
         bridge.ip(&format!(
             "link set lo up\nlink add {BRIDGE} type bridge\naddr add {gateway}/{PREFIX} dev {BRIDGE}\nlink set {BRIDGE} up\n"
         ))?;
-        Ok(Self { bridge, members: Mutex::default() })
+        inner.networks.insert(name.to_owned(), Network { number, bridge: Arc::new(bridge) });
+        Ok(())
     }
 
-    /// Where the bridge is, which reaches every container.
-    pub(super) fn path(&self) -> String {
-        self.bridge.path()
+    pub(super) fn remove(&self, name: &str) {
+        drop(locked(&self.inner).networks.remove(name));
     }
 
-    /// Gives a container its namespace, address and hosts file, and tells the others its names.
-    pub(super) fn join(
-        &self,
-        container: &str,
-        node: &str,
-        extras: &ContainerExtras,
-        hosts: &Utf8Path,
-    ) -> io::Result<Joined> {
-        let mut members = locked(&self.members);
-        let taken = |number: &u16| members.iter().any(|member| member.address == address(*number));
-        let number = (2..u16::MAX).find(|number| !taken(number)).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let (address, namespace) = (address(number), Namespace::new()?);
-        let peer = format!("port{number}");
-        namespace.ip(&format!(
-            "link set lo up\nlink add eth0 type veth peer name {peer} netns {}\naddr add {address}/{PREFIX} dev eth0\nlink set eth0 up\n",
-            self.bridge.path()
-        ))?;
-        self.bridge.ip(&format!("link set {peer} master {BRIDGE}\nlink set {peer} up\n"))?;
-        let names = std::iter::once(node.to_owned()).chain(extras.aliases.iter().cloned()).collect();
-        let extra = extras.extra_hosts.iter().map(|(name, to)| (name.clone(), to.clone())).collect();
-        let hosts = hosts.to_owned();
-        members.push(Member { container: container.to_owned(), address, names, extra, hosts });
-        tell(&members)?;
-        Ok(Joined { namespace, address })
+    /// Gives a container its namespace, addresses and hosts file, and tells the others its names.
+    pub(super) fn join(&self, guest: &Guest<'_>) -> io::Result<Joined> {
+        let mut inner = locked(&self.inner);
+        let mut joined = Joined { namespace: Namespace::new()?, first: None };
+        joined.namespace.ip("link set lo up\n")?;
+        let mut addresses = BTreeMap::new();
+        for (card, name) in guest.networks.iter().enumerate() {
+            let network = inner.networks.get(name);
+            let network = network.ok_or_else(|| io::Error::other(format!("there is no network {name}")))?;
+            let address = inner.plug(name, network, card, &joined.namespace)?;
+            joined.first.get_or_insert_with(|| (address, network.bridge.clone()));
+            addresses.insert(name.clone(), address);
+        }
+        let names = [guest.extras.hostname.as_ref(), Some(&guest.node.to_owned())];
+        let names = names.into_iter().flatten().chain(&guest.extras.aliases).cloned().collect();
+        let extra = guest.extras.extra_hosts.iter().map(|(name, to)| (name.clone(), to.clone())).collect();
+        let hosts = guest.hosts.to_owned();
+        inner.residents.insert(guest.container.to_owned(), Resident { names, addresses, extra, hosts });
+        inner.tell()?;
+        Ok(joined)
     }
 
     /// Takes a container's names away.
     pub(super) fn leave(&self, container: &str) -> io::Result<()> {
-        let mut members = locked(&self.members);
-        members.retain(|member| member.container != container);
-        tell(&members)
+        let mut inner = locked(&self.inner);
+        inner.residents.remove(container);
+        inner.tell()
     }
 }
 
-fn address(number: u16) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(SUBNET) + u32::from(number))
+impl Inner {
+    /// Puts a network card into a namespace, and its other end into the bridge.
+    fn plug(&self, name: &str, network: &Network, card: usize, into: &Namespace) -> io::Result<Ipv4Addr> {
+        let taken = |host: &u8| {
+            let wanted = address(network.number, *host);
+            self.residents.values().any(|resident| resident.addresses.get(name) == Some(&wanted))
+        };
+        let host = (2..u8::MAX).find(|host| !taken(host)).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let (address, peer, bridge) = (address(network.number, host), format!("port{host}"), &network.bridge);
+        into.ip(&format!(
+            "link add eth{card} type veth peer name {peer} netns {}\naddr add {address}/{PREFIX} dev eth{card}\nlink set eth{card} up\n",
+            bridge.path()
+        ))?;
+        bridge.ip(&format!("link set {peer} master {BRIDGE}\nlink set {peer} up\n"))?;
+        Ok(address)
+    }
+
+    /// Writes every hosts file. In place, since it is mounted.
+    fn tell(&self) -> io::Result<()> {
+        for resident in self.residents.values() {
+            let text = self.hosts(resident);
+            let mut file = File::options().create(true).truncate(false).write(true).open(&resident.hosts)?;
+            file.write_all(text.as_bytes())?;
+            file.set_len(text.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    /// The hosts file of one container: itself first, so that its own host name is found at once, then all that share a
+    /// network with it.
+    fn hosts(&self, resident: &Resident) -> String {
+        let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+        let mut line = |address: &dyn std::fmt::Display, names: &str| {
+            text.push_str(&format!("{address}\t{names}\n"));
+        };
+        match resident.addresses.values().next() {
+            Some(address) => line(address, &resident.names.join(" ")),
+            None => line(&"127.0.1.1", &resident.names.join(" ")),
+        }
+        for other in self.residents.values().filter(|other| other.hosts != resident.hosts) {
+            let shared =
+                other.addresses.iter().find(|(network, _)| resident.addresses.contains_key(*network));
+            if let Some((_, address)) = shared {
+                line(address, &other.names.join(" "));
+            }
+        }
+        for (name, to) in &resident.extra {
+            let gateway = resident.addresses.values().next().map(|own| {
+                let [.., number, _] = own.octets();
+                address(number, 1)
+            });
+            match (to.as_str(), gateway) {
+                ("host-gateway", Some(gateway)) => line(&gateway, name),
+                ("host-gateway", None) => line(&"127.0.0.1", name),
+                _ => line(to, name),
+            }
+        }
+        text
+    }
 }
 
-/// Writes every member's hosts file. In place, since it is mounted.
-fn tell(members: &[Member]) -> io::Result<()> {
-    for member in members {
-        let mut file = File::options().create(true).truncate(false).write(true).open(&member.hosts)?;
-        let text = hosts(member, members);
-        file.write_all(text.as_bytes())?;
-        file.set_len(text.len() as u64)?;
-    }
-    Ok(())
-}
-
-/// The hosts file of one container: itself first, so that its own host name is found at once.
-fn hosts(member: &Member, all: &[Member]) -> String {
-    let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-    let others = all.iter().filter(|other| other.container != member.container);
-    for one in std::iter::once(member).chain(others) {
-        text.push_str(&format!("{}\t{}\n", one.address, one.names.join(" ")));
-    }
-    for (name, to) in &member.extra {
-        let to = if to == "host-gateway" { address(1).to_string() } else { to.clone() };
-        text.push_str(&format!("{to}\t{name}\n"));
-    }
-    text
+fn address(network: u8, host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 213, network, host)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, address, hosts};
+    use super::{Inner, Resident, address};
 
-    fn member(container: &str, number: u16, names: &[&str], extra: &[(&str, &str)]) -> Member {
-        Member {
-            container: container.into(),
-            address: address(number),
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-            extra: extra.iter().map(|(name, to)| ((*name).to_owned(), (*to).to_owned())).collect(),
-            hosts: container.into(),
+    fn resident(name: &str, networks: &[(&str, u8, u8)], names: &[&str], extra: &[(&str, &str)]) -> Resident {
+        let own = |text: &str| text.to_owned();
+        Resident {
+            names: names.iter().map(|name| own(name)).collect(),
+            addresses: networks.iter().map(|(net, n, host)| (own(net), address(*n, *host))).collect(),
+            extra: extra.iter().map(|(name, to)| (own(name), own(to))).collect(),
+            hosts: name.into(),
         }
     }
 
     #[test]
-    fn every_container_knows_all_names_and_only_its_own_extra_hosts() {
+    fn a_container_knows_who_shares_a_network_with_it_and_its_own_extra_hosts() {
+        let extra = [("db", "192.0.2.1"), ("up", "host-gateway")];
         let all = [
-            member("a", 2, &["broker", "mqtt"], &[("db", "192.0.2.1"), ("up", "host-gateway")]),
-            member("b", 259, &["gateway"], &[]),
+            resident("a", &[("front", 0, 2)], &["broker", "mqtt"], &extra),
+            resident("b", &[("back", 1, 2), ("front", 0, 3)], &["gateway"], &[]),
+            resident("c", &[("back", 1, 3)], &["store"], &[]),
+            resident("d", &[], &["alone"], &[]),
         ];
+        let residents = all.iter().map(|one| (one.hosts.to_string(), one.clone())).collect();
+        let inner = Inner { residents, ..Inner::default() };
         let loopback = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-        assert_eq!(
-            hosts(&all[0], &all),
-            format!(
-                "{loopback}10.213.0.2\tbroker mqtt\n10.213.1.3\tgateway\n192.0.2.1\tdb\n10.213.0.1\tup\n"
-            )
-        );
-        assert_eq!(hosts(&all[1], &all), format!("{loopback}10.213.1.3\tgateway\n10.213.0.2\tbroker mqtt\n"));
+        let expect = |number: usize, lines: &str| {
+            assert_eq!(inner.hosts(&all[number]), format!("{loopback}{lines}"));
+        };
+        expect(0, "10.213.0.2\tbroker mqtt\n10.213.0.3\tgateway\n192.0.2.1\tdb\n10.213.0.1\tup\n");
+        expect(1, "10.213.1.2\tgateway\n10.213.0.2\tbroker mqtt\n10.213.1.3\tstore\n");
+        expect(2, "10.213.1.3\tstore\n10.213.1.2\tgateway\n");
+        expect(3, "127.0.1.1\talone\n");
     }
 }
