@@ -187,6 +187,9 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoEngine { detail, .. } if detail.contains("Permission denied") => {
+                Some("this user may not speak to it; what helps: `cargo xtask doctor`".into())
+            }
             Self::NoEngine { .. } | Self::NeedsDocker => {
                 Some("install and start a Docker Engine with `cargo xtask setup`".into())
             }

@@ -334,14 +334,14 @@ impl Docker {
     }
 }
 
-/// Between the end of a container and its exit code, Podman gives it a state that Docker's API does not have, and the
-/// client library refuses the whole answer: asked again, until the end is noted down.
+/// Between two states of a container, as between its end and its exit code (`stopped`), Podman gives it one that Docker's
+/// API does not have, and the client library refuses the whole answer: asked again, until it is a state of both.
 async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
     let end = tokio::time::Instant::now() + NOTING;
     loop {
         match ask().await {
             Err(Refusal::JsonDataError { message, .. })
-                if message.contains("`stopped`") && tokio::time::Instant::now() < end =>
+                if message.contains("unknown variant") && tokio::time::Instant::now() < end =>
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
