@@ -16,7 +16,7 @@ use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
-use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
+use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
 use crate::Error;
 use crate::plan::{ContainerPlan, RestartPolicy};
 
@@ -26,7 +26,7 @@ const TIMEOUT_S: u64 = 120;
 const LOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// How Podman introduces itself.
-pub(super) const PODMAN: &str = "Podman Engine";
+const PODMAN: &str = "Podman Engine";
 /// How long Podman may take to note down how a container ended.
 const NOTING: Duration = Duration::from_secs(10);
 
@@ -54,6 +54,7 @@ impl Docker {
         let version = client.version().await.map_err(|e| no_engine(&e))?;
         let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
         let facts = EngineFacts {
+            kind: if podman { EngineKind::Podman } else { EngineKind::Docker },
             // Podman puts the machine's name there.
             name: if podman {
                 PODMAN.to_owned()
@@ -371,7 +372,7 @@ fn seconds(time: Duration) -> i32 {
 }
 
 /// The argument list of an image's health check (`CMD …` or `CMD-SHELL …`).
-fn command(test: &[String]) -> Option<Vec<String>> {
+pub(super) fn command(test: &[String]) -> Option<Vec<String>> {
     match test.split_first() {
         Some((kind, rest)) if kind == "CMD" => Some(rest.to_vec()),
         Some((kind, rest)) if kind == "CMD-SHELL" => {
