@@ -39,7 +39,7 @@ nodes:
 const CONTEXT: &str = "      build_context: containers/mqtt-broker\n";
 const IMAGE: &str = "xedgesim/mosquitto:latest";
 const NO_DOCKERFILES: &str =
-    "building from a Dockerfile is not there yet: name an image of images/ in `image`";
+    "nothing is built from `build_context`: give images/ an image `from: dockerfile` and name it in `image`";
 
 /// What a mistake is answered with.
 #[derive(Clone, Copy)]

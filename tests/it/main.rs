@@ -10,6 +10,7 @@ mod support;
 mod actions;
 mod bad_input;
 mod cli;
+mod dockerfile;
 mod images;
 mod locks;
 mod registry;

@@ -240,20 +240,25 @@ async fn build(
     let docker = engine.docker()?;
     let loaded = bases.load(cx, engine, platform).await?;
     let step = |step: &str| spinner.set_message(format!("{}: {step}", title(job, platform)));
-    let end = match &job.buildx {
-        Some(_) => with_buildx(cx, docker, job, &loaded, platform, step).await?,
-        None => with_engine(cx, docker, job, &loaded, platform, step).await?,
-    };
-    let id = match end {
-        BuildEnd::Image(id) => id,
-        BuildEnd::Failed(failure) => return Err(failed(cx, job, platform, failure)),
-    };
-    engine::note_loaded(cx, &id, &job.image.def.name)?;
-    spinner.set_message(format!("{}: out of the Engine", title(job, platform)));
-    let images = or_interrupt(engine::export(cx, docker, &id, layout.blobs())).await?;
-    let found = images.iter().map(|image| image.platform.to_string()).collect::<Vec<_>>().join(", ");
-    let of_platform = images.into_iter().find(|image| image.platform == platform);
-    Ok(of_platform.ok_or_else(|| Error::OtherPlatform { image: job.image.def.name.clone(), platform, found })?)
+    // The Engine's own builder knows no platform in its cache: over `FROM scratch` it takes steps of another one.
+    let mut found = String::new();
+    for cached in [true, false] {
+        let end = match &job.buildx {
+            Some(_) => with_buildx(cx, docker, job, &loaded, platform, step).await?,
+            None => with_engine(cx, docker, job, &loaded, (platform, cached), step).await?,
+        };
+        let id = match end {
+            BuildEnd::Image(id) => id,
+            BuildEnd::Failed(failure) => return Err(failed(cx, job, platform, failure)),
+        };
+        engine::note_loaded(cx, &id, &job.image.def.name)?;
+        let images = or_interrupt(engine::export(cx, docker, &id, layout.blobs())).await?;
+        found = images.iter().map(|image| image.platform.to_string()).collect::<Vec<_>>().join(", ");
+        if let Some(image) = images.into_iter().find(|image| image.platform == platform) {
+            return Ok(image);
+        }
+    }
+    Err(Error::OtherPlatform { image: job.image.def.name.clone(), platform, found }.into())
 }
 
 /// Ctrl-C drops the work: the Engine then stops the build and removes its container.
@@ -270,7 +275,7 @@ async fn with_engine(
     docker: &Docker,
     job: &Job<'_>,
     loaded: &BTreeMap<String, Digest>,
-    platform: Platform,
+    (platform, cached): (Platform, bool),
     step: impl Fn(&str),
 ) -> Result<BuildEnd> {
     let named = |named: &syntax::Named| loaded.get(&named.image).map(Digest::to_string);
@@ -281,6 +286,7 @@ async fn with_engine(
         target: job.build.target.clone(),
         args: job.build.args.clone(),
         platform,
+        cached,
     };
     let fill = move |sink: &mut dyn std::io::Write| context.write(&dockerfile, sink);
     let built = async {

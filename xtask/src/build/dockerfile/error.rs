@@ -70,7 +70,7 @@ impl Failure for Error {
                 "there is no such image, or it needs a login: `docker login HOST`, then `docker pull IMAGE`".to_owned()
             }
             Self::Step { failure, .. } if needs_buildkit(failure) => {
-                "that instruction needs BuildKit: install docker's buildx plugin, `docker buildx version`".to_owned()
+                "is it a slip? What only BuildKit knows needs docker's buildx plugin: `docker buildx version`".to_owned()
             }
             Self::Step { file, .. } => format!("mend that step: `cat {file}`"),
             Self::NoEmulation { .. } => "let it start them by emulation (binfmt): `cargo xtask setup`".to_owned(),

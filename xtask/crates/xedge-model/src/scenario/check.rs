@@ -162,7 +162,7 @@ impl Node {
 
 /// What is said of an image that would have to be built from a Dockerfile.
 pub const NO_DOCKERFILES: &str =
-    "building from a Dockerfile is not there yet: name an image of images/ in `image`";
+    "nothing is built from `build_context`: give images/ an image `from: dockerfile` and name it in `image`";
 
 /// What is said of links with latency or loss: a run that ignored them would claim something about them.
 const NO_LINKS: &str = "shaped links are not there yet: only direct ones without latency and loss can run";

@@ -26,6 +26,8 @@ pub struct BuildRequest {
     pub args: BTreeMap<String, String>,
     /// Platform of the result.
     pub platform: Platform,
+    /// Whether steps of earlier builds may be used again.
+    pub cached: bool,
 }
 
 /// How a build ended.
@@ -159,6 +161,7 @@ fn options(request: &BuildRequest) -> query::BuildImageOptions {
         .dockerfile(&request.dockerfile)
         .buildargs(&args)
         .platform(request.platform.as_str())
+        .nocache(!request.cached)
         .rm(true)
         .forcerm(true);
     match &request.target {
@@ -177,10 +180,14 @@ struct Output {
 
 impl Output {
     fn take(&mut self, text: &str, progress: &impl Fn(&str)) {
-        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        for line in plain(text).lines().map(str::trim_end).filter(|line| !line.is_empty()) {
             if is_step(line) {
                 line.clone_into(&mut self.step);
                 progress(line);
+            }
+            // Where no other answer names the image, this one does.
+            if let (None, Some(id)) = (&self.id, line.strip_prefix("Successfully built ")) {
+                self.id = Some(id.to_owned());
             }
             if self.tail.len() == TAIL {
                 self.tail.pop_front();
@@ -190,17 +197,34 @@ impl Output {
     }
 }
 
-/// `Step 3/5 : RUN …`, and nothing that a program may say.
+/// The text without colours and other commands to a terminal: the Engine paints what programs say on stderr.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        let end = after.find(|c: char| c.is_ascii_alphabetic());
+        rest = end.map_or("", |end| &after[end + 1..]);
+    }
+    plain + rest
+}
+
+/// `Step 3/5 : RUN …` (Docker) or `STEP 3/5: RUN …` (Podman), and nothing that a program may say.
 fn is_step(line: &str) -> bool {
-    let Some((numbers, _)) = line.strip_prefix("Step ").and_then(|rest| rest.split_once(" : ")) else {
-        return false;
-    };
+    let after = line.strip_prefix("Step ").or_else(|| line.strip_prefix("STEP "));
+    let Some((numbers, _)) = after.and_then(|rest| rest.split_once(':')) else { return false };
+    let numbers = numbers.trim_end();
     !numbers.is_empty() && numbers.chars().all(|c| c.is_ascii_digit() || c == '/')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Output, TAIL};
+    use super::{Output, TAIL, plain};
+
+    #[test]
+    fn commands_to_a_terminal_are_taken_out() {
+        assert_eq!(plain("\x1b[91mError\x1b[0m: x\x1b["), "Error: x");
+    }
 
     #[test]
     fn steps_are_told_and_the_last_lines_kept() {
