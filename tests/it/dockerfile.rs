@@ -47,7 +47,8 @@ impl Bench {
 
     /// An image of files, without an engine.
     fn assembled(&self, name: &str) {
-        let yaml = "platforms: [linux/amd64, linux/arm64]\nfrom: scratch\nconfig: {command: [/x], user: \"7\"}\n";
+        let yaml =
+            "platforms: [linux/amd64, linux/arm64]\nfrom: scratch\nconfig: {command: [/x], user: \"7\"}\n";
         self.write(&format!("images/{name}/image.yaml"), &format!("format: 1\nname: {name}\n{yaml}"));
         self.write(&format!("images/{name}/rootfs/etc/{name}"), name);
     }

@@ -44,7 +44,10 @@ fn a_dockerfile_stands_on_an_image_of_the_project_for_every_platform() {
     for architecture in ["amd64", "arm64"] {
         let (manifest, config) = bench.built(&ran.stdout, "app", architecture);
         assert_eq!(config["architecture"], architecture);
-        assert_eq!((&config["config"]["Labels"]["word"], &config["config"]["User"]), (&"given".into(), &"7".into()));
+        assert_eq!(
+            (&config["config"]["Labels"]["word"], &config["config"]["User"]),
+            (&"given".into(), &"7".into())
+        );
         // The base's layer is the very blob of the base: it is stored and pushed once.
         let (base, _) = bench.built(&base, "base", architecture);
         assert_eq!(manifest["layers"][0], base["layers"][0]);
@@ -56,13 +59,19 @@ fn a_dockerfile_stands_on_an_image_of_the_project_for_every_platform() {
         assert!(notes["org.xedge.leaks"].as_str().unwrap().contains("created 20"), "{notes}");
     }
     let shown = bench.alone(&["image", "inspect", "app"]).expect(0).stdout;
-    assert!(shown.contains("\"reproducible\": false") && shown.contains("\"leaks\": \"created 20"), "{shown}");
+    assert!(
+        shown.contains("\"reproducible\": false") && shown.contains("\"leaks\": \"created 20"),
+        "{shown}"
+    );
 
     bench.write("images/app/image.yaml", &definition("second"));
     let second = bench.run(&["build", "app"]).expect(0).stdout;
     for architecture in ["amd64", "arm64"] {
         let (manifest, config) = bench.built(&second, "app", architecture);
-        assert_eq!((&config["architecture"], &config["config"]["Cmd"][0]), (&architecture.into(), &"/kept".into()));
+        assert_eq!(
+            (&config["architecture"], &config["config"]["Cmd"][0]),
+            (&architecture.into(), &"/kept".into())
+        );
         let found: Vec<String> =
             manifest["layers"].as_array().unwrap().iter().flat_map(|layer| paths(&layout, layer)).collect();
         assert_eq!(found, ["copied", "kept"]);
@@ -98,14 +107,21 @@ fn settings_of_image_yaml_stand_over_those_of_the_dockerfile() {
     let bench = Bench::empty();
     bench.dockerfile("set", "FROM scratch\nCOPY x /x\nENV A=1 B=2\nSTOPSIGNAL SIGINT\nCMD [\"/x\"]\n");
     bench.write("images/set/x", &unique("set"));
-    bench.definition("set", "from: dockerfile\nconfig: {entrypoint: [/y], env: {B: \"3\"}, labels: {a: b}}\n");
+    bench
+        .definition("set", "from: dockerfile\nconfig: {entrypoint: [/y], env: {B: \"3\"}, labels: {a: b}}\n");
     let stdout = bench.run(&["build", "set"]).expect(0).stdout;
     let (_, config) = bench.built(&stdout, "set", architecture());
     let run = &config["config"];
-    assert_eq!((&run["Entrypoint"][0], &run["Cmd"], &run["StopSignal"]), (&"/y".into(), &serde_json::Value::Null, &"SIGINT".into()));
+    assert_eq!(
+        (&run["Entrypoint"][0], &run["Cmd"], &run["StopSignal"]),
+        (&"/y".into(), &serde_json::Value::Null, &"SIGINT".into())
+    );
     let env: Vec<&str> = run["Env"].as_array().unwrap().iter().filter_map(|line| line.as_str()).collect();
     assert!(env.contains(&"A=1") && env.contains(&"B=3") && !env.contains(&"B=2"), "{env:?}");
-    assert_eq!((&run["Labels"]["a"], &config["history"][0]["empty_layer"]), (&"b".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&run["Labels"]["a"], &config["history"][0]["empty_layer"]),
+        (&"b".into(), &serde_json::Value::Null)
+    );
 }
 
 /// A program of the broker image runs for both platforms; what it says is shown when it fails.
@@ -113,7 +129,10 @@ fn settings_of_image_yaml_stand_over_those_of_the_dockerfile() {
 fn steps_run_emulated_too_and_a_failing_one_is_told_with_its_last_lines() {
     let bench = Bench::with_broker();
     let run = |argument: &str| {
-        format!("FROM xedgesim/mosquitto\nRUN [\"/usr/bin/mosquitto_passwd\", \"-b\", \"{argument}\", \"/mosquitto/data/{}\", \"a\", \"b\"]\n", unique("p"))
+        format!(
+            "FROM xedgesim/mosquitto\nRUN [\"/usr/bin/mosquitto_passwd\", \"-b\", \"{argument}\", \"/mosquitto/data/{}\", \"a\", \"b\"]\n",
+            unique("p")
+        )
     };
     bench.write("images/run/Dockerfile", &run("-c"));
     let yaml = "format: 1\nname: run\nplatforms: [linux/amd64, linux/arm64]\nfrom: dockerfile\n";

@@ -82,7 +82,8 @@ fn several_files_are_one_image_for_several_platforms() {
     assert_eq!(both, turned);
     let folder = bench.path("target/xedge/layout");
     let folder = folder.to_str().unwrap();
-    let from_layout = bench.alone(&["image", "import", folder, "--image", "own", "--name", "x"]).expect(0).stdout;
+    let from_layout =
+        bench.alone(&["image", "import", folder, "--image", "own", "--name", "x"]).expect(0).stdout;
     assert_eq!(from_layout, both);
     let text = fs::read_to_string(bench.path("images/x/image.yaml")).unwrap();
     assert!(text.contains("platforms: [linux/amd64, linux/arm64]"), "{text}");
@@ -104,7 +105,8 @@ fn archives_that_lie_are_refused_and_leave_nothing() {
     let content = (0..good.len()).step_by(512).find(|at| good[*at..].starts_with(name.as_bytes())).unwrap();
     let lie = |bytes: &[u8], code: i32, says: &str| {
         fs::write(&saved, bytes).unwrap();
-        let ran = bench.alone(&["image", "import", &saved, "--name", "bad"]).expect(code).says(says).says("hint: ");
+        let ran =
+            bench.alone(&["image", "import", &saved, "--name", "bad"]).expect(code).says(says).says("hint: ");
         assert_eq!(ran.stdout, "");
         assert!(!exists(&bench.path("images/bad")) && !exists(&bench.store("bad")));
     };

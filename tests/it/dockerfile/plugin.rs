@@ -55,7 +55,13 @@ fn secrets_go_to_buildx_as_files_and_names_as_tags_that_are_taken_away() {
     let told = fs::read_to_string(at("told")).unwrap();
     let token = bench.path("token");
     let secret = format!("--secret\nid=token,src={}\n", token.display());
-    for part in [&secret, "--load\n", "--builder\ndefault\n", "--build-arg\nA=b\n", &format!("--platform\n{}\n", native())] {
+    for part in [
+        &secret,
+        "--load\n",
+        "--builder\ndefault\n",
+        "--build-arg\nA=b\n",
+        &format!("--platform\n{}\n", native()),
+    ] {
         assert!(told.contains(part), "{part}\n{told}");
     }
     assert!(!told.contains("very secret"), "{told}");

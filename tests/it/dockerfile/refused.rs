@@ -54,11 +54,21 @@ fn images_that_stand_on_each_other_are_told_as_a_circle() {
 fn a_locked_build_wants_digests() {
     let bench = Bench::empty();
     bench.dockerfile("bad", "FROM nowhere.invalid/x:1\nRUN [\"/x\"]\n");
-    refused(&bench, &["build", "bad"], 1, "images/bad/Dockerfile:1: FROM nowhere.invalid/x:1 has no digest: what it names may")
-        .says("Step 1/2 : FROM nowhere.invalid/x:1");
+    refused(
+        &bench,
+        &["build", "bad"],
+        1,
+        "images/bad/Dockerfile:1: FROM nowhere.invalid/x:1 has no digest: what it names may",
+    )
+    .says("Step 1/2 : FROM nowhere.invalid/x:1");
     // Written by the first build.
     assert!(bench.path("images/bad/image.lock.json").exists());
-    refused(&bench, &["build", "bad", "--locked"], 3, "images/bad/Dockerfile:1: FROM nowhere.invalid/x:1 has no digest");
+    refused(
+        &bench,
+        &["build", "bad", "--locked"],
+        3,
+        "images/bad/Dockerfile:1: FROM nowhere.invalid/x:1 has no digest",
+    );
 }
 
 #[test]
@@ -79,10 +89,19 @@ fn what_is_outside_or_not_there_is_refused() {
     bench.definition("bad", "from: dockerfile\nusers: [{name: a, id: 1, home: /}]\n");
     refused(&bench, &["build", "bad"], 3, "`users` is for assembled images");
     bench.assembled("base");
-    bench.write("images/base/image.yaml", "format: 1\nname: base\nplatforms: [linux/arm64]\nfrom: scratch\nconfig: {command: [/x]}\n");
-    bench.write("images/bad/image.yaml", "format: 1\nname: bad\nplatforms: [linux/amd64]\nfrom: dockerfile\n");
+    bench.write(
+        "images/base/image.yaml",
+        "format: 1\nname: base\nplatforms: [linux/arm64]\nfrom: scratch\nconfig: {command: [/x]}\n",
+    );
+    bench
+        .write("images/bad/image.yaml", "format: 1\nname: bad\nplatforms: [linux/amd64]\nfrom: dockerfile\n");
     bench.write("images/bad/Dockerfile", "FROM base\n");
-    refused(&bench, &["build", "bad"], 3, "it stands on base, which is for linux/arm64 and not for linux/amd64");
+    refused(
+        &bench,
+        &["build", "bad"],
+        3,
+        "it stands on base, which is for linux/arm64 and not for linux/amd64",
+    );
 }
 
 #[test]
@@ -105,7 +124,10 @@ fn an_interrupted_build_leaves_no_container() {
     let bench = Bench::with_broker();
     let topic = unique("topic");
     // Waits for ever: nothing listens there.
-    bench.dockerfile("slow", &format!("FROM xedgesim/mosquitto\nENV TOPIC={topic}\nRUN [\"/usr/sbin/mosquitto\"]\n"));
+    bench.dockerfile(
+        "slow",
+        &format!("FROM xedgesim/mosquitto\nENV TOPIC={topic}\nRUN [\"/usr/sbin/mosquitto\"]\n"),
+    );
     let mut command = bench.command(&["build", "slow"]);
     let mut child = command.env("PATH", "/nonexistent").spawn().unwrap();
     let ours = || {

@@ -83,7 +83,7 @@ impl Docker {
             // The context that could not be read is the cause, unless the Engine hung up first.
             (_, Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Archive(error)),
             (Some(refusal), _) => self.refused(refusal, output),
-            (None, _) => output.id.map(BuildEnd::Image).ok_or_else(|| Error::EngineLost {
+            (None, _) => output.id.or(output.told).map(BuildEnd::Image).ok_or_else(|| Error::EngineLost {
                 host: self.host.clone(),
                 action: "build an image".to_owned(),
                 detail: "it stopped answering before the image was done".to_owned(),
@@ -173,7 +173,10 @@ fn options(request: &BuildRequest) -> query::BuildImageOptions {
 /// What the builder said so far.
 #[derive(Default)]
 struct Output {
+    /// What the answers name apart from the text; Podman's may not.
     id: Option<String>,
+    /// The last image that the text names; a program may say such a line too, but not as the last one.
+    told: Option<String>,
     step: String,
     tail: VecDeque<String>,
 }
@@ -185,9 +188,8 @@ impl Output {
                 line.clone_into(&mut self.step);
                 progress(line);
             }
-            // Where no other answer names the image, this one does.
-            if let (None, Some(id)) = (&self.id, line.strip_prefix("Successfully built ")) {
-                self.id = Some(id.to_owned());
+            if let Some(id) = line.strip_prefix("Successfully built ") {
+                self.told = Some(id.to_owned());
             }
             if self.tail.len() == TAIL {
                 self.tail.pop_front();
