@@ -53,11 +53,11 @@ pub(super) async fn manifests(
 ) -> Result<BTreeMap<Platform, Made>> {
     let job = Job::new(cx, image, build)?;
     let bases = stand::bases(cx, &job, platforms, mode).await?;
-    let mut made = BTreeMap::new();
+    let mut done = BTreeMap::new();
     for platform in platforms {
-        made.insert(*platform, manifest(cx, &job, &bases, *platform, layout).await?);
+        done.insert(*platform, manifest(cx, &job, &bases, *platform, layout).await?);
     }
-    Ok(made)
+    Ok(done)
 }
 
 /// What one image is built from; the same for every platform but for names that depend on it.
@@ -170,18 +170,13 @@ fn inside(cx: &Context<'_>, image: &ImageSource, path: &Utf8PathBuf, what: &str)
     };
     let real = path.canonicalize_utf8().map_err(|_| missing())?;
     let root = cx.project.root().canonicalize_utf8().map_err(|_| missing())?;
-    match real.strip_prefix(&root) {
+    if let Ok(below) = real.strip_prefix(&root) {
         // Named below the root as the project has it, so that paths compare.
-        Ok(below) => Ok(cx.project.root().join(below)),
-        Err(_) => {
-            let reason = format!("its `{what}`, {real}, is outside of the project");
-            Err(definition(
-                image,
-                &reason,
-                &format!("move it below {root}, or import a finished image: `cargo xtask image import`"),
-            ))
-        }
+        return Ok(cx.project.root().join(below));
     }
+    let reason = format!("its `{what}`, {real}, is outside of the project");
+    let hint = format!("move it below {root}, or import a finished image: `cargo xtask image import`");
+    Err(definition(image, &reason, &hint))
 }
 
 /// What assembled images have; here the Dockerfile does it.
@@ -328,7 +323,7 @@ async fn with_buildx(
     let named = |named: &syntax::Named| {
         loaded.get(&named.image).map(|id| format!("{}:{}", stand::TEMPORARY, tag(id)))
     };
-    let ours: String = job.ours(cx).iter().map(|path| format!("{path}\n")).collect();
+    let ours: String = job.ours(cx).iter().flat_map(|path| [path, "\n"]).collect();
     let request = buildx::Request {
         host: docker.host(),
         context: &job.folder,

@@ -131,8 +131,8 @@ async fn manifests(
             platform_manifests(cx, image, platforms, &lock, mode, layout)
         }
         From::Dockerfile(build) => {
-            let built = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
-            built.map(|made| (made, Digest::of(lock.to_text().as_bytes())))
+            let all = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
+            all.map(|made| (made, Digest::of(lock.to_text().as_bytes())))
         }
     };
     spinner.finish_and_clear();

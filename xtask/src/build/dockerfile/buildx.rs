@@ -1,4 +1,4 @@
-//! Building with docker's buildx plugin, which speaks to the BuildKit of the Engine. The result stays in the Engine,
+//! Building with docker's buildx plugin, which speaks to the `BuildKit` of the Engine. The result stays in the Engine,
 //! without a tag, like that of the Engine's own builder.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -149,7 +149,9 @@ mod tests {
         let mut output = Output::default();
         let lines =
             ["#1 [internal] load", "#5 [2/2] RUN false", "#5 0.1 said", "#5 ERROR: exit code: 1", "------"];
-        lines.iter().for_each(|line| output.take(line, &|_| {}));
+        for line in lines {
+            output.take(line, &|_| {});
+        }
         let failure = output.failure();
         assert_eq!((failure.step.as_str(), failure.message.as_str()), ("[2/2] RUN false", "exit code: 1"));
         assert_eq!(failure.tail.len(), lines.len());

@@ -26,7 +26,7 @@ pub(super) enum Error {
 /// The step, what the builder says of it, and its last lines.
 fn said(failure: &BuildFailure) -> String {
     let step = if failure.step.is_empty() { String::new() } else { format!("{}: ", failure.step) };
-    let tail: String = failure.tail.iter().map(|line| format!("\n  | {line}")).collect();
+    let tail: String = failure.tail.iter().flat_map(|line| ["\n  | ", line]).collect();
     format!("{step}{}{tail}", failure.message)
 }
 

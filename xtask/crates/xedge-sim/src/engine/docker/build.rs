@@ -133,10 +133,10 @@ impl Docker {
             }
         }
         drop(sender);
-        let taken = taker.await.map_err(|error| Error::Archive(io::Error::other(error)))?;
+        let result = taker.await.map_err(|error| Error::Archive(io::Error::other(error)))?;
         match refusal {
             Some(error) => Err(self.failed(&format!("give out image {image}"), error)),
-            None => Ok(taken),
+            None => Ok(result),
         }
     }
 
