@@ -38,8 +38,6 @@ nodes:
 
 const CONTEXT: &str = "      build_context: containers/mqtt-broker\n";
 const IMAGE: &str = "xedgesim/mosquitto:latest";
-const NO_DOCKERFILES: &str =
-    "nothing is built from `build_context`: give images/ an image `from: dockerfile` and name it in `image`";
 
 /// What a mistake is answered with.
 #[derive(Clone, Copy)]
@@ -170,7 +168,8 @@ fn values_of_a_wrong_type_or_out_of_range_are_refused() {
 fn a_scenario_that_would_show_nothing_is_refused() {
     let start = "simulation: {duration_s: 1, seed: 1}\n";
     refused(&format!("{start}nodes: []\n"), answer((2, 8), "`nodes` is empty"));
-    refused(start, answer((1, 1), "missing field `nodes`"));
+    let short = "only with `profile: production` and `stack` does the stack say what runs";
+    refused(start, answer((1, 1), "missing field `nodes`").hint(short));
     seed_and("expect: []\n", answer((26, 9), "`expect` is empty: a gate must claim something"));
     refused("just text\n", answer((1, 1), "expected mapping start"));
 }
@@ -183,8 +182,16 @@ fn an_image_is_one_of_images_or_an_error() {
     let foreign = answer((12, 14), "unknown image `eclipse-mosquitto`")
         .hint("known here: xedgesim/gateway, xedgesim/mosquitto");
     refused(&SEED.replace(CONTEXT, "").replace(IMAGE, "eclipse-mosquitto:2"), foreign);
-    seed(IMAGE, "eclipse-mosquitto:2", answer((13, 22), NO_DOCKERFILES));
-    seed(&format!("      image: {IMAGE}\n"), "", answer((12, 22), NO_DOCKERFILES));
+    let from_context =
+        |name: &str| format!("unknown image `{name}`: a Dockerfile is built as an image of images/");
+    let foreign = from_context("eclipse-mosquitto");
+    let hint = "`cargo xtask new image eclipse-mosquitto --dockerfile containers/mqtt-broker`";
+    seed(IMAGE, "eclipse-mosquitto:2", answer((12, 14), &foreign).hint(hint));
+    let unnamed = SEED
+        .replace(&format!("      image: {IMAGE}\n"), "")
+        .replace("containers/mqtt-broker", "containers/web");
+    let hint = "`cargo xtask new image web --dockerfile containers/web`";
+    refused(&unnamed, answer((12, 22), &from_context("web")).hint(hint));
     let neither = SEED.replace(CONTEXT, "").replace(&format!("      image: {IMAGE}\n"), "");
     refused(&neither, answer((12, 7), "`docker` needs `image`, the name of an image in images/"));
     seed("python_model", "docker", answer((17, 9), "node `sensor1` needs `docker`"));
@@ -252,6 +259,46 @@ fn a_claim_about_a_user_whom_the_stack_does_not_know_is_refused() {
     parity(("login(sensor)", "login(sensro)"), "- |auth.login(sensro)", message, near);
     let mistake = ("wrong_password(sensor)", "wrong_password(sensro)");
     parity(mistake, "- |auth.wrong_password(sensro)", message, near);
+}
+
+/// Two services without models, and a claim.
+fn services(claim: &str) -> String {
+    format!(
+        "\
+simulation: {{duration_s: 5, seed: 1}}
+nodes:
+  - {{id: web, type: service, implementation: docker, docker: {{image: xedgesim/mosquitto, ports: [\"8080:80\"]}}}}
+  - {{id: relay, type: app, implementation: docker, docker: {{image: xedgesim/gateway}}}}
+expect:
+  - {claim}
+"
+    )
+}
+
+#[test]
+fn a_claim_about_a_service_must_be_one_that_can_be_asked() {
+    for claim in ["service.healthy(web)", "\"service.answers(web, 80)\"", "\"service.runs(relay, 5s)\""] {
+        let (_folder, file) = scenario(&services(claim));
+        here(&["sim", "validate", file.to_str().unwrap()]).expect(0);
+    }
+    let claim = |claim: &str, answer: Answer<'_>| refused(&services(claim), answer);
+    let near = Some("did you mean `web`?");
+    let unknown = Answer { hint: near, ..answer((6, 5), "unknown container `wbe`") };
+    claim("service.healthy(wbe)", unknown);
+    let port = answer((6, 5), "`web` does not publish TCP port 8080").hint("published here: 80");
+    claim("\"service.answers(web, 8080)\"", port);
+    let none = answer((6, 5), "`relay` does not publish TCP port 80")
+        .hint("`relay` publishes none: add it to `ports`");
+    claim("\"service.answers(relay, 80)\"", none);
+    claim("\"service.runs(web, 6s)\"", answer((6, 5), "the run is watched for 5 s (`duration_s`)"));
+    let slip = "`service.healty(web)` is not an expectation; did you mean `service.healthy(ID)`?";
+    claim("service.healty(web)", answer((6, 5), slip));
+    let model = services("service.healthy(web)")
+        .replace("implementation: docker, docker: {image: xedgesim/gateway}", "implementation: model");
+    let message = "node `relay`: a service has no built-in model, use `implementation: docker`";
+    refused(&model, answer((4, 10), message));
+    let ready = services("service.healthy(web)").replace("seed: 1", "seed: 1, ready_s: 0");
+    refused(&ready, answer((1, 47), "`ready_s` must be more than 0 and at most 3600"));
 }
 
 #[test]

@@ -3,8 +3,11 @@
 pub mod bench;
 mod broken;
 mod clean;
+mod engines;
 mod github;
 mod lost;
 mod passes;
+mod podman;
 mod production;
+mod services;
 mod signed;

@@ -1,11 +1,13 @@
 //! The command line as data: clap types only, no behaviour.
 
+mod make;
 mod ship;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xedge_model::Platform;
 
+pub(crate) use make::{New, NewCommand, Secrets};
 pub(crate) use ship::{
     Bundle, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs, Verify,
 };
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Setup(Setup),
     /// List every problem of this machine at once, each with the command that mends it
     Doctor,
+    /// Lay out a project, or add an image, scenario or stack to one
+    New(New),
     /// Resolve packages and write images/*/image.lock.json; keep what they name
     Lock(Lock),
     /// Assemble images into the layout; print one line per image, NAME@sha256:INDEX
@@ -105,6 +109,9 @@ pub(crate) enum Command {
     /// Make or show keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Make, set, list, renew and hand out the passwords and files that stacks need
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Check a bundle offline, from a root that is trusted already
     Verify(Verify),
     /// Look into a bundle, or have a refusal explained

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::{Digest, ImageName, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
 use xedge_oci::import::{self, Imported};
@@ -14,45 +14,68 @@ use crate::build;
 use crate::commands::Context;
 use crate::error::{Error, Failed, Result};
 use crate::project::entries;
-use crate::setup::{Surroundings, engine_sockets};
+use crate::setup::{Choice, Place, Surroundings, choose};
 
-/// Connects to `DOCKER_HOST`, else to the first of the usual sockets at which an Engine answers.
+/// Connects to the Engine that this user named, else to the first of the usual sockets at which one answers.
 pub(crate) async fn connect(cx: &Context<'_>) -> Result<Engine> {
-    if let Some(host) = cx.environment.var("DOCKER_HOST") {
-        refuse_remote(host)?;
-        return Ok(Engine::Docker(Docker::connect(host).await?));
-    }
-    let sockets = engine_sockets(&Surroundings::of(&cx.environment, cx.project.root()));
+    let place = match choose(&Surroundings::of(&cx.environment, cx.project.root()))? {
+        Choice::Named(place) => place,
+        Choice::Usual(places) => return connect_to_first(cx, places).await,
+    };
+    refuse_remote(&place)?;
+    let docker = Docker::connect(&place.host).await?;
+    cx.printer.say(&told(&docker, &place));
+    Ok(Engine::Docker(docker))
+}
+
+async fn connect_to_first(cx: &Context<'_>, places: Vec<Place>) -> Result<Engine> {
     let mut problem = None;
-    for socket in sockets.iter().filter(|socket| socket.exists()) {
-        match Docker::connect(socket.as_str()).await {
-            Ok(engine) => return Ok(Engine::Docker(engine)),
-            Err(error) => problem = Some(error),
+    for place in places.iter().filter(|place| place.socket().is_some_and(Utf8Path::exists)) {
+        match Docker::connect(&place.host).await {
+            Ok(docker) => {
+                if place != &places[0] {
+                    cx.printer.say(&told(&docker, place));
+                }
+                return Ok(Engine::Docker(docker));
+            }
+            Err(error) => problem = problem.or(Some(error)),
         }
     }
     match problem {
         Some(error) => Err(error.into()),
         // None is there: the error of the usual one says what to do.
-        None => Ok(Engine::Docker(Docker::connect("/var/run/docker.sock").await?)),
+        None => Ok(Engine::Docker(Docker::connect(&places[0].host).await?)),
     }
 }
 
-/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them.
+/// Which Engine was taken, and why.
+fn told(docker: &Docker, place: &Place) -> String {
+    let facts = docker.facts();
+    format!("engine: {} {} at {} ({})", facts.name, facts.version, place.host, place.from)
+}
+
+/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them. Says what
+/// else of a run does not hold there.
 pub(crate) fn refuse_elsewhere(cx: &Context<'_>, engine: &Engine) -> Result<()> {
     let around = Surroundings::of(&cx.environment, cx.project.root());
     if crate::setup::is_elsewhere(&around, engine.host()) {
         return Err(Error::EngineElsewhere(engine.host().to_owned()).into());
     }
+    if crate::setup::ignores_limits(engine.host()) {
+        let why = "it runs without root, on a system with control groups of version 1";
+        cx.printer.warn(&format!("this Engine applies no limits of memory, CPU and processes: {why}"));
+    }
     Ok(())
 }
 
 /// Models reach containers through loopback ports, which an Engine on another machine does not open here.
-fn refuse_remote(host: &str) -> Result<()> {
-    let Some((scheme, rest)) = host.split_once("://") else { return Ok(()) };
-    let local = ["127.", "localhost", "[::1]"].iter().any(|name| rest.starts_with(name));
-    match scheme {
-        "tcp" | "http" | "https" if !local => Err(Error::RemoteEngine(host.to_owned()).into()),
-        "ssh" => Err(Error::RemoteEngine(host.to_owned()).into()),
+fn refuse_remote(place: &Place) -> Result<()> {
+    let local = |address: &str| ["127.", "localhost", "[::1]"].iter().any(|name| address.starts_with(name));
+    match place.address() {
+        Some(address) if !local(address) => {
+            let (host, from) = (place.host.clone(), place.from.clone());
+            Err(Error::RemoteEngine { host, from }.into())
+        }
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! `lock`: resolve packages, or check that the locks can be used as they are.
+//! `lock`: resolve packages and base images, or check that the locks can be used as they are.
 
 use super::Context;
 use crate::archive::Archive;
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::locks::{self, Mode};
 use crate::registry::Registry;
 
-/// Prints one line per image: its name and the number of locked packages.
+/// Prints one line per image: its name, and the number of locked packages or the digest of its base.
 pub(super) fn run(cx: &Context<'_>, flags: &Lock) -> Result<()> {
     if let Some(LockCommand::Archive { images, registry }) = &flags.command {
         return archive(cx, images, registry);
@@ -21,7 +21,12 @@ pub(super) fn run(cx: &Context<'_>, flags: &Lock) -> Result<()> {
     for image in cx.project.select_images(&flags.images)? {
         let lock = runtime.block_on(locks::ensure(cx, &image, &image.def.platforms.value, mode))?;
         let count: usize = lock.platforms.values().map(|platform| platform.packages.len()).sum();
-        cx.printer.data(&format!("{} {count} packages", image.def.name))?;
+        let base = lock.platforms.values().find_map(|platform| platform.base.as_ref());
+        let locked = match base {
+            Some(base) => format!("{}@{}", base.repository, base.index),
+            None => format!("{count} packages"),
+        };
+        cx.printer.data(&format!("{} {locked}", image.def.name))?;
     }
     Ok(())
 }
@@ -36,7 +41,7 @@ fn archive(cx: &Context<'_>, called: &[String], flags: &RegistryArgs) -> Result<
             let lock = locks::ensure(cx, image, &image.def.platforms.value, Mode::Locked).await?;
             match archive.put(cx, &image.def.name, &lock).await? {
                 Some(reference) => cx.printer.data(&reference)?,
-                None => cx.printer.say(&format!("{} has no packages", image.def.name)),
+                None => cx.printer.say(&format!("{} has no packages to keep", image.def.name)),
             }
         }
         Ok(())

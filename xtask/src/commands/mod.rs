@@ -8,10 +8,12 @@ mod gc;
 mod image;
 mod keys;
 mod lock;
+mod new;
 mod push;
 mod registry;
 mod release;
 mod render;
+mod secrets;
 mod setup;
 pub(crate) mod sim;
 mod verify;
@@ -22,7 +24,7 @@ use camino::Utf8PathBuf;
 use xedge_model::Failure;
 use xedge_sign::Passphrase;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, New};
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::project::Project;
@@ -66,12 +68,18 @@ impl Context<'_> {
 
 /// Runs one command.
 pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Result<()> {
+    if let Command::New(flags @ New { command: None, .. }) = &cli.command {
+        return new::project(&environment, printer, flags);
+    }
     let project = Project::find(cli.global.project.as_deref(), &environment)?;
     let passphrase_file = cli.global.passphrase_file;
     let cx = &Context { project, environment, passphrase_file, passphrase: OnceLock::new(), printer };
     match cli.command {
         Command::Setup(flags) => setup::run(cx, &flags),
         Command::Doctor => doctor::run(cx),
+        Command::New(New { command: Some(command), .. }) => new::run(cx, &command),
+        // Done above, since it needs no project.
+        Command::New(flags) => new::project(&cx.environment, printer, &flags),
         Command::Lock(flags) => lock::run(cx, &flags),
         Command::Build(flags) => build::run(cx, &flags),
         Command::Image(command) => image::run(cx, command),
@@ -81,6 +89,7 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Push(flags) => push::run(cx, &flags),
         Command::Registry(command) => registry::run(cx, &command),
         Command::Keys(command) => keys::run(cx, &command),
+        Command::Secrets(command) => secrets::run(cx, &command),
         Command::Verify(flags) => verify::run(cx, &flags),
         Command::Bundle(command) => bundle::run(cx, &command),
         Command::Gc => gc::run(cx),

@@ -158,7 +158,7 @@ fn sboms(cx: &Context<'_>, stack: &ReadyStack) -> Result<Vec<Sbom>> {
 fn probes(stack: &ReadyStack) -> Vec<Probe> {
     let mut probes = Vec::new();
     for (name, service) in stack.rendered.compose().start_order() {
-        let tcp = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+        let tcp = service.ports.0.iter().filter(|port| port.protocol == Protocol::Tcp);
         probes.extend(tcp.filter_map(|port| Some(Probe { service: name.to_owned(), port: port.host? })));
     }
     probes.sort();

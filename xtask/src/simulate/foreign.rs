@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use xedge_bundle::statement::{PlatformRun, Simulated};
-use xedge_model::scenario::{Node, Role};
+use xedge_model::scenario::{Node, Role, Scenario};
 use xedge_model::{ImageName, Platform};
 use xedge_oci::ImageEntry;
 use xedge_sim::{ContainerPlan, Engine, Limits, ProbePlan, Progress, probe_container};
@@ -70,30 +70,61 @@ async fn probe_all(
     platform: Platform,
     cancel: watch::Receiver<bool>,
 ) -> Result<Vec<PlatformRun>> {
-    let passwords = secrets::development(&cx.project, &cx.environment, &prepared.users)?;
+    let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;
     let built = |node: &Node| images.id(&node.id.value, platform).is_some();
-    let plans = plan::containers_for(cx, prepared, images, platform, &passwords)?;
+    let plans = plan::containers_for(cx, prepared, images, platform, &values)?;
     let id = plan::run_id(cx)?;
     let mut runs = BTreeMap::new();
-    for (number, (node, _)) in containers(&prepared.scenario).filter(|(node, _)| built(node)).enumerate() {
-        let image = images.of(&node.id.value);
-        let Some(container) = plans.iter().find(|plan| plan.node_id == node.id.value) else { continue };
+    let nodes = containers(&prepared.scenario).filter(|(node, _)| built(node));
+    let planned = nodes.filter_map(|(node, _)| plans.iter().find(|plan| plan.node_id == node.id.value));
+    let mut planned: Vec<&ContainerPlan> = planned.collect();
+    // Of the services that share an image, one that stays up shows more than one that is to complete.
+    planned.sort_by_key(|container| container.extras.completes);
+    for (number, container) in planned.into_iter().enumerate() {
+        let image = images.of(&container.node_id);
         if runs.contains_key(image.name()) {
             continue;
         }
-        let needs = |other: &&ContainerPlan| container.role != Role::Broker && other.role == Role::Broker;
         let probe = ProbePlan {
             run_id: format!("{id}-{number}"),
             container: container.clone(),
-            beside: plans.iter().filter(needs).cloned().collect(),
-            credentials: plan::credentials(&passwords),
+            beside: beside(&plans, container),
+            credentials: plan::credentials(&values),
             observe: OBSERVE,
-            limits: Limits::EMULATED,
+            limits: emulated(&prepared.scenario),
         };
         let entry = probe_one(cx, engine, &probe, image, cancel.clone()).await?;
         runs.insert(image.name().clone(), entry);
     }
     Ok(runs.into_values().collect())
+}
+
+/// A scenario that gives a native start more time than is usual means no less of it for an emulated one.
+fn emulated(scenario: &Scenario) -> Limits {
+    let own = plan::limits(scenario, Limits::EMULATED);
+    Limits { ready: own.ready.max(Limits::EMULATED.ready), ..own }
+}
+
+/// What a container needs to work, in the order of starts: all that it depends on, and a broker where it may talk to one.
+fn beside(plans: &[ContainerPlan], container: &ContainerPlan) -> Vec<ContainerPlan> {
+    let brokers = plans.iter().filter(|plan| container.role != Role::Broker && plan.role == Role::Broker);
+    let mut wanted: BTreeSet<&str> = brokers.map(|plan| plan.node_id.as_str()).collect();
+    let mut open: Vec<&ContainerPlan> = vec![container];
+    while let Some(next) = open.pop() {
+        let found = plans.iter().filter(|plan| next.extras.needs.contains_key(&plan.node_id));
+        open.extend(found.filter(|plan| wanted.insert(plan.node_id.as_str())));
+    }
+    // Those that do not depend on each other have no order, and brokers first is as good as any.
+    let mut ordered: Vec<ContainerPlan> = Vec::new();
+    while let Some(next) = plans.iter().find(|plan| {
+        let placed = |id: &str| ordered.iter().any(|done| done.node_id == id);
+        wanted.contains(plan.node_id.as_str())
+            && !placed(&plan.node_id)
+            && plan.extras.needs.keys().all(|need| placed(need) || !wanted.contains(need.as_str()))
+    }) {
+        ordered.push(next.clone());
+    }
+    ordered
 }
 
 async fn probe_one(
@@ -125,11 +156,14 @@ async fn probe_one(
                     .warn(&format!("not removed from the Engine: {leftover}; the next run tries again"));
             }
             let millis = probed.answered().as_millis();
-            cx.printer.good("  emulated", &format!("{name} {platform} answers after {millis} ms"));
-            Ok(entry(
-                Simulated::Emulated,
-                "started, answered and stayed up under emulation; nothing is said about timing",
-            ))
+            let (what, reason) = if probe.container.extras.completes {
+                ("completed", "started and completed under emulation; nothing is said about timing")
+            } else {
+                let reason = "started, answered and stayed up under emulation; nothing is said about timing";
+                ("answers", reason)
+            };
+            cx.printer.good("  emulated", &format!("{name} {platform} {what} after {millis} ms"));
+            Ok(entry(Simulated::Emulated, reason))
         }
         // What the kernel cannot start is not simulated; anything else, such as a lost Engine, is a failure of its own.
         Err(error @ xedge_sim::Error::ForeignPlatform { .. }) => {

@@ -1,5 +1,6 @@
 //! `sim`: prepared scenarios become runs on the Engine, runs become reports and evidence.
 
+mod claims;
 mod foreign;
 mod plan;
 mod prepare;
@@ -67,10 +68,10 @@ pub(crate) async fn scenario(
 ) -> Result<Finished> {
     clear_report(cx, prepared)?;
     let native = crate::commands::host_platform()?;
-    let passwords = secrets::development(&cx.project, &cx.environment, &prepared.users)?;
+    let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;
     let foreign = if flags.proves() { foreign::able(cx, prepared, native) } else { BTreeMap::new() };
     let images = Images::build(cx, engine, prepared, native, &foreign, flags.mode).await?;
-    let plan = plan::run_plan(cx, prepared, &images, native, &passwords, flags)?;
+    let plan = plan::run_plan(cx, prepared, &images, native, &values, flags)?;
     let place = place(cx, &plan.run_id)?;
     let progress = |progress| show(cx, &progress);
     let _in_engine = phase.enter();
@@ -263,6 +264,9 @@ fn show(cx: &Context<'_>, progress: &Progress) {
         Progress::Ready { node, waited } => {
             cx.printer.say(&format!("  {node} answers after {} ms", waited.as_millis()));
         }
+        Progress::Completed { node, waited } => {
+            cx.printer.say(&format!("  {node} completed after {} ms", waited.as_millis()));
+        }
         Progress::Phase { name } => cx.printer.say(&format!("  {name}")),
         Progress::Warning(text) => cx.printer.warn(text),
         Progress::Claim(claim) => match claim.state {
@@ -275,7 +279,7 @@ fn show(cx: &Context<'_>, progress: &Progress) {
 
 fn conclude(cx: &Context<'_>, prepared: &Prepared, outcome: &Outcome) {
     for difference in &prepared.differences {
-        let (service, setting, reason) = (&difference.service, difference.setting, difference.reason);
+        let (service, setting, reason) = (&difference.service, difference.setting, &difference.reason);
         cx.printer.say(&format!("  differs from production: {service}.{setting}: {reason}"));
     }
     for leftover in outcome.leftovers() {

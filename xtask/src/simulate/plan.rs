@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::Platform;
-use xedge_model::scenario::{Docker, Node};
+use xedge_model::scenario::{Docker, Node, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
     ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, expand,
 };
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, Images, production};
+use super::{Flags, Images, claims, production};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::secrets::Values;
 
 /// MQTT's port (IANA), where a node names none.
-const MQTT: u16 = 1883;
+pub(super) const MQTT: u16 = 1883;
 
 /// Engine's default time between SIGTERM and SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -28,12 +29,17 @@ pub(super) fn run_plan(
     prepared: &Prepared,
     images: &Images,
     platform: Platform,
-    passwords: &BTreeMap<String, String>,
+    values: &Values,
     flags: Flags,
 ) -> Result<RunPlan> {
     let scenario = &prepared.scenario;
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
+    let containers = containers_for(cx, prepared, images, platform, values)?;
+    let expectations = scenario.expectations().unwrap_or_else(|| {
+        let has_check = |node: &str| claims::image_has_check(images.of(node), platform);
+        claims::of_containers(&containers, duration, has_check)
+    });
     Ok(RunPlan {
         scenario_name: prepared.name.clone(),
         run_id: run_id(cx)?,
@@ -41,18 +47,26 @@ pub(super) fn run_plan(
         duration,
         shortened: duration < full,
         keep: flags.keep,
-        containers: containers_for(cx, prepared, images, platform, passwords)?,
+        containers,
         models: expand(scenario),
-        expectations: scenario.expectations(),
-        credentials: credentials(passwords),
+        expectations,
+        credentials: credentials(values),
         retained: None,
-        limits: Limits::NATIVE,
+        limits: limits(scenario, Limits::NATIVE),
     })
 }
 
-/// The passwords as the simulator takes them.
-pub(super) fn credentials(passwords: &BTreeMap<String, String>) -> Credentials {
-    passwords.iter().map(|(user, password)| (user.clone(), Secret::new(password.clone()))).collect()
+/// The scenario's word on how long a start may take, where it has one.
+pub(super) fn limits(scenario: &Scenario, limits: Limits) -> Limits {
+    match &scenario.simulation.ready_s {
+        Some(seconds) => Limits { ready: Duration::from_secs_f64(seconds.value), ..limits },
+        None => limits,
+    }
+}
+
+/// The passwords as the simulator takes them, and whatever else must be in no log.
+pub(super) fn credentials(values: &Values) -> Credentials {
+    values.shown_nowhere().into_iter().map(|(user, password)| (user, Secret::new(password))).collect()
 }
 
 /// The scenario's containers on one platform; an image without that platform has none.
@@ -61,7 +75,7 @@ pub(super) fn containers_for(
     prepared: &Prepared,
     images: &Images,
     platform: Platform,
-    passwords: &BTreeMap<String, String>,
+    values: &Values,
 ) -> Result<Vec<ContainerPlan>> {
     let mut plans = Vec::new();
     for (node, docker) in containers(&prepared.scenario) {
@@ -69,7 +83,7 @@ pub(super) fn containers_for(
         if let (Some(image), Some(id)) = (image, images.id(&node.id.value, platform)) {
             let mut plan = container(node, docker, image, platform);
             plan.image_ref = id.to_string();
-            apply_service(cx, prepared, passwords, node, &mut plan)?;
+            apply_service(cx, prepared, values, node, &mut plan)?;
             plans.push(plan);
         }
     }
@@ -86,7 +100,7 @@ fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Plat
         emulated: Some(platform) != Platform::of_machine(std::env::consts::ARCH),
         env: docker.environment.clone(),
         command: docker.command.clone(),
-        extras: ContainerExtras::default(),
+        extras: ContainerExtras { published_tcp: docker.ports.0.clone(), ..ContainerExtras::default() },
         service_port: docker.ports.0.first().copied().or(node.port).unwrap_or(MQTT),
         volumes: Vec::new(),
         memory_bytes: None,
@@ -105,7 +119,7 @@ fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Plat
 fn apply_service(
     cx: &Context<'_>,
     prepared: &Prepared,
-    passwords: &BTreeMap<String, String>,
+    values: &Values,
     node: &Node,
     plan: &mut ContainerPlan,
 ) -> Result<()> {
@@ -114,7 +128,7 @@ fn apply_service(
         path: prepared.file.clone(),
         reason: format!("the stack has no service `{}`", service.value),
     })?;
-    production::apply(cx, rendered, settings, passwords, plan)
+    production::apply(cx, rendered, &service.value, settings, values, plan)
 }
 
 /// A random name for a run.

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_config::{COMPOSE_FILE, Rendered, RenderedFile, render};
-use xedge_model::scenario::{Docker, Expectation, Implementation, NO_DOCKERFILES, Node, Scenario};
+use xedge_model::compose::Service;
+use xedge_model::scenario::{Docker, Expectation, Implementation, Node, Role, Scenario};
 use xedge_model::yaml::{Source, Spanned};
 use xedge_model::{Digest, ImageName};
 
+use super::claims;
 use super::production::{self, Difference};
 use crate::commands::Context;
 use crate::error::Result;
@@ -40,18 +42,25 @@ pub(crate) struct Prepared {
 /// `environment` is that of the stack's configuration, for `profile: production`.
 pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> Result<Prepared> {
     let source = cx.project.source(file)?;
-    let scenario = Scenario::parse(&source)?;
+    let mut scenario = Scenario::parse(&source)?;
     let digest = Digest::of(source.text().as_bytes());
-    let images = images(cx, &source, &scenario)?;
     let rendered = match &scenario.stack {
         None => None,
         Some(stack) => Some(rendered(cx, &source, stack, environment)?),
     };
-    let differences = differences(&source, &scenario, rendered.as_ref())?;
+    if let Some(rendered) = rendered.as_ref().filter(|_| scenario.is_short()) {
+        let services = rendered.compose().start_order();
+        scenario.run_all_of(services.into_iter().map(|(name, service)| (name, &*service.image.value)));
+        scenario.check_services(&source)?;
+    }
+    let images = images(cx, &source, &scenario)?;
+    let differences = differences(&source, &scenario, &images, rendered.as_ref())?;
     if let Some(rendered) = &rendered {
         check_users(&source, &scenario, rendered)?;
         check_all_of_it_runs(&source, &scenario, rendered)?;
+        production::check_completion(rendered.compose())?;
     }
+    claims::check(&source, &scenario, &images, rendered.as_ref())?;
     let users = users(&scenario, rendered.as_ref());
     Ok(Prepared {
         name: name(cx, file, &digest),
@@ -88,7 +97,8 @@ fn images(cx: &Context<'_>, source: &Source, scenario: &Scenario) -> Result<BTre
     Ok(found)
 }
 
-/// `image` names one of images/: that one. Otherwise `build_context` is a folder to build from, which is not there yet.
+/// `image` names one of images/: that one. Otherwise `build_context` is a folder with a Dockerfile, and the image whose
+/// folder is called like it is meant, if there is one.
 fn image(
     cx: &Context<'_>,
     source: &Source,
@@ -96,20 +106,48 @@ fn image(
     node: &Node,
     docker: &Docker,
 ) -> Result<ImageSource> {
-    let Some(named) = &docker.image else {
-        return Err(source.error_at(&node.id, "`docker` needs `image`").into());
+    let named = match &docker.image {
+        None => None,
+        Some(named) => {
+            let name = ImageName::from_reference(&named.value).map(|(name, _)| name);
+            Some((named, name.map_err(|error| source.error_at(named, error.to_string()))?))
+        }
     };
-    let name = ImageName::from_reference(&named.value).map(|(name, _)| name);
-    let name = name.map_err(|error| source.error_at(named, error.to_string()))?;
-    if let Some(found) = image_named(all, &name) {
-        note_unused_context(cx, docker, &name);
+    if let Some(found) = named.as_ref().and_then(|(_, name)| image_named(all, name)) {
+        note_unused_context(cx, docker, &found.def.name);
         return Ok(found.clone());
     }
-    if let Some(context) = &docker.build_context {
-        return Err(source.error_at(context, NO_DOCKERFILES).into());
+    match (named, &docker.build_context) {
+        (None, Some(context)) => of_context(source, all, context),
+        (Some((named, name)), Some(context)) => {
+            let folder = name.as_str().rsplit('/').next().unwrap_or_default();
+            Err(not_built(source, named, name.as_str(), folder, &context.value).into())
+        }
+        (Some((named, name)), None) => {
+            let known: Vec<&str> = all.iter().map(|image| image.def.name.as_str()).collect();
+            Err(source.unknown_name(named, "image", name.as_str(), &known).into())
+        }
+        (None, None) => Err(source.error_at(&node.id, "`docker` needs `image`").into()),
     }
-    let known: Vec<&str> = all.iter().map(|image| image.def.name.as_str()).collect();
-    Err(source.unknown_name(named, "image", name.as_str(), &known).into())
+}
+
+fn of_context(source: &Source, all: &[ImageSource], context: &Spanned<String>) -> Result<ImageSource> {
+    let folder = Utf8Path::new(&context.value).file_name().unwrap_or_default();
+    let found = all.iter().find(|image| image.folder.file_name() == Some(folder));
+    found.cloned().ok_or_else(|| not_built(source, context, folder, folder, &context.value).into())
+}
+
+/// A Dockerfile becomes an image of the project first, so that what it was built from is on record.
+fn not_built(
+    source: &Source,
+    at: &Spanned<String>,
+    name: &str,
+    folder: &str,
+    context: &str,
+) -> xedge_model::yaml::YamlError {
+    let message = format!("unknown image `{name}`: a Dockerfile is built as an image of images/");
+    let folder = if folder.is_empty() { "NAME" } else { folder };
+    source.error_with_hint(at, message, format!("`cargo xtask new image {folder} --dockerfile {context}`"))
 }
 
 fn note_unused_context(cx: &Context<'_>, docker: &Docker, name: &ImageName) {
@@ -134,7 +172,14 @@ fn rendered(
     Ok(render(&cx.project.templates(), &stack.value, environment)?)
 }
 
-fn differences(source: &Source, scenario: &Scenario, rendered: Option<&Rendered>) -> Result<Vec<Difference>> {
+fn differences(
+    source: &Source,
+    scenario: &Scenario,
+    images: &BTreeMap<String, ImageSource>,
+    rendered: Option<&Rendered>,
+) -> Result<Vec<Difference>> {
+    let brokers = containers(scenario).filter(|(node, _)| node.role == Role::Broker);
+    let brokers: Vec<&str> = brokers.map(|(node, _)| node.id.value.as_str()).collect();
     let mut differences = Vec::new();
     for (node, docker) in containers(scenario) {
         match (&node.service, rendered) {
@@ -149,20 +194,24 @@ fn differences(source: &Source, scenario: &Scenario, rendered: Option<&Rendered>
                 return Err(source.error_at(&node.id, message).into());
             }
             (Some(service), Some(rendered)) => {
-                differences.extend(service_differences(source, node, docker, service, rendered)?);
+                let image = &images[&node.id.value].def.name;
+                let settings = settings(source, node, docker, image, service, rendered)?;
+                differences.extend(production::differences(rendered, &service.value, settings, &brokers));
             }
         }
     }
     Ok(differences)
 }
 
-fn service_differences(
+/// The production settings of a node, which has none of its own.
+fn settings<'a>(
     source: &Source,
     node: &Node,
     docker: &Docker,
+    image: &ImageName,
     service: &Spanned<String>,
-    rendered: &Rendered,
-) -> Result<Vec<Difference>> {
+    rendered: &'a Rendered,
+) -> Result<&'a Service> {
     let compose = rendered.compose();
     let Some(settings) = compose.service(&service.value) else {
         let known: Vec<&str> = compose.start_order().into_iter().map(|(name, _)| name).collect();
@@ -182,13 +231,12 @@ fn service_differences(
         );
         return Err(source.error_at(&node.id, message).into());
     }
-    let image = docker.image.as_ref().and_then(|image| ImageName::from_reference(&image.value).ok());
-    if image.is_none_or(|(name, _)| name != settings.image_name()) {
+    if *image != settings.image_name() {
         let message =
             format!("node `{}` must run the image of its service, {}", node.id.value, settings.image_name());
         return Err(source.error_at(&node.id, message).into());
     }
-    production::differences(rendered, &service.value, settings)
+    Ok(settings)
 }
 
 /// The digest that the evidence names covers every service and file, so every one must take part.
@@ -242,7 +290,7 @@ fn probed(claim: &Expectation) -> Option<&str> {
 
 fn users(scenario: &Scenario, rendered: Option<&Rendered>) -> Vec<String> {
     let models = scenario.nodes.value.iter().filter_map(|node| node.config.user.clone());
-    let claims = scenario.expectations();
+    let claims = scenario.expectations().unwrap_or_default();
     let probed = claims.iter().filter_map(|claim| probed(claim).map(str::to_owned));
     let stack = rendered.into_iter().flat_map(|rendered| production::users(rendered).cloned());
     let all: BTreeSet<String> = models.chain(probed).chain(stack).collect();

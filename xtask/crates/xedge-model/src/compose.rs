@@ -1,10 +1,13 @@
 //! The supported part of a Compose file (Compose specification), typed: what is not supported is refused, not dropped.
 //!
-//! `$` is refused everywhere: Compose would fill it in from the environment of the machine it runs on.
+//! A lone `$` is refused everywhere: Compose would fill it in from the environment of the machine it runs on. A file that was
+//! written for another project is read by `cargo xtask import compose`, which brings it into this form or says why not.
 
 mod check;
+mod kernel;
 mod mounts;
 mod parts;
+mod ports;
 mod scalars;
 mod text;
 
@@ -14,9 +17,11 @@ use std::time::Duration;
 use camino::Utf8Path;
 use serde::Deserialize;
 
-pub use mounts::{Mount, MountSource, Port, Protocol};
+pub use kernel::{Device, ExtraHosts, HOST_GATEWAY, NetworkMode, NetworkUse, Networks, Ulimit, Ulimits};
+pub use mounts::{Mount, MountSource, Propagation};
 pub use parts::{Condition, DependsOn, Healthcheck, Logging, Restart, Test, Variables, Words};
-pub use scalars::{Bytes, Cpus, Text};
+pub use ports::{Expose, Exposed, Port, Ports, Protocol};
+pub use scalars::{BadValue, Bytes, Cpus, Size, Text};
 
 use crate::ImageName;
 use crate::duration::Span;
@@ -47,6 +52,9 @@ pub struct NetworkDef {
     /// Driver; absent means the Engine's default.
     #[serde(default)]
     pub driver: Option<Text>,
+    /// Whether it has no way to the outside.
+    #[serde(default)]
+    pub internal: Option<bool>,
 }
 
 /// A named volume's settings: there are none.
@@ -71,24 +79,48 @@ pub struct Service {
     /// Name of the container.
     #[serde(default)]
     pub container_name: Option<Text>,
+    /// Name of the machine that the container believes to be.
+    #[serde(default)]
+    pub hostname: Option<Text>,
+    /// Program instead of the image's.
+    #[serde(default)]
+    pub entrypoint: Option<Words>,
     /// Arguments instead of the image's.
     #[serde(default)]
     pub command: Option<Words>,
     /// `uid[:gid]` instead of the image's.
     #[serde(default)]
     pub user: Option<Text>,
+    /// Working folder instead of the image's.
+    #[serde(default)]
+    pub working_dir: Option<Text>,
+    /// Further groups of the main process, by number or name.
+    #[serde(default)]
+    pub group_add: Vec<Text>,
+    /// Whether an init process of the Engine's is process 1.
+    #[serde(default)]
+    pub init: Option<bool>,
     /// What happens when the container ends.
     #[serde(default)]
     pub restart: Option<Restart>,
     /// Published ports.
     #[serde(default)]
-    pub ports: Vec<Port>,
-    /// Bind mounts and named volumes.
+    pub ports: Ports,
+    /// Ports that are only named.
+    #[serde(default)]
+    pub expose: Expose,
+    /// Mounts.
     #[serde(default)]
     pub volumes: Vec<Spanned<Mount>>,
     /// Networks; none means `default`.
     #[serde(default)]
-    pub networks: Vec<Spanned<Text>>,
+    pub networks: Networks,
+    /// A place outside of the stack's networks.
+    #[serde(default)]
+    pub network_mode: Option<NetworkMode>,
+    /// Lines of `/etc/hosts`.
+    #[serde(default)]
+    pub extra_hosts: ExtraHosts,
     /// What must be there before it starts.
     #[serde(default)]
     pub depends_on: DependsOn,
@@ -101,18 +133,39 @@ pub struct Service {
     /// Memory limit.
     #[serde(default)]
     pub mem_limit: Option<Bytes>,
+    /// Memory that it keeps when the machine runs short.
+    #[serde(default)]
+    pub mem_reservation: Option<Bytes>,
     /// Limit of processor time, in processors.
     #[serde(default)]
     pub cpus: Option<Cpus>,
+    /// Weight against other containers when processors are short; 1024 is usual.
+    #[serde(default)]
+    pub cpu_shares: Option<u32>,
     /// Limit of processes and threads.
     #[serde(default)]
     pub pids_limit: Option<u32>,
+    /// Size of `/dev/shm`.
+    #[serde(default)]
+    pub shm_size: Option<Size>,
+    /// Limits of its processes.
+    #[serde(default)]
+    pub ulimits: Ulimits,
+    /// Kernel settings of its namespaces.
+    #[serde(default)]
+    pub sysctls: Variables,
     /// Whether the root file system cannot be written.
     #[serde(default)]
     pub read_only: Option<bool>,
     /// Folders in memory.
     #[serde(default)]
     pub tmpfs: Words,
+    /// Device files of the host.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// Capabilities given.
+    #[serde(default)]
+    pub cap_add: Vec<Text>,
     /// Capabilities taken away.
     #[serde(default)]
     pub cap_drop: Vec<Text>,
@@ -122,7 +175,10 @@ pub struct Service {
     /// Health check instead of the image's.
     #[serde(default)]
     pub healthcheck: Option<Healthcheck>,
-    /// Time between SIGTERM and SIGKILL.
+    /// The signal that stops it, instead of the image's.
+    #[serde(default)]
+    pub stop_signal: Option<Text>,
+    /// Time between that signal and SIGKILL.
     #[serde(default)]
     pub stop_grace_period: Option<Span>,
     /// What happens to stdout and stderr.
@@ -174,7 +230,7 @@ impl Service {
     pub fn binds(&self) -> impl Iterator<Item = (&RelPath, &Utf8Path, bool)> {
         self.volumes.iter().filter_map(|mount| match &mount.value.source {
             MountSource::Bind(source) => Some((source, mount.value.target.as_path(), mount.value.read_only)),
-            MountSource::Volume(_) => None,
+            _ => None,
         })
     }
 
@@ -184,8 +240,33 @@ impl Service {
             MountSource::Volume(name) => {
                 Some((name.as_str(), mount.value.target.as_path(), mount.value.read_only))
             }
-            MountSource::Bind(_) => None,
+            _ => None,
         })
+    }
+
+    /// Paths of the host: path, target, whether it is read-only.
+    pub fn host_mounts(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path, bool)> {
+        self.volumes.iter().filter_map(|mount| match &mount.value.source {
+            MountSource::Host { path, .. } => {
+                Some((path.as_path(), mount.value.target.as_path(), mount.value.read_only))
+            }
+            _ => None,
+        })
+    }
+
+    /// Targets of volumes without a name.
+    pub fn anonymous_volumes(&self) -> impl Iterator<Item = &Utf8Path> {
+        let anonymous = |mount: &&Spanned<Mount>| mount.value.source == MountSource::Anonymous;
+        self.volumes.iter().filter(anonymous).map(|mount| mount.value.target.as_path())
+    }
+
+    /// Folders in memory, from both ways of writing them: target, options as the Engine takes them.
+    pub fn memory_folders(&self) -> Vec<(String, String)> {
+        let short = self.tmpfs.0.iter().map(|entry| {
+            let (path, options) = entry.split_once(':').unwrap_or((entry, ""));
+            (path.to_owned(), options.to_owned())
+        });
+        short.chain(self.volumes.iter().filter_map(|mount| memory_folder(&mount.value))).collect()
     }
 
     /// Secrets: name and where the container finds it.
@@ -212,6 +293,15 @@ impl Service {
     pub fn restart_policy(&self) -> Restart {
         self.restart.unwrap_or(Restart::No)
     }
+}
+
+fn memory_folder(mount: &Mount) -> Option<(String, String)> {
+    let MountSource::Tmpfs { size, mode } = mount.source else { return None };
+    let size = size.map(|size| format!("size={}", size.0));
+    let mode = mode.map(|mode| format!("mode={mode:o}"));
+    let read_only = mount.read_only.then(|| "ro".to_owned());
+    let options: Vec<String> = [size, mode, read_only].into_iter().flatten().collect();
+    Some((mount.target.to_string(), options.join(",")))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::de::{MapAccess, Visitor};
 
 use crate::duration::Span;
 use crate::yaml::{Source, Spanned, YamlError};
-use crate::{ImageName, Platform, Reference};
+use crate::{ImageName, Platform, Reference, format};
 
 /// The format version that this tool reads and writes.
 pub const FORMAT: u32 = 1;
@@ -242,8 +242,7 @@ impl serde::Serialize for Mode {
 impl ImageDef {
     /// Reads and checks one definition.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
-        let def: Self = source.parse()?;
-        check_format(source, &def.format, FORMAT)?;
+        let def: Self = format::parse(source, FORMAT)?;
         if def.platforms.value.is_empty() {
             return Err(source.error_at(&def.platforms, "an image needs at least one platform"));
         }
@@ -259,13 +258,4 @@ impl ImageDef {
         }
         Ok(def)
     }
-}
-
-/// Refuses a file of another format version, saying what to do.
-pub fn check_format(source: &Source, found: &Spanned<u32>, known: u32) -> Result<(), YamlError> {
-    if found.value == known {
-        return Ok(());
-    }
-    let message = format!("the file has format {}, this xedge reads format {known}", found.value);
-    Err(source.error_at(found, message))
 }

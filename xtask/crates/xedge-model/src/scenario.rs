@@ -1,4 +1,6 @@
 //! `scenarios/*.yaml`: what runs, for how long, and what must hold. The seed's keys are kept as they are.
+//!
+//! A production scenario without `nodes` is the short form: whoever has the stack fills in a node for each service.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +12,21 @@ use crate::yaml::Spanned;
 mod check;
 mod expect;
 mod ports;
+mod short;
 
-pub use check::NO_DOCKERFILES;
 pub use expect::{Expectation, UnknownExpectation};
 pub use ports::Ports;
+
+/// The format version that this tool reads.
+pub const FORMAT: u32 = 1;
 
 /// One scenario.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    /// Format version of the file; scenarios are read without one too.
+    #[serde(default)]
+    pub format: Option<Spanned<u32>>,
     /// Duration and seed.
     pub simulation: Simulation,
     /// `production` runs images with the rendered production files of `stack`.
@@ -27,12 +35,13 @@ pub struct Scenario {
     /// The stack (folder below templates/stacks) whose services the docker nodes are.
     #[serde(default)]
     pub stack: Option<Spanned<String>>,
-    /// What runs.
+    /// What runs; left out in the short form, until [`Scenario::run_all_of`] fills it in.
+    #[serde(default = "short::no_nodes")]
     pub nodes: Spanned<Vec<Node>>,
     /// Links between nodes; absent means direct.
     #[serde(default)]
     pub network: Option<Network>,
-    /// What must hold; absent means the seed's four claims.
+    /// What must hold; absent means the seed's four claims, and without models those about every service.
     #[serde(default)]
     pub expect: Option<Spanned<Vec<Spanned<Expectation>>>>,
 }
@@ -41,8 +50,11 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Simulation {
-    /// Length of the publishing phase in seconds.
+    /// Length of the publishing phase in seconds; without models, how long the services are watched.
     pub duration_s: Spanned<f64>,
+    /// How many seconds a container has from its start to its first answer; absent means 30.
+    #[serde(default)]
+    pub ready_s: Option<Spanned<f64>>,
     /// Seed of every random draw.
     pub seed: u64,
     /// Step of model-only lockstep runs in microseconds; without effect where a real container takes part.
@@ -107,6 +119,22 @@ pub enum Role {
     Gateway,
     /// Subscribes to what gateways publish upstream.
     Cloud,
+    /// Any other container: a web server, a database, a program of one's own.
+    #[serde(alias = "app", alias = "database")]
+    Service,
+}
+
+impl Role {
+    /// The name in a scenario.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Sensor => "sensor",
+            Self::Gateway => "gateway",
+            Self::Cloud => "cloud",
+            Self::Service => "service",
+        }
+    }
 }
 
 /// What runs a node.
@@ -129,7 +157,7 @@ pub struct Docker {
     /// `name[:tag]` of an image in images/.
     #[serde(default)]
     pub image: Option<Spanned<String>>,
-    /// Folder with a Dockerfile, used when `image` names no image of this project.
+    /// Folder with a Dockerfile. The image of images/ that is called like it is run where `image` is left out.
     #[serde(default)]
     pub build_context: Option<Spanned<String>>,
     /// Container port to wished host port; a request, never a bind on the host.

@@ -32,6 +32,16 @@ impl Failure for YamlError {
     }
 }
 
+/// A value that stands in no file.
+pub fn nowhere<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, Location::UNKNOWN, Location::UNKNOWN)
+}
+
+/// A value that was derived from the one at `at`: problems with it are shown there.
+pub fn beside<T, U>(at: &Spanned<U>, value: T) -> Spanned<T> {
+    Spanned::new(value, at.referenced, at.defined)
+}
+
 /// A YAML text and the name of its file, kept to report problems that only show after parsing.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -63,6 +73,11 @@ impl Source {
     /// A problem with the value at `at`, found after parsing.
     pub fn error_at<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> YamlError {
         self.at(Some(at.referenced), message.into(), None)
+    }
+
+    /// The same, with what to do about it.
+    pub fn error_with_hint<T>(&self, at: &Spanned<T>, message: impl Into<String>, hint: String) -> YamlError {
+        self.at(Some(at.referenced), message.into(), Some(hint))
     }
 
     /// A problem with the name at `at`, with a hint when one of the `known` names is near.

@@ -33,7 +33,7 @@ fn text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S
 pub enum Kind {
     /// A phase of the run begins.
     Phase {
-        /// `prepare`, `publish`, `drain`, `check` or `stop`.
+        /// `prepare`, `publish` or `watch`, `drain`, `check` or `stop`.
         name: &'static str,
     },
     /// A container was started.
@@ -45,6 +45,11 @@ pub enum Kind {
     Ready,
     /// A container was stopped by the run.
     Stopped {
+        /// Exit code of its main process.
+        code: i64,
+    },
+    /// A container that is to complete ended by itself.
+    Completed {
         /// Exit code of its main process.
         code: i64,
     },

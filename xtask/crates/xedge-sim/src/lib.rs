@@ -20,8 +20,8 @@ pub use engine::{BuildEnd, BuildFailure, BuildRequest, Docker, Embedded, Engine,
 pub use error::Error;
 pub use lock::RunLock;
 pub use plan::{
-    ContainerExtras, ContainerPlan, Credentials, FilePlan, Limits, ModelPlan, ModelSettings, Place,
-    RestartPolicy, RetainedProbe, RunPlan, Secret, VolumePlan, expand,
+    ContainerExtras, ContainerPlan, Credentials, FilePlan, HealthPace, Limits, ModelPlan, ModelSettings,
+    Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, VolumePlan, expand,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
 pub use run::outcome::{ContainerFacts, Honesty, Outcome};

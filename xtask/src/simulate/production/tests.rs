@@ -3,7 +3,8 @@
 use camino::Utf8Path;
 use xedge_config::{Rendered, render};
 
-use super::{differences, volumes, with_samples};
+use super::volumes::volumes;
+use super::{differences, with_samples};
 
 fn rendered() -> Rendered {
     let templates = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates");
@@ -28,7 +29,7 @@ fn only_a_service_that_gets_samples_differs_by_them() {
     let rendered = rendered();
     let differs = |name: &str| {
         let service = rendered.compose().service(name).unwrap();
-        let all = differences(&rendered, name, service).unwrap();
+        let all = differences(&rendered, name, service, &[]);
         all.iter().any(|difference| difference.setting == "device_values")
     };
     assert!(differs("gateway") && !differs("mosquitto"));

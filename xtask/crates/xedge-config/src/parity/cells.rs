@@ -23,8 +23,11 @@ fn compose_aspect(setting: &str) -> Option<Aspect> {
         ["secrets", ..] | ["services", _, "secrets"] => Some(Aspect::Authentication),
         ["services", _, "logging", ..] => Some(Aspect::Logging),
         ["services", _, "restart"] => Some(Aspect::RestartPolicy),
-        ["volumes", ..] | ["services", _, "volumes" | "tmpfs"] => Some(Aspect::Volumes),
-        ["networks", ..] | ["services", _, "networks" | "ports"] => Some(Aspect::Networking),
+        ["volumes", ..] | ["services", _, "volumes" | "tmpfs" | "devices"] => Some(Aspect::Volumes),
+        ["networks", ..]
+        | ["services", _, "networks" | "ports" | "expose" | "network_mode" | "extra_hosts", ..] => {
+            Some(Aspect::Networking)
+        }
         _ => None,
     }
 }
@@ -125,6 +128,9 @@ fn volumes(service: &Service) -> Option<String> {
         let kind = match &mount.source {
             MountSource::Bind(source) => format!("./{source}"),
             MountSource::Volume(name) => name.clone(),
+            MountSource::Anonymous => "a volume without a name".to_owned(),
+            MountSource::Host { path, .. } => format!("the host's {path}"),
+            MountSource::Tmpfs { .. } => "memory".to_owned(),
         };
         format!("{kind} at {}{}", mount.target, if mount.read_only { " (read-only)" } else { "" })
     };
@@ -134,7 +140,7 @@ fn volumes(service: &Service) -> Option<String> {
 
 fn networking(rendered: &Rendered) -> String {
     let ports = services(rendered, |service| {
-        let ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
+        let ports: Vec<String> = service.ports.0.iter().map(ToString::to_string).collect();
         (!ports.is_empty()).then(|| format!("port mapping {}", ports.join(", ")))
     });
     ports.unwrap_or_else(|| "container network only, no port on the host".into())

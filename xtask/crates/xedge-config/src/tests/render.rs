@@ -139,7 +139,7 @@ fn simulation_is_the_seeds_development_configuration() {
     );
     assert_eq!(rendered.secrets(), []);
     for (_, service) in rendered.compose().start_order() {
-        assert!(service.restart.is_none() && service.volumes.is_empty() && service.ports.is_empty());
+        assert!(service.restart.is_none() && service.volumes.is_empty() && service.ports.0.is_empty());
         assert!(service.secrets.is_empty());
     }
 }

@@ -41,8 +41,8 @@ fn check_service(source: &Source, compose: &Compose, service: &Service) -> Resul
         return Err(source.error_at(&service.image, error.to_string()));
     }
     let known = keys(&compose.networks);
-    for network in service.networks.iter().filter(|network| &*network.value != "default") {
-        declared(source, network, "network", &network.value, &known)?;
+    for network in service.networks.0.iter().filter(|network| &*network.value.name != "default") {
+        declared(source, network, "network", &network.value.name, &known)?;
     }
     let known = keys(&compose.secrets);
     for secret in &service.secrets {
@@ -52,7 +52,23 @@ fn check_service(source: &Source, compose: &Compose, service: &Service) -> Resul
     for (name, condition) in &service.depends_on.0 {
         declared(source, condition, "service", name, &known)?;
     }
+    check_mode(source, service)?;
     check_mounts(source, compose, service)
+}
+
+/// The Engine takes one or the other, and published ports mean nothing outside of a network.
+fn check_mode(source: &Source, service: &Service) -> Result<(), YamlError> {
+    let Some(mode) = service.network_mode else { return Ok(()) };
+    if let Some(network) = service.networks.0.first() {
+        return Err(
+            source.error_at(network, format!("`network_mode: {mode}` and `networks` exclude each other"))
+        );
+    }
+    if !service.ports.0.is_empty() {
+        let message = format!("`network_mode: {mode}` publishes no `ports`");
+        return Err(source.error_at(&service.image, message));
+    }
+    Ok(())
 }
 
 fn check_mounts(source: &Source, compose: &Compose, service: &Service) -> Result<(), YamlError> {
@@ -87,7 +103,8 @@ fn keys<T>(map: &BTreeMap<String, T>) -> Vec<&str> {
 /// Compose would leave out what no service uses, so that it only looks as if it were there.
 fn check_used(source: &Source, compose: &Compose) -> Result<(), YamlError> {
     let services = || compose.services.values().map(|service| &service.value);
-    let networks: BTreeSet<&str> = services().flat_map(|s| s.networks.iter().map(|n| &*n.value)).collect();
+    let networks: BTreeSet<&str> =
+        services().flat_map(|s| s.networks.0.iter().map(|n| &*n.value.name)).collect();
     let secrets: BTreeSet<&str> = services().flat_map(|s| s.secrets.iter().map(|n| &*n.value)).collect();
     let volumes: BTreeSet<&str> = services().flat_map(|s| s.named_volumes().map(|(name, ..)| name)).collect();
     unused(source, "network", &compose.networks, &networks)?;

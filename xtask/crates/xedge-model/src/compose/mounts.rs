@@ -1,95 +1,17 @@
-//! Ports and mounts in Compose's short form.
+//! Mounts: named and anonymous volumes, files of the rendered folder, paths of the host, memory.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::scalars::{BadValue, Scalar, Text};
+use super::scalars::{BadValue, Size, Text};
 use crate::stack::{RelPath, is_name};
 
-/// A published port, `[[ADDRESS:]HOST:]CONTAINER[/tcp|/udp]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Port {
-    /// Address on the host; absent means all.
-    pub address: Option<Ipv4Addr>,
-    /// Port on the host; absent means that the Engine picks one.
-    pub host: Option<u16>,
-    /// Port in the container.
-    pub container: u16,
-    /// Protocol.
-    pub protocol: Protocol,
-}
-
-/// Transport protocol of a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
-
-impl FromStr for Port {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        let parse = || {
-            let (numbers, protocol) = match text.split_once('/') {
-                None => (text, Protocol::Tcp),
-                Some((numbers, "tcp")) => (numbers, Protocol::Tcp),
-                Some((numbers, "udp")) => (numbers, Protocol::Udp),
-                Some(_) => return None,
-            };
-            let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
-            let parts: Vec<&str> = numbers.split(':').collect();
-            let (address, host, container) = match parts[..] {
-                [container] => (None, None, port(container)?),
-                [host, container] => (None, Some(port(host)?), port(container)?),
-                [address, host, container] => {
-                    (Some(address.parse().ok()?), Some(port(host)?), port(container)?)
-                }
-                _ => return None,
-            };
-            Some(Self { address, host, container, protocol })
-        };
-        let expected = "expected `1883:1883`, `127.0.0.1:1883:1883` or `1883`, with `/tcp` or `/udp` after it if need be";
-        parse().ok_or_else(|| BadValue(format!("`{text}` is not a port mapping: {expected}")))
-    }
-}
-
-/// The protocol is always written: `22:22` alone is a number in base 60 to a YAML 1.1 reader.
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(address) = self.address {
-            write!(f, "{address}:")?;
-        }
-        if let Some(host) = self.host {
-            write!(f, "{host}:")?;
-        }
-        write!(f, "{}/{}", self.container, self.protocol)
-    }
-}
-
-impl<'de> Deserialize<'de> for Port {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Scalar("a port mapping"))?.parse().map_err(Error::custom)
-    }
-}
-
-/// A mount, `SOURCE:TARGET[:ro|:rw]`.
+/// A mount, `SOURCE:TARGET[:ro|:rw]` or in Compose's long form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mount {
     /// What is mounted.
@@ -107,6 +29,57 @@ pub enum MountSource {
     Bind(RelPath),
     /// A named volume.
     Volume(String),
+    /// A volume without a name, which ends with the container.
+    Anonymous,
+    /// An absolute path of the host: a fact about the machine that the stack runs on, not part of what is signed.
+    Host {
+        /// The path.
+        path: Utf8PathBuf,
+        /// How mounts that come later on one side show on the other; absent means `rprivate`.
+        propagation: Option<Propagation>,
+    },
+    /// A folder in memory.
+    Tmpfs {
+        /// The most it holds; absent means half of the memory.
+        size: Option<Size>,
+        /// Its permission bits; absent means 1777.
+        mode: Option<u32>,
+    },
+}
+
+/// How mounts spread between a host path and the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagation {
+    /// To neither side, this folder only.
+    Private,
+    /// To neither side.
+    Rprivate,
+    /// To both sides, this folder only.
+    Shared,
+    /// To both sides.
+    Rshared,
+    /// From the host into the container, this folder only.
+    Slave,
+    /// From the host into the container.
+    Rslave,
+}
+
+impl Propagation {
+    const ALL: [Self; 6] =
+        [Self::Private, Self::Rprivate, Self::Shared, Self::Rshared, Self::Slave, Self::Rslave];
+
+    /// The word in a Compose file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Rprivate => "rprivate",
+            Self::Shared => "shared",
+            Self::Rshared => "rshared",
+            Self::Slave => "slave",
+            Self::Rslave => "rslave",
+        }
+    }
 }
 
 impl FromStr for Mount {
@@ -116,44 +89,167 @@ impl FromStr for Mount {
         let bad = |why: &str| BadValue(format!("`{text}` is not a mount: {why}"));
         let text: Text = text.parse()?;
         let parts: Vec<&str> = text.split(':').collect();
-        let (source, target, read_only) = match parts[..] {
-            [source, target] | [source, target, "rw"] => (source, target, false),
-            [source, target, "ro"] => (source, target, true),
+        let (source, target, options) = match parts[..] {
+            [target] => (None, target, ""),
+            [source, target] => (Some(source), target, ""),
+            [source, target, options] => (Some(source), target, options),
             _ => return Err(bad("expected `./FOLDER:/TARGET:ro` or `VOLUME:/TARGET`")),
         };
-        if !is_target(target) {
-            return Err(bad("the target must be an absolute path of plain parts"));
+        let mut mount = Self::new(source, target).map_err(|why| bad(&why))?;
+        for option in options.split(',').filter(|_| !options.is_empty()) {
+            mount.set(option).map_err(|why| bad(&why))?;
         }
-        let source = match source.strip_prefix("./") {
-            Some(below) => MountSource::Bind(below.parse().map_err(|e| bad(&format!("{e}")))?),
-            None if is_name(source) => MountSource::Volume(source.to_owned()),
-            None => return Err(bad("the source must be `./…` below the Compose file, or a named volume")),
-        };
-        Ok(Self { source, target: target.into(), read_only })
+        Ok(mount)
     }
 }
 
-/// An absolute path of plain parts, written in the only possible way, and not the root itself.
-fn is_target(text: &str) -> bool {
+impl Mount {
+    fn new(source: Option<&str>, target: &str) -> Result<Self, String> {
+        if !is_absolute(target) || target == "/" {
+            return Err("the target must be an absolute path of plain parts".into());
+        }
+        let source = match source {
+            None => MountSource::Anonymous,
+            Some(source) => place(source)?,
+        };
+        Ok(Self { source, target: target.into(), read_only: false })
+    }
+
+    fn set(&mut self, option: &str) -> Result<(), String> {
+        let spread = Propagation::ALL.into_iter().find(|known| known.name() == option);
+        match (option, spread, &mut self.source) {
+            ("rw", ..) => {}
+            ("ro", ..) => self.read_only = true,
+            (_, Some(spread), MountSource::Host { propagation, .. }) => *propagation = Some(spread),
+            (_, Some(_), _) => return Err(format!("`{option}` is for paths of the host only")),
+            _ => return Err(format!("`{option}` is no known option: ro, rw, rslave, rshared, rprivate")),
+        }
+        Ok(())
+    }
+}
+
+/// What a source names.
+fn place(source: &str) -> Result<MountSource, String> {
+    match source.strip_prefix("./") {
+        Some(below) => Ok(MountSource::Bind(below.parse().map_err(|e| format!("{e}"))?)),
+        None if is_name(source) => Ok(MountSource::Volume(source.to_owned())),
+        None if is_absolute(source) => Ok(MountSource::Host { path: source.into(), propagation: None }),
+        None => {
+            Err("the source must be `./…` below the Compose file, a named volume or an absolute path".into())
+        }
+    }
+}
+
+/// An absolute path of plain parts, written in the only possible way.
+pub(super) fn is_absolute(text: &str) -> bool {
     let mut parts = Utf8Path::new(text).components();
     let rooted = parts.next() == Some(Utf8Component::RootDir);
-    let plain = parts.clone().count() > 0 && parts.all(|part| matches!(part, Utf8Component::Normal(_)));
+    let plain = parts.all(|part| matches!(part, Utf8Component::Normal(_)));
     let rebuilt: Utf8PathBuf = Utf8Path::new(text).components().collect();
     rooted && plain && rebuilt.as_str() == text
 }
 
+/// The short form; a folder in memory has none and is shown for people.
 impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options: Vec<&str> = if self.read_only { vec!["ro"] } else { Vec::new() };
         match &self.source {
-            MountSource::Bind(source) => write!(f, "./{source}")?,
-            MountSource::Volume(name) => f.write_str(name)?,
+            MountSource::Bind(source) => write!(f, "./{source}:")?,
+            MountSource::Volume(name) => write!(f, "{name}:")?,
+            MountSource::Anonymous => {}
+            MountSource::Host { path, propagation } => {
+                options.extend(propagation.map(Propagation::name));
+                write!(f, "{path}:")?;
+            }
+            MountSource::Tmpfs { .. } => f.write_str("tmpfs:")?,
         }
-        write!(f, ":{}{}", self.target, if self.read_only { ":ro" } else { "" })
+        let options = options.join(",");
+        write!(f, "{}{}{options}", self.target, if options.is_empty() { "" } else { ":" })
     }
 }
 
 impl<'de> Deserialize<'de> for Mount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+        deserializer.deserialize_any(MountVisitor)
+    }
+}
+
+struct MountVisitor;
+
+impl<'de> Visitor<'de> for MountVisitor {
+    type Value = Mount;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mount such as `./FOLDER:/TARGET:ro`, or its long form")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Mount, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Mount, A::Error> {
+        let long = LongMount::deserialize(MapAccessDeserializer::new(map))?;
+        long.mount().map_err(|why| A::Error::custom(format!("no mount: {why}")))
+    }
+}
+
+/// The long form.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LongMount {
+    r#type: LongType,
+    #[serde(default)]
+    source: Option<Text>,
+    target: Text,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    bind: Option<LongBind>,
+    #[serde(default)]
+    tmpfs: Option<LongTmpfs>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LongType {
+    Volume,
+    Bind,
+    Tmpfs,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LongBind {
+    #[serde(default)]
+    propagation: Option<Propagation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LongTmpfs {
+    #[serde(default)]
+    size: Option<Size>,
+    #[serde(default)]
+    mode: Option<u32>,
+}
+
+impl LongMount {
+    fn mount(self) -> Result<Mount, String> {
+        let mut mount = Mount::new(self.source.as_deref(), &self.target)?;
+        mount.read_only = self.read_only;
+        match (self.r#type, &mut mount.source) {
+            (LongType::Volume, MountSource::Volume(_) | MountSource::Anonymous)
+            | (LongType::Bind, MountSource::Bind(_)) => {}
+            (LongType::Bind, MountSource::Host { propagation, .. }) => {
+                *propagation = self.bind.as_ref().and_then(|bind| bind.propagation);
+            }
+            (LongType::Tmpfs, source @ MountSource::Anonymous) => {
+                let LongTmpfs { size, mode } = self.tmpfs.unwrap_or_default();
+                *source = MountSource::Tmpfs { size, mode };
+            }
+            (LongType::Tmpfs, _) => return Err("a folder in memory has no source".into()),
+            (LongType::Volume | LongType::Bind, _) => return Err("type and source do not fit".into()),
+        }
+        Ok(mount)
     }
 }

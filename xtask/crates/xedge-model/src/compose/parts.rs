@@ -166,7 +166,7 @@ impl<'de> Visitor<'de> for VariablesVisitor {
                     "`{entry}` has no value: it would be the machine's, write NAME=value"
                 ))
             })?;
-            insert(&mut all, variable_name(name)?, value.parse().map_err(A::Error::custom)?)?;
+            insert(&mut all, variable_name(name)?, Text::literal(value).map_err(A::Error::custom)?)?;
         }
         Ok(Variables(all))
     }
@@ -239,7 +239,7 @@ pub enum Test {
 
 impl<'de> Deserialize<'de> for Test {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let shell = |line: &str| Ok(vec!["CMD-SHELL".parse()?, line.parse()?]);
+        let shell = |line: &str| Ok(vec![Text::literal("CMD-SHELL")?, line.parse()?]);
         let words = deserializer.deserialize_any(StringOrList(shell, PhantomData))?;
         let (first, rest) = words.split_first().map_or(("", &[][..]), |(first, rest)| (&**first, rest));
         match (first, rest) {
@@ -253,31 +253,59 @@ impl<'de> Deserialize<'de> for Test {
 
 /// A health check.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenCheck")]
 pub struct Healthcheck {
     /// What runs; absent means the image's.
-    #[serde(default)]
     pub test: Option<Test>,
     /// Time between two checks.
-    #[serde(default)]
     pub interval: Option<Span>,
     /// Time after which a check has failed.
-    #[serde(default)]
     pub timeout: Option<Span>,
     /// Failures in a row until the container is unhealthy.
-    #[serde(default)]
     pub retries: Option<u32>,
     /// Time after the start in which failures do not count.
-    #[serde(default)]
     pub start_period: Option<Span>,
+}
+
+/// As it stands in a file: `disable: true` is another word for `test: [NONE]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCheck {
+    #[serde(default)]
+    test: Option<Test>,
+    #[serde(default)]
+    interval: Option<Span>,
+    #[serde(default)]
+    timeout: Option<Span>,
+    #[serde(default)]
+    retries: Option<u32>,
+    #[serde(default)]
+    start_period: Option<Span>,
+    #[serde(default)]
+    disable: bool,
+}
+
+impl TryFrom<WrittenCheck> for Healthcheck {
+    type Error = BadValue;
+
+    fn try_from(written: WrittenCheck) -> Result<Self, BadValue> {
+        let WrittenCheck { test, interval, timeout, retries, start_period, disable } = written;
+        let test = match (disable, test) {
+            (false, test) => test,
+            (true, None | Some(Test::Disabled)) => Some(Test::Disabled),
+            (true, Some(_)) => return Err(BadValue("`disable: true` and `test` exclude each other".into())),
+        };
+        Ok(Self { test, interval, timeout, retries, start_period })
+    }
 }
 
 /// What happens to stdout and stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Logging {
-    /// Driver.
-    pub driver: Text,
+    /// Driver; absent means the Engine's.
+    #[serde(default)]
+    pub driver: Option<Text>,
     /// Its options.
     #[serde(default)]
     pub options: Variables,

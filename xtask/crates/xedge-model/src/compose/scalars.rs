@@ -7,7 +7,8 @@ use std::str::FromStr;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Text that means the same on every machine: no `$`, no control characters.
+/// Text that means the same on every machine: no variables of it, no control characters. A `$` is written `$$`, as Compose
+/// demands, and held as the one that the container sees.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text(String);
 
@@ -20,14 +21,27 @@ impl FromStr for Text {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        if text.contains('$') {
+        if text.replace("$$", "").contains('$') {
             let why = "`$` is refused: Compose would fill it in from the machine's environment";
-            return Err(BadValue(format!("{why}, here in `{}`", text.escape_debug())));
+            let hint = "write `$$` for the character itself";
+            return Err(BadValue(format!("{why}, {hint}, here in `{}`", text.escape_debug())));
         }
+        Self::literal(&text.replace("$$", "$"))
+    }
+}
+
+impl Text {
+    /// Text as a container sees it, in which `$` is only a character.
+    pub fn literal(text: &str) -> Result<Self, BadValue> {
         match text.chars().find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
             Some(c) => Err(BadValue(format!("text holds the control character U+{:04X}", u32::from(c)))),
             None => Ok(Self(text.to_owned())),
         }
+    }
+
+    /// As a Compose file writes it.
+    pub(super) fn written(&self) -> String {
+        self.0.replace('$', "$$")
     }
 }
 
@@ -96,6 +110,27 @@ impl FromStr for Bytes {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text.parse::<Size>()? {
+            Size(bytes) if bytes >= LEAST_MEMORY => Ok(Self(bytes)),
+            _ => Err(BadValue(format!("`{text}` is less than the 6m that the Engine demands"))),
+        }
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Size(self.0).fmt(f)
+    }
+}
+
+/// A size in bytes that may be as small as one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let shift = match unit.to_ascii_lowercase().as_str() {
@@ -107,20 +142,25 @@ impl FromStr for Bytes {
         };
         let bytes = number.parse::<u64>().ok().zip(shift).and_then(|(n, s)| n.checked_mul(1 << s));
         match bytes {
-            Some(bytes) if bytes >= LEAST_MEMORY => Ok(Self(bytes)),
-            Some(_) => Err(BadValue(format!("`{text}` is less than the 6m that the Engine demands"))),
-            None => Err(BadValue(format!("`{text}` is not a size: expected a number and k, m or g"))),
+            Some(bytes) if bytes > 0 => Ok(Self(bytes)),
+            _ => Err(BadValue(format!("`{text}` is not a size: expected a number and k, m or g"))),
         }
     }
 }
 
-impl fmt::Display for Bytes {
+impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(30, "g"), (20, "m"), (10, "k")];
         match units.into_iter().find(|(shift, _)| self.0.is_multiple_of(1 << shift)) {
             Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
             None => write!(f, "{}b", self.0),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Scalar("a size such as 64m"))?.parse().map_err(Error::custom)
     }
 }
 

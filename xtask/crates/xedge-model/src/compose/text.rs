@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Compose, Healthcheck, Logging, Service, Test, Text, Variables};
+use super::{
+    Compose, Healthcheck, Logging, Mount, MountSource, NetworkDef, Service, Test, Text, Ulimit, Variables,
+    Words,
+};
 
 /// A tree whose order is fixed by how it was made.
 enum Node {
@@ -55,10 +58,7 @@ fn inline(node: &Node) -> String {
 
 fn root(compose: &Compose) -> Node {
     let services = compose.services.iter().map(|(name, s)| (name.clone(), service(&s.value)));
-    let networks = compose.networks.iter().map(|(name, network)| {
-        let driver = network.value.as_ref().and_then(|network| network.driver.as_ref());
-        (name.clone(), Node::Map(entries([("driver", driver.map(text))])))
-    });
+    let networks = compose.networks.iter().map(|(name, def)| (name.clone(), network(def.value.as_ref())));
     let volumes = compose.volumes.keys().map(|name| (name.clone(), Node::Map(Vec::new())));
     let secrets = compose
         .secrets
@@ -72,31 +72,90 @@ fn root(compose: &Compose) -> Node {
     ]))
 }
 
+fn network(def: Option<&NetworkDef>) -> Node {
+    let driver = def.and_then(|def| def.driver.as_ref());
+    let internal = def.and_then(|def| def.internal);
+    Node::Map(entries([("driver", driver.map(text)), ("internal", internal.map(plain))]))
+}
+
 fn service(s: &Service) -> Node {
     Node::Map(entries([
         ("image", Some(text(&s.image.value))),
         ("container_name", s.container_name.as_ref().map(text)),
-        ("command", s.command.as_ref().map(|words| Node::List(words.0.iter().map(text).collect()))),
+        ("hostname", s.hostname.as_ref().map(text)),
+        ("entrypoint", s.entrypoint.as_ref().map(words)),
+        ("command", s.command.as_ref().map(words)),
         ("user", s.user.as_ref().map(text)),
+        ("working_dir", s.working_dir.as_ref().map(text)),
+        ("group_add", list(s.group_add.iter().map(text))),
+        ("init", s.init.map(plain)),
         ("restart", s.restart.map(shown)),
-        ("ports", list(s.ports.iter().map(shown))),
-        ("volumes", list(s.volumes.iter().map(|mount| shown(&mount.value)))),
-        ("networks", list(s.networks.iter().map(|name| text(&name.value)))),
+        ("ports", list(s.ports.0.iter().map(shown))),
+        ("expose", list(s.expose.0.iter().map(shown))),
+        ("volumes", list(s.volumes.iter().map(|mount| self::mount(&mount.value)))),
+        ("networks", networks(s)),
+        ("network_mode", s.network_mode.map(shown)),
+        (
+            "extra_hosts",
+            list(s.extra_hosts.0.iter().map(|(name, address)| shown(format!("{name}:{address}")))),
+        ),
         ("depends_on", depends_on(s)),
         ("environment", variables(&s.environment)),
         ("secrets", list(s.secrets.iter().map(|name| text(&name.value)))),
         ("mem_limit", s.mem_limit.map(shown)),
+        ("mem_reservation", s.mem_reservation.map(shown)),
         ("cpus", s.cpus.map(plain)),
+        ("cpu_shares", s.cpu_shares.map(plain)),
         ("pids_limit", s.pids_limit.map(plain)),
+        ("shm_size", s.shm_size.map(shown)),
+        ("ulimits", filled(s.ulimits.0.iter().map(|(name, limit)| (name.clone(), ulimit(*limit))).collect())),
+        ("sysctls", variables(&s.sysctls)),
         ("read_only", s.read_only.map(plain)),
         ("tmpfs", list(s.tmpfs.0.iter().map(text))),
+        ("devices", list(s.devices.iter().map(shown))),
+        ("cap_add", list(s.cap_add.iter().map(text))),
         ("cap_drop", list(s.cap_drop.iter().map(text))),
         ("security_opt", list(s.security_opt.iter().map(text))),
         ("healthcheck", s.healthcheck.as_ref().map(healthcheck)),
+        ("stop_signal", s.stop_signal.as_ref().map(text)),
         ("stop_grace_period", s.stop_grace_period.map(shown)),
         ("logging", s.logging.as_ref().map(logging)),
         ("labels", variables(&s.labels)),
     ]))
+}
+
+fn words(words: &Words) -> Node {
+    Node::List(words.0.iter().map(text).collect())
+}
+
+/// A list where no name has settings: the form that most people write.
+fn networks(s: &Service) -> Option<Node> {
+    let all = &s.networks.0;
+    if all.iter().all(|network| network.value.aliases.is_empty()) {
+        return list(all.iter().map(|network| text(&network.value.name)));
+    }
+    let settings = all.iter().map(|network| {
+        let aliases = list(network.value.aliases.iter().map(text));
+        (network.value.name.to_string(), Node::Map(entries([("aliases", aliases)])))
+    });
+    filled(settings.collect())
+}
+
+/// The short form, but for a folder in memory, which has none.
+fn mount(mount: &Mount) -> Node {
+    let MountSource::Tmpfs { size, mode } = mount.source else { return shown(mount) };
+    let settings = entries([("size", size.map(|size| plain(size.0))), ("mode", mode.map(plain))]);
+    Node::Map(entries([
+        ("type", Some(shown("tmpfs"))),
+        ("target", Some(shown(&mount.target))),
+        ("read_only", mount.read_only.then(|| plain(true))),
+        ("tmpfs", filled(settings)),
+    ]))
+}
+
+fn ulimit(limit: Ulimit) -> Node {
+    let Ulimit { soft, hard } = limit;
+    Node::Map(entries([("soft", Some(plain(soft))), ("hard", Some(plain(hard)))]))
 }
 
 fn depends_on(s: &Service) -> Option<Node> {
@@ -127,7 +186,10 @@ fn healthcheck(check: &Healthcheck) -> Node {
 }
 
 fn logging(logging: &Logging) -> Node {
-    Node::Map(entries([("driver", Some(text(&logging.driver))), ("options", variables(&logging.options))]))
+    Node::Map(entries([
+        ("driver", logging.driver.as_ref().map(text)),
+        ("options", variables(&logging.options)),
+    ]))
 }
 
 fn variables(variables: &Variables) -> Option<Node> {
@@ -148,7 +210,7 @@ fn list(items: impl Iterator<Item = Node>) -> Option<Node> {
 }
 
 fn text(text: &Text) -> Node {
-    Node::Text(text.to_string())
+    Node::Text(text.written())
 }
 
 fn shown(value: impl std::fmt::Display) -> Node {
@@ -176,7 +238,7 @@ fn write(out: &mut String, node: &Node, depth: usize) {
         Node::List(list) => {
             out.push('\n');
             for item in list {
-                let _ = writeln!(out, "{:1$}- {2}", "", depth * 2, scalar(item));
+                item_of_list(out, item, depth);
             }
         }
         leaf => {
@@ -185,7 +247,19 @@ fn write(out: &mut String, node: &Node, depth: usize) {
     }
 }
 
-/// Lists hold scalars only.
+/// An item that is a map starts on the line of its dash.
+fn item_of_list(out: &mut String, item: &Node, depth: usize) {
+    let Node::Map(map) = item else {
+        let _ = writeln!(out, "{:1$}- {2}", "", depth * 2, scalar(item));
+        return;
+    };
+    for (index, (key, value)) in map.iter().enumerate() {
+        let dash = if index == 0 { "- " } else { "  " };
+        let _ = write!(out, "{:1$}{dash}{2}:", "", depth * 2, quoted(key));
+        write(out, value, depth + 2);
+    }
+}
+
 fn scalar(node: &Node) -> String {
     match node {
         Node::Text(text) => quoted(text),

@@ -2,28 +2,45 @@
 
 use std::collections::BTreeMap;
 
-use super::{Expectation, Implementation, Link, NetworkModel, Node, Profile, Role, Scenario};
-use crate::ImageName;
+use super::expect::is_node_id;
+use super::{Expectation, FORMAT, Implementation, Link, NetworkModel, Node, Profile, Role, Scenario};
 use crate::stack::{NAME_RULE, is_name};
 use crate::yaml::{Source, YamlError};
+use crate::{ImageName, format};
 
 impl Scenario {
     /// Reads and checks one scenario; what depends on other files (images, stacks) is checked by the caller.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
-        let scenario: Self = source.parse()?;
+        let scenario: Self = format::parse(source, FORMAT)?;
         scenario.check_simulation(source)?;
         scenario.check_nodes(source)?;
         scenario.check_network(source)?;
         scenario.check_profile(source)?;
+        if !scenario.is_short() {
+            scenario.check_services(source)?;
+        }
         Ok(scenario)
     }
 
-    /// What must hold.
-    pub fn expectations(&self) -> Vec<Expectation> {
+    /// What must hold; `None` without models and `expect`, where the services themselves say what can be claimed.
+    pub fn expectations(&self) -> Option<Vec<Expectation>> {
         match &self.expect {
-            Some(list) => list.value.iter().map(|e| e.value.clone()).collect(),
-            None => Expectation::SEED.to_vec(),
+            Some(list) => Some(list.value.iter().map(|e| e.value.clone()).collect()),
+            None if self.has_no_models() => None,
+            None => Some(Expectation::SEED.to_vec()),
         }
+    }
+
+    /// Whether the nodes that claims are about run as containers. For the short form this is known once it is filled in.
+    pub fn check_services(&self, source: &Source) -> Result<(), YamlError> {
+        let docker = self.nodes.value.iter().filter(|node| node.implementation == Implementation::Docker);
+        let known: Vec<&str> = docker.map(|node| node.id.value.as_str()).collect();
+        for claim in self.expect.iter().flat_map(|list| &list.value) {
+            if let Some(id) = claim.value.service().filter(|id| !known.contains(id)) {
+                return Err(source.unknown_name(claim, "container", id, &known));
+            }
+        }
+        Ok(())
     }
 
     fn check_simulation(&self, source: &Source) -> Result<(), YamlError> {
@@ -31,15 +48,32 @@ impl Scenario {
         if !duration.value.is_finite() || duration.value <= 0.0 || duration.value > 86_400.0 {
             return Err(source.error_at(duration, "`duration_s` must be more than 0 and at most 86400"));
         }
-        match &self.expect {
-            Some(list) if list.value.is_empty() => {
-                Err(source.error_at(list, "`expect` is empty: a gate must claim something"))
-            }
-            _ => Ok(()),
+        let ready = self.simulation.ready_s.as_ref();
+        if let Some(ready) = ready.filter(|s| !s.value.is_finite() || s.value <= 0.0 || s.value > 3_600.0) {
+            return Err(source.error_at(ready, "`ready_s` must be more than 0 and at most 3600"));
         }
+        let Some(list) = &self.expect else { return Ok(()) };
+        if list.value.is_empty() {
+            return Err(source.error_at(list, "`expect` is empty: a gate must claim something"));
+        }
+        for claim in &list.value {
+            if let Expectation::ServiceRuns(_, time) = &claim.value
+                && time.0.as_secs_f64() > duration.value
+            {
+                let message = format!("the run is watched for {} s (`duration_s`)", duration.value);
+                return Err(source.error_at(claim, message));
+            }
+        }
+        Ok(())
     }
 
     fn check_nodes(&self, source: &Source) -> Result<(), YamlError> {
+        if self.is_short() {
+            let is_production = self.profile.as_ref().is_some_and(|p| p.value == Profile::Production);
+            let hint = "only with `profile: production` and `stack` does the stack say what runs".to_owned();
+            let missing = || source.error_with_hint(&self.nodes, "missing field `nodes`", hint);
+            return if is_production { Ok(()) } else { Err(missing()) };
+        }
         if self.nodes.value.is_empty() {
             return Err(source.error_at(&self.nodes, "`nodes` is empty"));
         }
@@ -93,12 +127,7 @@ impl Scenario {
 impl Node {
     fn check(&self, source: &Source) -> Result<(), YamlError> {
         let id = &self.id.value;
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if id.is_empty()
-            || id.len() > 63
-            || !id.chars().all(fits)
-            || !id.starts_with(|c: char| c.is_ascii_alphanumeric())
-        {
+        if !is_node_id(id) {
             let message = format!("`{id}` is no node id: up to 63 letters, digits, `-`, `_` and `.`");
             return Err(source.error_at(&self.id, message));
         }
@@ -127,7 +156,7 @@ impl Node {
         }
         let Some(image) = &docker.value.image else {
             return match &docker.value.build_context {
-                Some(context) => Err(source.error_at(context, NO_DOCKERFILES)),
+                Some(_) => Ok(()),
                 None => {
                     Err(source.error_at(docker, "`docker` needs `image`, the name of an image in images/"))
                 }
@@ -149,20 +178,17 @@ impl Node {
         if let Some(docker) = &self.docker {
             return Err(source.error_at(docker, "`docker` needs `implementation: docker`"));
         }
-        if self.role == Role::Broker {
+        if matches!(self.role, Role::Broker | Role::Service) {
             let message = format!(
-                "node `{}`: a broker has no built-in model, use `implementation: docker`",
-                self.id.value
+                "node `{}`: a {} has no built-in model, use `implementation: docker`",
+                self.id.value,
+                self.role.as_str()
             );
             return Err(source.error_at(&self.id, message));
         }
         Ok(())
     }
 }
-
-/// What is said of an image that would have to be built from a Dockerfile.
-pub const NO_DOCKERFILES: &str =
-    "nothing is built from `build_context`: give images/ an image `from: dockerfile` and name it in `image`";
 
 /// What is said of links with latency or loss: a run that ignored them would claim something about them.
 const NO_LINKS: &str = "shaped links are not there yet: only direct ones without latency and loss can run";

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
+use crate::duration::Span;
 use crate::stack::is_name;
 use crate::yaml::near;
 
@@ -28,6 +29,12 @@ pub enum Expectation {
     LoginAccepted(String),
     /// A retained message is still there after the broker was stopped (SIGTERM) and started.
     RetainedSurvivesRestart,
+    /// The health check of this node's container passes, and goes on passing to the end.
+    ServiceHealthy(String),
+    /// This TCP port of this node's container takes connections from outside, to the end.
+    ServiceAnswers(String, u16),
+    /// This node's container runs for at least this time, without having been started again.
+    ServiceRuns(String, Span),
 }
 
 impl Expectation {
@@ -38,6 +45,49 @@ impl Expectation {
         Expectation::GatewayReceives,
         Expectation::EndToEnd,
     ];
+
+    /// The node that it is about, where it is about one container.
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::ServiceHealthy(id) | Self::ServiceAnswers(id, _) | Self::ServiceRuns(id, _) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about the broker, or about what goes through it.
+    pub fn needs_broker(&self) -> bool {
+        self.service().is_none()
+    }
+
+    /// A claim about one container: `service.VERB(ID)` or `service.VERB(ID, ARGUMENT)`.
+    fn of_service(text: &str) -> Option<Self> {
+        let (verb, arguments) = text.strip_prefix("service.")?.strip_suffix(')')?.split_once('(')?;
+        let (id, argument) = match arguments.split_once(',') {
+            Some((id, argument)) => (id, Some(argument.trim())),
+            None => (arguments, None),
+        };
+        let id = Some(id).filter(|id| is_node_id(id))?.to_owned();
+        match (verb, argument) {
+            ("healthy", None) => Some(Self::ServiceHealthy(id)),
+            ("answers", Some(port)) => {
+                let port = port.parse().ok().filter(|port| *port != 0)?;
+                Some(Self::ServiceAnswers(id, port))
+            }
+            ("runs", Some(time)) => {
+                let time: Span = time.parse().ok()?;
+                Some(Self::ServiceRuns(id, time)).filter(|_| !time.0.is_zero())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Up to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit: ids are host names, and names of files.
+pub(super) fn is_node_id(id: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=63).contains(&id.len())
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.chars().all(fits)
 }
 
 const PLAIN: [(&str, Expectation); 6] = [
@@ -64,6 +114,9 @@ impl FromStr for Expectation {
         if let Some((_, plain)) = PLAIN.iter().find(|(name, _)| *name == text) {
             return Ok(plain.clone());
         }
+        if let Some(claim) = Self::of_service(text) {
+            return Ok(claim);
+        }
         let user = |start: &str, end: &str| {
             text.strip_prefix(start)?.strip_suffix(end).filter(|user| is_name(user)).map(str::to_owned)
         };
@@ -73,7 +126,13 @@ impl FromStr for Expectation {
         if let Some(user) = user("auth.wrong_password(", ") == refused") {
             return Ok(Self::WrongPasswordRefused(user));
         }
-        let templates = ["auth.login(USER) == accepted", "auth.wrong_password(USER) == refused"];
+        let templates = [
+            "auth.login(USER) == accepted",
+            "auth.wrong_password(USER) == refused",
+            "service.healthy(ID)",
+            "service.answers(ID, PORT)",
+            "service.runs(ID, 10s)",
+        ];
         let known = PLAIN.iter().map(|(name, _)| *name).chain(templates);
         let help = near(text, known.clone()).map_or_else(
             || format!("known: {}", known.collect::<Vec<_>>().join(", ")),
@@ -88,6 +147,9 @@ impl fmt::Display for Expectation {
         match self {
             Self::LoginAccepted(user) => write!(f, "auth.login({user}) == accepted"),
             Self::WrongPasswordRefused(user) => write!(f, "auth.wrong_password({user}) == refused"),
+            Self::ServiceHealthy(id) => write!(f, "service.healthy({id})"),
+            Self::ServiceAnswers(id, port) => write!(f, "service.answers({id}, {port})"),
+            Self::ServiceRuns(id, time) => write!(f, "service.runs({id}, {time})"),
             plain => {
                 let known = PLAIN.iter().find(|(_, expectation)| expectation == plain);
                 f.write_str(known.expect("every plain expectation is listed").0)
@@ -115,5 +177,29 @@ mod tests {
         let error = "auth.anonymus == refused".parse::<Expectation>().unwrap_err();
         assert!(error.to_string().ends_with("did you mean `auth.anonymous == refused`?"), "{error}");
         assert!("auth.login() == accepted".parse::<Expectation>().is_err());
+    }
+
+    #[test]
+    fn claims_about_services_have_one_text() {
+        for (text, want) in [
+            ("service.healthy(web)", "service.healthy(web)"),
+            ("service.answers(web,8080)", "service.answers(web, 8080)"),
+            ("service.runs(web.1, 2500ms)", "service.runs(web.1, 2500ms)"),
+            ("service.runs(db, 1m)", "service.runs(db, 60s)"),
+        ] {
+            assert_eq!(text.parse::<Expectation>().unwrap().to_string(), want);
+        }
+        for (text, near) in [
+            ("service.helthy(web)", "did you mean `service.healthy(ID)`?"),
+            ("service.answers(web)", "did you mean `service.answers(ID, PORT)`?"),
+            ("service.answers(web, 0)", "did you mean `service.answers(ID, PORT)`?"),
+            ("service.answers(web, 70000)", "did you mean `service.answers(ID, PORT)`?"),
+            ("service.runs(web, 0s)", "did you mean `service.runs(ID, 10s)`?"),
+            ("service.runs(web, 10)", "did you mean `service.runs(ID, 10s)`?"),
+            ("service.healthy(-x)", "did you mean `service.healthy(ID)`?"),
+        ] {
+            let error = text.parse::<Expectation>().unwrap_err().to_string();
+            assert!(error.ends_with(near), "{error}");
+        }
     }
 }

@@ -105,7 +105,10 @@ pub fn from_history(expectation: &Expectation, events: &[Event], roster: &Roster
         | Expectation::AnonymousRefused
         | Expectation::WrongPasswordRefused(_)
         | Expectation::LoginAccepted(_)
-        | Expectation::RetainedSurvivesRestart => None,
+        | Expectation::RetainedSurvivesRestart
+        | Expectation::ServiceHealthy(_)
+        | Expectation::ServiceAnswers(..)
+        | Expectation::ServiceRuns(..) => None,
     }
 }
 

@@ -69,6 +69,7 @@ pub fn per_node(events: &[Event]) -> BTreeMap<String, NodeStats> {
             | Kind::Started { .. }
             | Kind::Ready
             | Kind::Stopped { .. }
+            | Kind::Completed { .. }
             | Kind::Subscribed { .. }
             | Kind::Probe { .. } => {}
         }

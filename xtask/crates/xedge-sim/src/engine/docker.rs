@@ -1,5 +1,6 @@
 //! The Docker Engine over its API. The only module that names bollard; it decides nothing about runs.
 
+mod body;
 mod build;
 mod pipe;
 
@@ -11,24 +12,27 @@ use std::time::Duration;
 use bollard::errors::Error as Refusal;
 use bollard::exec::StartExecOptions;
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, ExecConfig, HostConfig, Mount, MountType, MountVolumeOptions,
-    NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy as Policy, RestartPolicyNameEnum,
-    VolumeCreateRequest,
+    self, ExecConfig, NetworkConnectRequest, NetworkCreateRequest, PortBinding, VolumeCreateRequest,
 };
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
+use self::body::{body, endpoint};
 pub use build::{BuildEnd, BuildFailure, BuildRequest};
 
 use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
 use crate::Error;
-use crate::plan::{ContainerPlan, RestartPolicy};
 
 /// Seconds that the Engine has for an answer.
 const TIMEOUT_S: u64 = 120;
 /// The same for loading an image, which it answers only at the end.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// How Podman introduces itself.
+pub(super) const PODMAN: &str = "Podman Engine";
+/// How long Podman may take to note down how a container ended.
+const NOTING: Duration = Duration::from_secs(10);
 
 /// A connection to a Docker Engine; cheap to clone.
 #[derive(Clone, Debug)]
@@ -52,8 +56,14 @@ impl Docker {
         // Without this the client speaks its own newest version, whatever the Engine knows.
         let client = client.negotiate_version().await.map_err(|e| no_engine(&e))?;
         let version = client.version().await.map_err(|e| no_engine(&e))?;
+        let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
         let facts = EngineFacts {
-            name: version.platform.map_or_else(String::new, |p| p.name),
+            // Podman puts the machine's name there.
+            name: if podman {
+                PODMAN.to_owned()
+            } else {
+                version.platform.map_or_else(String::new, |p| p.name)
+            },
             version: version.version.unwrap_or_default(),
             api: client.client_version().to_string(),
             architecture: version.arch.unwrap_or_default(),
@@ -153,7 +163,7 @@ impl Docker {
     pub(crate) async fn create(&self, creation: &Creation<'_>) -> Result<(), Error> {
         let options = query::CreateContainerOptionsBuilder::default().name(creation.name).build();
         match self.client.create_container(Some(options), body(creation)).await {
-            Ok(_) => Ok(()),
+            Ok(_) => self.join_further(creation).await,
             Err(error) if status(&error) == 404 && error.to_string().contains("image") => {
                 Err(Error::MissingImage {
                     node: creation.plan.node_id.clone(),
@@ -162,6 +172,19 @@ impl Docker {
             }
             Err(error) => Err(self.failed(&format!("create container {}", creation.name), error)),
         }
+    }
+
+    /// An Engine before API 1.44 takes one network when it makes a container, and the others afterwards.
+    async fn join_further(&self, creation: &Creation<'_>) -> Result<(), Error> {
+        for network in creation.further {
+            let request = NetworkConnectRequest {
+                container: creation.name.to_owned(),
+                endpoint_config: Some(endpoint(creation.plan)),
+            };
+            let joined = self.client.connect_network(network, request).await;
+            joined.map_err(|e| self.failed(&format!("join {} to network {network}", creation.name), e))?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn upload(&self, container: &str, path: &str, tar: Vec<u8>) -> Result<(), Error> {
@@ -212,8 +235,8 @@ impl Docker {
         Ok(addresses)
     }
 
-    async fn inspected(&self, container: &str) -> Result<bollard::models::ContainerInspectResponse, Error> {
-        let found = self.client.inspect_container(container, None).await;
+    async fn inspected(&self, container: &str) -> Result<models::ContainerInspectResponse, Error> {
+        let found = once_noted(|| self.client.inspect_container(container, None)).await;
         found.map_err(|e| self.failed(&format!("inspect container {container}"), e))
     }
 
@@ -257,7 +280,8 @@ impl Docker {
         let failed = |e| self.failed("list what simulations left", e);
         let filters = HashMap::from([("label", vec![label])]);
         let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self.client.list_containers(Some(options)).await.map_err(failed)?;
+        let list = || self.client.list_containers(Some(options.clone()));
+        let containers = once_noted(list).await.map_err(failed)?;
         let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
         let volumes = self.client.list_volumes(Some(options)).await.map_err(failed)?;
         let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
@@ -316,6 +340,22 @@ impl Docker {
     }
 }
 
+/// Between the end of a container and its exit code, Podman gives it a state that Docker's API does not have, and the
+/// client library refuses the whole answer: asked again, until the end is noted down.
+async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
+    let end = tokio::time::Instant::now() + NOTING;
+    loop {
+        match ask().await {
+            Err(Refusal::JsonDataError { message, .. })
+                if message.contains("`stopped`") && tokio::time::Instant::now() < end =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 fn status(error: &Refusal) -> u16 {
     match error {
         Refusal::DockerResponseServerError { status_code, .. } => *status_code,
@@ -345,71 +385,4 @@ fn command(test: &[String]) -> Option<Vec<String>> {
         }
         _ => None,
     }
-}
-
-fn body(creation: &Creation<'_>) -> ContainerCreateBody {
-    let plan = creation.plan;
-    let endpoint =
-        EndpointSettings { aliases: Some(vec![plan.node_id.clone()]), ..EndpointSettings::default() };
-    let port = format!("{}/tcp", plan.service_port);
-    ContainerCreateBody {
-        image: Some(plan.image_ref.clone()),
-        hostname: Some(plan.node_id.clone()),
-        env: Some(plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        cmd: plan.command.clone(),
-        exposed_ports: (creation.published > 0).then(|| vec![port]),
-        labels: Some(creation.labels.clone().into_iter().collect()),
-        stop_timeout: Some(seconds(plan.stop_grace).into()),
-        host_config: Some(host_config(creation)),
-        networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(creation.network.to_owned(), endpoint)])),
-        }),
-        ..ContainerCreateBody::default()
-    }
-}
-
-fn host_config(creation: &Creation<'_>) -> HostConfig {
-    let plan = creation.plan;
-    // The Engine picks the port; loopback only, so that nothing is open to the network.
-    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-    let bindings = vec![binding; creation.published];
-    HostConfig {
-        memory: plan.memory_bytes,
-        nano_cpus: plan.nano_cpus,
-        pids_limit: plan.pids_limit,
-        network_mode: Some(creation.network.to_owned()),
-        port_bindings: Some(HashMap::from([(format!("{}/tcp", plan.service_port), Some(bindings))])),
-        restart_policy: Some(policy(plan.restart)),
-        readonly_rootfs: Some(plan.read_only),
-        cap_drop: Some(plan.cap_drop.clone()),
-        security_opt: Some(plan.security_opt.clone()),
-        tmpfs: Some(plan.tmpfs.clone().into_iter().collect()),
-        mounts: Some(mounts(plan, creation)),
-        ..HostConfig::default()
-    }
-}
-
-fn mounts(plan: &ContainerPlan, creation: &Creation<'_>) -> Vec<Mount> {
-    let mount = |volume: &crate::plan::VolumePlan| Mount {
-        target: Some(volume.mount_path.clone()),
-        source: creation.volumes.get(&volume.mount_path).cloned(),
-        typ: Some(MountType::VOLUME),
-        read_only: Some(volume.read_only),
-        volume_options: Some(MountVolumeOptions {
-            no_copy: Some(volume.empty),
-            ..MountVolumeOptions::default()
-        }),
-        ..Mount::default()
-    };
-    plan.volumes.iter().map(mount).collect()
-}
-
-fn policy(restart: RestartPolicy) -> Policy {
-    let (name, retries) = match restart {
-        RestartPolicy::No => (RestartPolicyNameEnum::NO, None),
-        RestartPolicy::Always => (RestartPolicyNameEnum::ALWAYS, None),
-        RestartPolicy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, None),
-        RestartPolicy::OnFailure(retries) => (RestartPolicyNameEnum::ON_FAILURE, Some(retries.into())),
-    };
-    Policy { name: Some(name), maximum_retry_count: retries }
 }

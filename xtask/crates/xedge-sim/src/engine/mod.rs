@@ -30,6 +30,11 @@ pub struct EngineFacts {
 }
 
 impl EngineFacts {
+    /// Whether this is Podman, behind Docker's API.
+    pub fn is_podman(&self) -> bool {
+        self.name == docker::PODMAN
+    }
+
     /// Whether containers of this platform need emulation.
     pub fn emulates(&self, platform: Platform) -> bool {
         platform.oci_architecture() != self.architecture
@@ -46,8 +51,10 @@ pub(crate) struct Creation<'a> {
     pub(crate) name: &'a str,
     /// Everything that the plan says.
     pub(crate) plan: &'a ContainerPlan,
-    /// Network to join.
+    /// Network to join; `none` for a container without.
     pub(crate) network: &'a str,
+    /// Networks to join beside it.
+    pub(crate) further: &'a [String],
     /// Volume name by mount path.
     pub(crate) volumes: &'a BTreeMap<String, String>,
     /// How often the service port is published; one proxy of the Engine carries about 3,000 connections.
@@ -73,7 +80,7 @@ pub struct Status {
     pub oom_killed: bool,
     /// What the Engine could not do, or empty.
     pub error: String,
-    /// The image's health check as an argument list; `None` without one.
+    /// The health check as an argument list, of the image or set in its place; `None` without one.
     pub health_check: Option<Vec<String>>,
 }
 

@@ -98,7 +98,7 @@ fn indexed(plan: &RunPlan) -> impl Iterator<Item = (usize, &ModelPlan)> {
         let number = match model.role {
             Role::Sensor => sensors.next(),
             Role::Gateway => gateways.next(),
-            Role::Cloud | Role::Broker => None,
+            Role::Cloud | Role::Broker | Role::Service => None,
         };
         (number.unwrap_or_default(), model)
     })
@@ -109,6 +109,6 @@ fn behaviour(setting: &Setting<'_>, model: &ModelPlan, index: usize) -> Box<dyn 
     match model.role {
         Role::Sensor => Box::new(Sensor::new(model, index, Schedule::of(model, setting.plan), tally)),
         Role::Gateway => Box::new(Gateway::new(model, index, recorder, tally)),
-        Role::Cloud | Role::Broker => Box::new(Cloud::new(model, recorder, tally)),
+        Role::Cloud | Role::Broker | Role::Service => Box::new(Cloud::new(model, recorder, tally)),
     }
 }

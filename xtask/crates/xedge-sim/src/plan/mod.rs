@@ -1,6 +1,8 @@
 //! What a run will do, with every image, file and secret already resolved. Plain data: nothing here acts.
 
 mod expand;
+mod extras;
+mod order;
 mod secret;
 mod validate;
 
@@ -12,6 +14,8 @@ use xedge_model::scenario::{Expectation, ModelConfig, Role};
 use xedge_model::{Digest, Platform};
 
 pub use expand::expand;
+pub use extras::{ContainerExtras, HealthPace, Need};
+pub(crate) use order::start_order;
 pub use secret::{Credentials, Secret, redact};
 
 /// A whole run.
@@ -29,7 +33,7 @@ pub struct RunPlan {
     pub shortened: bool,
     /// Whether containers, volumes and network stay after the run: such a run is no evidence.
     pub keep: bool,
-    /// Containers, started brokers first and then in this order.
+    /// Containers, started each after what it needs, else brokers first and then in this order.
     pub containers: Vec<ContainerPlan>,
     /// Built-in models, one entry a client.
     pub models: Vec<ModelPlan>,
@@ -48,7 +52,7 @@ pub struct RunPlan {
 pub struct ContainerPlan {
     /// Node of the scenario; also the container's host name in the run's network.
     pub node_id: String,
-    /// Broker or gateway.
+    /// Broker, gateway or service.
     pub role: Role,
     /// What the Engine knows the image by: `sha256:…`.
     pub image_ref: String,
@@ -88,46 +92,13 @@ pub struct ContainerPlan {
     pub stop_grace: Duration,
 }
 
-/// Settings of a container that Compose files know and most containers leave alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContainerExtras {
-    /// Program instead of the image's.
-    pub entrypoint: Option<Vec<String>>,
-    /// `uid[:gid]` or names, instead of the image's.
-    pub user: Option<String>,
-    /// Working folder instead of the image's.
-    pub workdir: Option<String>,
-    /// TCP ports beside `service_port` that are published on loopback.
-    pub published_tcp: Vec<u16>,
-    /// Further groups of the main process.
-    pub group_add: Vec<String>,
-    /// Capabilities to add.
-    pub cap_add: Vec<String>,
-    /// Device files that the container expects; each is `/dev/null` under that name.
-    pub device_stubs: Vec<String>,
-    /// Lines of `/etc/hosts`: name to address, or to `host-gateway`.
-    pub extra_hosts: BTreeMap<String, String>,
-    /// Resource limits: name to soft and hard value.
-    pub ulimits: BTreeMap<String, (i64, i64)>,
-    /// Kernel settings of the container's namespaces.
-    pub sysctls: BTreeMap<String, String>,
-    /// The signal that stops it, instead of the image's.
-    pub stop_signal: Option<String>,
-    /// Size of `/dev/shm` in bytes.
-    pub shm_bytes: Option<i64>,
-    /// Whether an init process of the engine's is process 1.
-    pub init: bool,
-    /// Health check instead of the image's: an argument list; an empty one switches the image's off.
-    pub health_check: Option<Vec<String>>,
-    /// Further names under which the others of the run find it.
-    pub aliases: Vec<String>,
-}
-
-/// One named volume. A fresh one takes over content and owner of the image's folder.
+/// One volume. A fresh one takes over content and owner of the image's folder.
 #[derive(Clone, Debug, Default)]
 pub struct VolumePlan {
     /// Absolute path in the container.
     pub mount_path: String,
+    /// Name under which several containers of the run share it; `None` is a volume of this container only.
+    pub name: Option<String>,
     /// User and group id of the volume's folder itself; `None` leaves what the image has.
     pub owner: Option<(u32, u32)>,
     /// Whether the container sees it read-only.
@@ -207,7 +178,7 @@ impl ModelSettings {
         let (every, topic, subscribe) = match role {
             Role::Sensor => (1, "sensors/{id}", ""),
             Role::Gateway => (5, "upstream/{id}", "sensors/+"),
-            Role::Cloud | Role::Broker => (1, "", "upstream/+"),
+            Role::Cloud | Role::Broker | Role::Service => (1, "", "upstream/+"),
         };
         let text =
             |own: &Option<String>, default: &str| own.as_deref().unwrap_or(default).replace("{id}", id);
@@ -235,7 +206,7 @@ pub struct RetainedProbe {
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From the start of a container to its first answer.
+    /// From the start of a container to its first answer, or to the end of one that is to complete.
     pub ready: Duration,
     /// How long a container without health check must stay up before it counts as started.
     pub settle: Duration,
@@ -277,18 +248,21 @@ pub struct Place {
 }
 
 impl RunPlan {
-    /// The only broker. Models connect to it.
-    pub fn broker(&self) -> Result<&ContainerPlan, crate::Error> {
+    /// The only broker, which models connect to and claims ask; `None` if nothing in this plan needs one.
+    pub fn broker(&self) -> Result<Option<&ContainerPlan>, crate::Error> {
+        if self.models.is_empty() && !self.expectations.iter().any(Expectation::needs_broker) {
+            return Ok(None);
+        }
         let mut brokers = self.containers.iter().filter(|c| c.role == Role::Broker);
         match (brokers.next(), brokers.next()) {
-            (Some(broker), None) => Ok(broker),
+            (Some(broker), None) => Ok(Some(broker)),
             (None, _) => Err(crate::Error::plan(
                 &self.scenario_name,
                 "there is no broker: add a node of `type: broker` with `implementation: docker`",
             )),
             (Some(_), Some(_)) => Err(crate::Error::plan(
                 &self.scenario_name,
-                "there is more than one broker: models would not know which to connect to, so one is the limit",
+                "there is more than one broker: models and claims would not know which one is meant; the others can be `type: service`",
             )),
         }
     }
@@ -296,6 +270,35 @@ impl RunPlan {
     /// Models of a role, in order.
     pub fn models_of(&self, role: Role) -> impl Iterator<Item = &ModelPlan> {
         self.models.iter().filter(move |m| m.role == role)
+    }
+}
+
+#[cfg(test)]
+impl ContainerPlan {
+    /// A container that leaves everything to its image, for tests.
+    pub(crate) fn sample(node_id: &str, role: Role) -> Self {
+        Self {
+            node_id: node_id.into(),
+            role,
+            image_ref: "sha256:x".into(),
+            accepted_ids: vec![Digest::of(b"image")],
+            platform: Platform::LinuxAmd64,
+            emulated: false,
+            env: BTreeMap::new(),
+            command: None,
+            extras: ContainerExtras::default(),
+            service_port: 1883,
+            volumes: vec![],
+            memory_bytes: None,
+            nano_cpus: None,
+            pids_limit: None,
+            restart: RestartPolicy::No,
+            read_only: false,
+            cap_drop: vec![],
+            security_opt: vec![],
+            tmpfs: BTreeMap::new(),
+            stop_grace: Duration::from_secs(1),
+        }
     }
 }
 

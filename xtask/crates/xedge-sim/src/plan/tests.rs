@@ -1,39 +1,17 @@
 //! Plans that must be refused before anything is started.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::scenario::{Expectation, ModelConfig, Role};
-use xedge_model::{Class, Digest, Failure, Platform};
+use xedge_model::{Class, Failure};
 
 use super::{
-    ContainerPlan, Credentials, FilePlan, Limits, ModelPlan, ModelSettings, RestartPolicy, RetainedProbe,
-    RunPlan, Secret, VolumePlan,
+    ContainerPlan, Credentials, FilePlan, Limits, ModelPlan, ModelSettings, Need, RetainedProbe, RunPlan,
+    Secret, VolumePlan, start_order,
 };
 
 fn container(node_id: &str, role: Role) -> ContainerPlan {
-    ContainerPlan {
-        node_id: node_id.into(),
-        role,
-        image_ref: "sha256:x".into(),
-        accepted_ids: vec![Digest::of(b"image")],
-        platform: Platform::LinuxAmd64,
-        emulated: false,
-        env: BTreeMap::new(),
-        command: None,
-        extras: crate::plan::ContainerExtras::default(),
-        service_port: 1883,
-        volumes: vec![],
-        memory_bytes: None,
-        nano_cpus: None,
-        pids_limit: None,
-        restart: RestartPolicy::No,
-        read_only: false,
-        cap_drop: vec![],
-        security_opt: vec![],
-        tmpfs: BTreeMap::new(),
-        stop_grace: Duration::from_secs(1),
-    }
+    ContainerPlan::sample(node_id, role)
 }
 
 fn model(id: &str, role: Role) -> ModelPlan {
@@ -76,7 +54,58 @@ fn a_good_plan_is_taken() {
 fn there_must_be_one_broker() {
     refused("there is no broker", |p| p.containers.clear());
     refused("more than one broker", |p| p.containers.push(container("b2", Role::Broker)));
-    refused("only brokers and gateways", |p| p.containers.push(container("x", Role::Cloud)));
+    refused("only brokers, gateways and services", |p| p.containers.push(container("x", Role::Cloud)));
+}
+
+/// A plan of two services and no models.
+fn services() -> RunPlan {
+    let mut web = container("web", Role::Service);
+    web.extras.published_tcp = vec![8080];
+    web.extras.needs.insert("db".into(), Need::Healthy);
+    RunPlan {
+        containers: vec![web, container("db", Role::Service)],
+        models: vec![],
+        expectations: vec![Expectation::ServiceAnswers("web".into(), 8080)],
+        ..good()
+    }
+}
+
+#[test]
+fn services_need_no_broker_until_something_asks_one() {
+    let mut plan = services();
+    plan.validate().unwrap();
+    assert!(plan.broker().unwrap().is_none());
+    for id in ["b1", "b2"] {
+        plan.containers.push(container(id, Role::Broker));
+    }
+    plan.validate().unwrap();
+    let refused = |claim: Expectation, part: &str| {
+        let mut plan = plan.clone();
+        plan.expectations.push(claim);
+        let error = plan.validate().unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    refused(Expectation::BrokerStarts, "more than one broker");
+    refused(Expectation::ServiceHealthy("wbe".into()), "about no container");
+    refused(Expectation::ServiceAnswers("web".into(), 80), "does not publish that port");
+    plan.expectations = vec![Expectation::ServiceHealthy("db".into())];
+    plan.containers[1].extras.completes = true;
+    assert!(plan.validate().unwrap_err().to_string().contains("db is to complete"));
+}
+
+#[test]
+fn what_a_container_needs_is_started_before_it() {
+    let mut plan = services();
+    plan.containers.push(container("broker", Role::Broker));
+    let order = |plan: &RunPlan| -> Vec<String> {
+        start_order(&plan.containers).unwrap().iter().map(|c| c.node_id.clone()).collect()
+    };
+    assert_eq!(order(&plan), ["broker", "db", "web"]);
+    plan.containers[2].extras.needs.insert("web".into(), Need::Started);
+    assert_eq!(order(&plan), ["db", "web", "broker"]);
+    plan.containers[1].extras.needs.insert("broker".into(), Need::Completed);
+    let error = plan.validate().unwrap_err().to_string();
+    assert!(error.contains("wait for each other, or for what is not there: broker, web, db"), "{error}");
 }
 
 #[test]

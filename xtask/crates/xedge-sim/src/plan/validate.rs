@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use xedge_model::scenario::{Expectation, Role};
 
-use super::{ContainerPlan, FilePlan, RetainedProbe, RunPlan};
+use super::{ContainerPlan, FilePlan, RetainedProbe, RunPlan, start_order};
 use crate::Error;
 use crate::mqtt::topic;
 
@@ -19,7 +19,11 @@ impl RunPlan {
         if self.expectations.is_empty() {
             return Err(self.wrong("it claims nothing"));
         }
-        self.containers.iter().try_for_each(|c| self.check_container(c))
+        self.containers.iter().try_for_each(|c| self.check_container(c))?;
+        start_order(&self.containers).map(drop).map_err(|left| {
+            let ids: Vec<&str> = left.iter().map(|c| c.node_id.as_str()).collect();
+            self.wrong(format!("these wait for each other, or for what is not there: {}", ids.join(", ")))
+        })
     }
 
     fn wrong(&self, message: impl Into<String>) -> Error {
@@ -94,6 +98,24 @@ impl RunPlan {
                 needs(&format!("the password of `{user}`"))
             }
             Expectation::RetainedSurvivesRestart => self.check_retained(),
+            claim => match claim.service() {
+                Some(id) => self.check_service(claim, id),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn check_service(&self, claim: &Expectation, id: &str) -> Result<(), Error> {
+        let Some(container) = self.containers.iter().find(|c| c.node_id == id) else {
+            return Err(self.wrong(format!("`{claim}` is about no container of the run")));
+        };
+        if container.extras.completes {
+            return Err(self.wrong(format!("`{claim}`: {id} is to complete before the others start")));
+        }
+        match claim {
+            Expectation::ServiceAnswers(_, port) if !container.publishes(*port) => {
+                Err(self.wrong(format!("`{claim}`: {id} does not publish that port")))
+            }
             _ => Ok(()),
         }
     }
@@ -150,6 +172,11 @@ impl RunPlan {
 }
 
 impl ContainerPlan {
+    /// Whether this TCP port can be reached from outside.
+    pub fn publishes(&self, port: u16) -> bool {
+        self.extras.published_tcp.contains(&port) || (self.role == Role::Broker && self.service_port == port)
+    }
+
     /// What is wrong with this container's plan.
     pub(crate) fn validate(&self) -> Result<(), String> {
         if !is_node_id(&self.node_id) {
@@ -158,8 +185,13 @@ impl ContainerPlan {
         if self.accepted_ids.is_empty() {
             return Err("no digest says which image is the right one".to_owned());
         }
-        if !matches!(self.role, Role::Broker | Role::Gateway) {
-            return Err("only brokers and gateways run as containers".to_owned());
+        if !matches!(self.role, Role::Broker | Role::Gateway | Role::Service) {
+            return Err("only brokers, gateways and services run as containers".to_owned());
+        }
+        let names =
+            self.volumes.iter().filter_map(|volume| volume.name.as_ref()).chain(&self.extras.networks);
+        if let Some(name) = names.into_iter().find(|name| !is_node_id(name)) {
+            return Err(format!("`{name}` is no name of a volume or network"));
         }
         for volume in &self.volumes {
             let path = &volume.mount_path;

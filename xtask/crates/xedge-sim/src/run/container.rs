@@ -20,7 +20,7 @@ pub struct ProbePlan {
     pub run_id: String,
     /// What is looked at.
     pub container: ContainerPlan,
-    /// What it needs to work, started before it: a gateway's broker.
+    /// What it needs to work, started before it in this order: a gateway's broker, what a service depends on.
     pub beside: Vec<ContainerPlan>,
     /// Passwords by user.
     pub credentials: Credentials,
@@ -50,7 +50,8 @@ impl ContainerProbe {
     }
 }
 
-/// Starts a container, waits for its first answer (CONNACK of a broker, health check of the rest), watches it, stops it.
+/// Starts a container, waits for its first answer (CONNACK of a broker, health check of the rest, the end of one that is
+/// to complete), watches it, stops it.
 /// Everything is removed afterwards, whatever came of it.
 pub async fn probe_container(
     engine: &Engine,
@@ -83,13 +84,16 @@ pub async fn probe_container(
 }
 
 async fn observe(stage: &Stage<'_>, plan: &ProbePlan, all: &[ContainerPlan]) -> Result<Duration, Error> {
-    stage.open().await?;
+    stage.open(all).await?;
     for container in &plan.beside {
         stage.run(container).await?;
     }
     let begun = Instant::now();
     stage.run(&plan.container).await?;
     let answered = begun.elapsed();
+    if plan.container.extras.completes {
+        return Ok(answered);
+    }
     tokio::select! {
         () = sleep(plan.observe) => {}
         error = stage.watch(all) => return Err(error),

@@ -3,18 +3,22 @@
 pub mod container;
 mod guard;
 pub mod outcome;
+mod port;
 mod restart;
+mod service;
 mod stage;
+mod start;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use xedge_model::scenario::{Expectation, Role};
+use xedge_model::scenario::Expectation;
 
 use self::guard::{Aftermath, guarded};
 use self::outcome::{ContainerFacts, Facts, Outcome};
+use self::service::Services;
 use self::stage::Stage;
 use crate::check::{self, Claim, Roster, State, Verdict, stats};
 use crate::engine::Engine;
@@ -44,9 +48,16 @@ pub enum Progress {
         /// Since its start.
         waited: Duration,
     },
+    /// A container that is to complete has.
+    Completed {
+        /// Its node.
+        node: String,
+        /// Since its start.
+        waited: Duration,
+    },
     /// A phase begins.
     Phase {
-        /// `prepare`, `publish`, `drain`, `check` or `stop`.
+        /// `prepare`, `publish` or `watch`, `drain`, `check` or `stop`.
         name: &'static str,
     },
     /// A claim was decided.
@@ -116,29 +127,38 @@ struct Measurement<'a> {
 impl Measurement<'_> {
     async fn run(&self) -> Result<Measured, Error> {
         self.phase("prepare");
+        let containers = &self.plan.containers;
         let broker = self.plan.broker()?;
-        self.stage.open().await?;
-        let mut containers = Vec::new();
-        let brokers_first = |role: Role| {
-            self.plan.containers.iter().filter(move |c| (c.role == Role::Broker) == (role == Role::Broker))
+        self.stage.open(containers).await?;
+        let facts = start::all(self.stage, containers).await?;
+        let mut services = Services::of(self.stage, self.plan);
+        services.answer().await?;
+        let mut claims = match broker {
+            Some(broker) => self.ask_all(broker).await?,
+            None => Vec::new(),
         };
-        for container in brokers_first(Role::Broker).chain(brokers_first(Role::Gateway)) {
-            containers.push(self.stage.run(container).await?);
+        tokio::select! {
+            published = self.publish(broker) => published?,
+            error = self.stage.watch(containers) => return Err(error),
+            error = services.watch() => return Err(error),
         }
+        self.stage.all_up(containers).await?;
+        self.phase("check");
+        claims.extend(services.conclude().await?);
+        if let Some(broker) = broker
+            && self.plan.expectations.contains(&Expectation::RetainedSurvivesRestart)
+        {
+            claims.push(restart::retained_survives(self.stage, self.plan, broker).await?);
+        }
+        Ok(Measured { containers: facts, claims })
+    }
+
+    async fn ask_all(&self, broker: &ContainerPlan) -> Result<Vec<Claim>, Error> {
         let mut claims = Vec::new();
         for expectation in &self.plan.expectations {
             claims.extend(self.ask(expectation, broker).await?);
         }
-        tokio::select! {
-            published = self.publish(broker) => published?,
-            error = self.stage.watch(&self.plan.containers) => return Err(error),
-        }
-        self.stage.all_up(&self.plan.containers).await?;
-        self.phase("check");
-        if self.plan.expectations.contains(&Expectation::RetainedSurvivesRestart) {
-            claims.push(restart::retained_survives(self.stage, self.plan, broker).await?);
-        }
-        Ok(Measured { containers, claims })
+        Ok(claims)
     }
 
     fn phase(&self, name: &'static str) {
@@ -159,7 +179,10 @@ impl Measurement<'_> {
             Expectation::SensorsPublish
             | Expectation::GatewayReceives
             | Expectation::EndToEnd
-            | Expectation::RetainedSurvivesRestart => return Ok(None),
+            | Expectation::RetainedSurvivesRestart
+            | Expectation::ServiceHealthy(_)
+            | Expectation::ServiceAnswers(..)
+            | Expectation::ServiceRuns(..) => return Ok(None),
         };
         let kind = Kind::Probe { name: claim.id.clone(), result: claim.text.clone() };
         self.stage.recorder.record(&Arc::from(plan.node_id.as_str()), kind);
@@ -180,12 +203,13 @@ impl Measurement<'_> {
         Ok(addresses)
     }
 
-    /// Models connect, publish for the planned time, and what is under way arrives.
-    async fn publish(&self, broker: &ContainerPlan) -> Result<(), Error> {
-        if self.plan.models.is_empty() {
+    /// Models connect, publish for the planned time, and what is under way arrives. Without models, time passes.
+    async fn publish(&self, broker: Option<&ContainerPlan>) -> Result<(), Error> {
+        let Some(broker) = broker.filter(|_| !self.plan.models.is_empty()) else {
+            self.phase("watch");
             sleep(self.plan.duration).await;
             return Ok(());
-        }
+        };
         let tally = Arc::new(Tally::new(self.plan));
         let setting = Setting {
             plan: self.plan,

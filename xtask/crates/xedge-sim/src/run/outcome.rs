@@ -43,7 +43,7 @@ pub(super) struct Facts {
 pub struct ContainerFacts {
     /// Node of the scenario.
     pub node: String,
-    /// `broker` or `gateway`.
+    /// `broker`, `gateway` or `service`.
     #[serde(serialize_with = "role_name")]
     pub role: Role,
     /// Image of the container as the Engine named it: one of the plan's accepted digests.
@@ -56,12 +56,7 @@ pub struct ContainerFacts {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn role_name<S: serde::Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match role {
-        Role::Broker => "broker",
-        Role::Sensor => "sensor",
-        Role::Gateway => "gateway",
-        Role::Cloud => "cloud",
-    })
+    serializer.serialize_str(role.as_str())
 }
 
 /// What may be said about repeating a run.

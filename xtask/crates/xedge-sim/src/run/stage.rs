@@ -1,6 +1,6 @@
 //! The containers of a run: made, started, watched, and always taken away again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ const TAIL: usize = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two looks at containers that should just run.
 const WATCH: Duration = Duration::from_secs(1);
+
+/// What engines call the place without network.
+const OFFLINE: &str = "none";
 
 /// Where containers of one run live.
 pub(super) struct Stage<'a> {
@@ -55,24 +58,79 @@ impl Stage<'_> {
         format!("xedge-{}", self.run_id)
     }
 
-    /// The part that needs no container: the run's own network.
-    pub(super) async fn open(&self) -> Result<(), Error> {
-        self.engine.create_network(&self.network(), &self.labels).await
+    /// The networks of a container: the one that all share, those that its plan names, or none.
+    fn networks(&self, plan: &ContainerPlan) -> Vec<String> {
+        if plan.extras.offline {
+            return vec![OFFLINE.to_owned()];
+        }
+        if plan.extras.networks.is_empty() {
+            return vec![self.network()];
+        }
+        plan.extras.networks.iter().map(|name| format!("{}-{name}", self.network())).collect()
+    }
+
+    /// The part that needs no container: the run's own networks.
+    pub(super) async fn open(&self, plans: &[ContainerPlan]) -> Result<(), Error> {
+        let names: BTreeSet<String> = plans.iter().flat_map(|plan| self.networks(plan)).collect();
+        for name in names.iter().filter(|name| *name != OFFLINE) {
+            self.engine.create_network(name, &self.labels).await?;
+        }
+        let shared = plans.iter().flat_map(|plan| &plan.volumes).filter_map(|volume| volume.name.as_deref());
+        for name in shared.collect::<BTreeSet<&str>>() {
+            self.engine.create_volume(&self.shared_volume(name), &self.labels).await?;
+        }
+        Ok(())
+    }
+
+    fn shared_volume(&self, name: &str) -> String {
+        format!("{}-volume-{name}", self.network())
     }
 
     /// Creates, fills and starts a container, and waits until it answers.
     pub(super) async fn run(&self, plan: &ContainerPlan) -> Result<ContainerFacts, Error> {
+        let (facts, begun) = self.launch(plan).await?;
+        self.settle(plan, begun).await?;
+        Ok(facts)
+    }
+
+    /// Creates, fills and starts a container, and says when that was.
+    pub(super) async fn launch(&self, plan: &ContainerPlan) -> Result<(ContainerFacts, Instant), Error> {
         (self.progress)(Progress::Starting { node: plan.node_id.clone() });
         self.check_platform(plan)?;
         let facts = self.create(plan).await?;
-        let node: Arc<str> = Arc::from(plan.node_id.as_str());
         self.start(plan).await?;
-        self.recorder.record(&node, Kind::Started { image: facts.image.clone() });
+        self.recorder.record(&Arc::from(plan.node_id.as_str()), Kind::Started { image: facts.image.clone() });
+        Ok((facts, Instant::now()))
+    }
+
+    /// Waits until a container that was started at `begun` answers, or has completed.
+    pub(super) async fn settle(&self, plan: &ContainerPlan, begun: Instant) -> Result<(), Error> {
+        let node: Arc<str> = Arc::from(plan.node_id.as_str());
+        if plan.extras.completes {
+            let code = self.completed(plan).await?;
+            self.recorder.record(&node, Kind::Completed { code });
+            (self.progress)(Progress::Completed { node: plan.node_id.clone(), waited: begun.elapsed() });
+        } else {
+            self.ready(plan).await?;
+            self.recorder.record(&node, Kind::Ready);
+            (self.progress)(Progress::Ready { node: plan.node_id.clone(), waited: begun.elapsed() });
+        }
+        Ok(())
+    }
+
+    /// Waits until a container that is to complete has ended, with 0.
+    async fn completed(&self, plan: &ContainerPlan) -> Result<i64, Error> {
         let begun = Instant::now();
-        self.ready(plan).await?;
-        self.recorder.record(&node, Kind::Ready);
-        (self.progress)(Progress::Ready { node: plan.node_id.clone(), waited: begun.elapsed() });
-        Ok(facts)
+        while begun.elapsed() < self.limits.ready {
+            let status = self.engine.inspect(&self.name(&plan.node_id)).await?;
+            match status {
+                Status { running: true, .. } | Status { restarting: true, .. } => {}
+                Status { exit_code: 0, .. } if status.error.is_empty() => return Ok(0),
+                status => return Err(self.exited(plan, &status, "before it had completed").await),
+            }
+            sleep(PAUSE).await;
+        }
+        Err(self.not_ready(plan, self.limits.ready, "it has not completed".to_owned()).await)
     }
 
     fn check_platform(&self, plan: &ContainerPlan) -> Result<(), Error> {
@@ -93,8 +151,13 @@ impl Stage<'_> {
         let name = self.name(&plan.node_id);
         let mut volumes = BTreeMap::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
-            let volume_name = format!("{name}-{index}");
-            self.engine.create_volume(&volume_name, &self.labels).await?;
+            let volume_name = match &volume.name {
+                Some(shared) => self.shared_volume(shared),
+                None => format!("{name}-{index}"),
+            };
+            if volume.name.is_none() {
+                self.engine.create_volume(&volume_name, &self.labels).await?;
+            }
             volumes.insert(volume.mount_path.clone(), volume_name);
         }
         self.fill_read_only(plan, &volumes).await?;
@@ -119,8 +182,10 @@ impl Stage<'_> {
         volumes: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
         let published = if plan.role == Role::Broker { self.published } else { 0 };
-        let network = self.network();
-        let creation = Creation { name, plan, network: &network, volumes, published, labels: &self.labels };
+        let networks = self.networks(plan);
+        let (network, further) = networks.split_first().expect("`networks` gives at least one");
+        let labels = &self.labels;
+        let creation = Creation { name, plan, network, further, volumes, published, labels };
         self.engine.create(&creation).await
     }
 
@@ -165,8 +230,9 @@ impl Stage<'_> {
     /// it has been up for a while.
     pub(super) async fn ready(&self, plan: &ContainerPlan) -> Result<(), Error> {
         let begun = Instant::now();
+        let patience = self.patience(plan);
         let mut last = "it was not asked".to_owned();
-        while begun.elapsed() < self.limits.ready {
+        while begun.elapsed() < patience {
             let status = self.up(plan, "at once").await?;
             match self.answer(plan, &status, begun).await? {
                 None => return Ok(()),
@@ -174,8 +240,19 @@ impl Stage<'_> {
             }
             sleep(PAUSE).await;
         }
-        let (node, waited_s) = (plan.node_id.clone(), self.limits.ready.as_secs());
-        Err(Error::NotReady { node, waited_s, detail: last, log: self.tail(&plan.node_id).await })
+        Err(self.not_ready(plan, patience, last).await)
+    }
+
+    /// How long a container has to its first answer: what its health check says, within the run's limit. An emulated one
+    /// has all of it.
+    fn patience(&self, plan: &ContainerPlan) -> Duration {
+        let pace = plan.extras.health_pace.filter(|_| !plan.emulated);
+        pace.map_or(self.limits.ready, |pace| pace.patience.min(self.limits.ready))
+    }
+
+    async fn not_ready(&self, plan: &ContainerPlan, waited: Duration, detail: String) -> Error {
+        let log = self.tail(&plan.node_id).await;
+        Error::NotReady { node: plan.node_id.clone(), waited_s: waited.as_secs(), detail, log }
     }
 
     /// What is still missing for a container to count as ready.
@@ -196,7 +273,21 @@ impl Stage<'_> {
             let up = begun.elapsed() >= self.limits.settle;
             return Ok((!up).then(|| "it has just been started".to_owned()));
         };
-        let code = match self.engine.exec(&self.name(&plan.node_id), check, self.limits.probe).await {
+        self.asked(plan, check).await
+    }
+
+    /// What a container's health check says now; `None` is a pass.
+    pub(super) async fn health(&self, plan: &ContainerPlan) -> Result<Option<String>, Error> {
+        match self.up(plan, "during the run").await?.health_check {
+            Some(check) => self.asked(plan, &check).await,
+            None => Ok(Some("it has no health check".to_owned())),
+        }
+    }
+
+    async fn asked(&self, plan: &ContainerPlan, check: &[String]) -> Result<Option<String>, Error> {
+        let limit = plan.extras.health_pace.map_or(self.limits.probe, |pace| pace.timeout);
+        let limit = if plan.emulated { limit.max(self.limits.probe) } else { limit };
+        let code = match self.engine.exec(&self.name(&plan.node_id), check, limit).await {
             // It may end between the look at it and the question: the next look tells.
             Err(Error::EngineRefused { message, .. }) => return Ok(Some(message)),
             other => other?,
@@ -208,6 +299,11 @@ impl Stage<'_> {
         })
     }
 
+    /// Where a port is reached now, if the container publishes it. The Engine picks others at every start.
+    pub(super) async fn port(&self, plan: &ContainerPlan, port: u16) -> Result<Option<SocketAddr>, Error> {
+        Ok(self.engine.ports(&self.name(&plan.node_id), port).await?.first().copied())
+    }
+
     /// Where a broker is reached now. The Engine picks other ports at every start.
     pub(super) async fn addresses(&self, plan: &ContainerPlan) -> Result<Vec<SocketAddr>, Error> {
         self.engine.ports(&self.name(&plan.node_id), plan.service_port).await
@@ -216,15 +312,16 @@ impl Stage<'_> {
     /// State of a container that must be up.
     pub(super) async fn up(&self, plan: &ContainerPlan, when: &'static str) -> Result<Status, Error> {
         let status = self.engine.inspect(&self.name(&plan.node_id)).await?;
-        if status.is_up() {
-            return Ok(status);
-        }
+        if status.is_up() { Ok(status) } else { Err(self.exited(plan, &status, when).await) }
+    }
+
+    async fn exited(&self, plan: &ContainerPlan, status: &Status, when: &'static str) -> Error {
         let log = self.tail(&plan.node_id).await;
         if log.contains(BAD_FORMAT) || status.error.contains(BAD_FORMAT) {
-            return Err(foreign(plan, format!("{}{log}", status.error)));
+            return foreign(plan, format!("{}{log}", status.error));
         }
         let extra = if status.oom_killed { ", out of memory" } else { "" };
-        Err(Error::Exited { node: plan.node_id.clone(), when, code: status.exit_code, extra, log })
+        Error::Exited { node: plan.node_id.clone(), when, code: status.exit_code, extra, log }
     }
 
     /// Ends only with an error: as soon as one of the containers is not up, or the Engine does not answer.
@@ -237,9 +334,9 @@ impl Stage<'_> {
         }
     }
 
-    /// Whether all containers are up.
+    /// Whether all containers are up that are not to complete.
     pub(super) async fn all_up(&self, plans: &[ContainerPlan]) -> Result<(), Error> {
-        for plan in plans {
+        for plan in plans.iter().filter(|plan| !plan.extras.completes) {
             self.up(plan, "during the run").await?;
         }
         Ok(())

@@ -1,0 +1,49 @@
+//! The short form: a production scenario without `nodes` runs every service of its stack. Only names are filled in here.
+
+use super::{Docker, Implementation, ModelConfig, Node, Ports, Role, Scenario};
+use crate::yaml::{Spanned, beside, nowhere};
+
+/// What stands for a key that is not there.
+pub(super) fn no_nodes() -> Spanned<Vec<Node>> {
+    nowhere(Vec::new())
+}
+
+impl Scenario {
+    /// Whether it leaves the nodes to its stack.
+    pub fn is_short(&self) -> bool {
+        self.nodes.value.is_empty() && self.nodes.referenced.line() == 0
+    }
+
+    /// Whether no built-in model takes part.
+    pub fn has_no_models(&self) -> bool {
+        self.nodes.value.iter().all(|node| node.implementation == Implementation::Docker)
+    }
+
+    /// Fills in the short form: a node for each of these services, given with the image that it names.
+    pub fn run_all_of<'a>(&mut self, services: impl Iterator<Item = (&'a str, &'a str)>) {
+        let Some(stack) = &self.stack else { return };
+        let nodes = services
+            .map(|(service, image)| {
+                let docker = Docker {
+                    image: Some(beside(stack, image.to_owned())),
+                    build_context: None,
+                    ports: Ports::default(),
+                    environment: std::collections::BTreeMap::new(),
+                    command: None,
+                };
+                Node {
+                    id: beside(stack, service.to_owned()),
+                    role: Role::Service,
+                    implementation: Implementation::Docker,
+                    port: None,
+                    docker: Some(beside(stack, docker)),
+                    service: Some(beside(stack, service.to_owned())),
+                    script: None,
+                    count: None,
+                    config: ModelConfig::default(),
+                }
+            })
+            .collect();
+        self.nodes = beside(stack, nodes);
+    }
+}
