@@ -11,6 +11,7 @@ mod actions;
 mod bad_input;
 mod base;
 mod cli;
+mod dockerfile;
 mod images;
 mod locks;
 mod new;
