@@ -199,6 +199,25 @@ pub(crate) enum Image {
         #[arg(long, value_name = "P", value_parser = platform)]
         platform: Option<Platform>,
     },
+    /// Take over an image that somebody else built, so that it can pass the gate; print NAME@sha256:INDEX
+    Import(ImageImport),
+}
+
+/// `image import`.
+#[derive(Args, Debug)]
+pub(crate) struct ImageImport {
+    /// Archives of `docker save`, or OCI layouts (archive or folder); several for several platforms
+    #[arg(required_unless_present = "from_engine", conflicts_with = "from_engine")]
+    pub(crate) files: Vec<Utf8PathBuf>,
+    /// Take it from the Engine, by name or id
+    #[arg(long, value_name = "REF")]
+    pub(crate) from_engine: Option<String>,
+    /// What it is called here: images/NAME, and imported/NAME in the embedded registry
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Which image of the archive, where it holds several
+    #[arg(long, value_name = "IMAGE", conflicts_with = "from_engine")]
+    pub(crate) image: Option<String>,
 }
 
 /// `render`.

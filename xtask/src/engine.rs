@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::io;
 
 use camino::Utf8PathBuf;
-use xedge_model::{Digest, Platform, atomic};
+use xedge_model::{Digest, ImageName, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
-use xedge_oci::{ImageEntry, PlatformImage};
+use xedge_oci::import::{self, Imported};
+use xedge_oci::{Blobs, ImageEntry, PlatformImage};
 use xedge_sim::{Docker, Engine};
 
 use crate::build;
@@ -73,9 +74,14 @@ pub(crate) async fn ensure(
         return Ok(id);
     }
     // Written down first, so that `gc` also finds what a killed run left.
-    let record = loads(cx)?.join(image.config_blob().digest.hex());
-    atomic::write(&record, entry.name().as_str().as_bytes(), 0o644)?;
+    note_loaded(cx, image.config_blob().digest.as_str(), entry.name())?;
     load(cx, engine, entry, platform, Tag::None).await
+}
+
+/// Writes down an image without tag that we put into the Engine, so that `gc` removes it again.
+pub(crate) fn note_loaded(cx: &Context<'_>, id: &str, name: &ImageName) -> Result<()> {
+    let record = loads(cx)?.join(id.strip_prefix("sha256:").unwrap_or(id));
+    Ok(atomic::write(&record, name.as_str().as_bytes(), 0o644)?)
 }
 
 /// Where images that runs put into the Engine are written down, a file each, named by config digest.
@@ -124,6 +130,21 @@ pub(crate) async fn load(
                 .into())
         }
     }
+}
+
+/// Takes an image of the Engine over into the blobs, checked like an archive of somebody else's.
+pub(crate) async fn export(
+    cx: &Context<'_>,
+    engine: &Docker,
+    reference: &str,
+    blobs: &Blobs,
+) -> Result<Vec<Imported>> {
+    let spinner = cx.printer.spinner(&format!("{reference}: out of the Engine"));
+    let (from, blobs) = (format!("{reference} from the Engine"), blobs.clone());
+    let take = move |reader: &mut dyn io::Read| import::archive(&from, reader, None, &blobs);
+    let taken = engine.export_image(reference, take).await;
+    spinner.finish_and_clear();
+    Ok(taken??)
 }
 
 /// A damaged blob is not the Engine's fault and keeps its class.

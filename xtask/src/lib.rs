@@ -19,6 +19,7 @@ mod engine;
 mod evidence;
 mod fetch;
 mod formats;
+mod foreign;
 mod locks;
 mod passphrase;
 mod payload;

@@ -145,7 +145,7 @@ fn request(image: &ImageSource) -> Digest {
             };
             json!({"suite": base.suite, "packages": sorted(&base.packages), "omit": sorted(&base.omit)})
         }
-        From::Image(reference) => json!({"image": reference}),
+        From::Image(reference) => json!({ "image": reference }),
         From::Dockerfile(_) => json!("dockerfile"),
     };
     Digest::of(json!({"from": from, "platforms": platforms}).to_string().as_bytes())

@@ -1,6 +1,7 @@
 //! `ImageDef` to `Layout`: locks, packages and payloads become image manifests, and an unchanged image is not made again.
 
 mod assemble;
+mod dockerfile;
 mod inputs;
 mod sbom;
 
@@ -9,6 +10,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 
 use camino::Utf8PathBuf;
 
+use xedge_model::image::From;
+use xedge_model::lock::LockedPackage;
 use xedge_model::{Digest, ImageLock, Platform};
 use xedge_oci::config::History;
 use xedge_oci::manifest::{Notes, PlatformParts, write_platform};
@@ -20,6 +23,7 @@ use crate::locks::{self, Mode};
 use crate::payload::{self, Programs};
 use crate::project::ImageSource;
 use inputs::Inputs;
+pub(crate) use dockerfile::{LEAKS, REPRODUCIBLE};
 pub(crate) use sbom::file as sbom_file;
 
 /// The project's layout, made if it is not there.
@@ -28,7 +32,7 @@ pub(crate) fn layout(cx: &Context<'_>) -> Result<Layout> {
 }
 
 /// Held while blobs are made that no image names yet, so that `gc` does not take them away.
-fn hold(cx: &Context<'_>) -> Result<File> {
+pub(crate) fn hold(cx: &Context<'_>) -> Result<File> {
     let file = open_lock(cx)?;
     file.lock_shared().map_err(|source| Error::Read { path: lock_file(cx), source })?;
     Ok(file)
@@ -122,7 +126,15 @@ async fn manifests(
 ) -> Result<(BTreeMap<Platform, Made>, Digest)> {
     let lock = locks::ensure(cx, image, platforms, mode).await?;
     let spinner = cx.printer.spinner(&format!("{}: building", image.def.name));
-    let done = platform_manifests(cx, image, platforms, &lock, mode, layout);
+    let done = match &image.def.from {
+        From::Scratch | From::Debian(_) | From::Image(_) => {
+            platform_manifests(cx, image, platforms, &lock, mode, layout)
+        }
+        From::Dockerfile(build) => {
+            let built = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
+            built.map(|made| (made, Digest::of(lock.to_text().as_bytes())))
+        }
+    };
     spinner.finish_and_clear();
     done
 }
@@ -221,12 +233,28 @@ fn platform_manifest(
     programs: &Programs,
     layout: &Layout,
 ) -> Result<Made> {
-    let packages =
-        &lock.platforms.get(&platform).expect("a lock is used only if it has every platform").packages;
-    let inputs = Inputs::gather(cx, image, platform, packages, programs)?;
+    let locked = lock.platforms.get(&platform).expect("a lock is used only if it has every platform");
+    let inputs = Inputs::gather(cx, image, platform, locked, programs)?;
     if let Some(made) = inputs.made(cx, layout)? {
         return Ok(made);
     }
+    let made = assembled(cx, image, platform, &locked.packages, programs, layout)?;
+    // What was edited while it was read may be in the image or not: such a result is used once and not remembered.
+    if Inputs::gather(cx, image, platform, locked, programs)? == inputs {
+        inputs.remember(cx, &made)?;
+    }
+    Ok(made)
+}
+
+/// From nothing, or from Debian packages.
+fn assembled(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platform: Platform,
+    packages: &[LockedPackage],
+    programs: &Programs,
+    layout: &Layout,
+) -> Result<Made> {
     let (package_tree, date) = assemble::packages(&locks::store(cx), packages)?;
     let steps = [
         ("Debian packages", package_tree),
@@ -240,12 +268,7 @@ fn platform_manifest(
         PlatformParts { platform, run: &image.def.config, layers: &layers, history: &history, notes: &notes };
     let manifest = write_platform(layout.blobs(), &parts)?;
     sbom::write(cx, image, platform, &manifest.digest, &created, packages)?;
-    let made = Made { manifest, created };
-    // What was edited while it was read may be in the image or not: such a result is used once and not remembered.
-    if Inputs::gather(cx, image, platform, packages, programs)? == inputs {
-        inputs.remember(cx, &made)?;
-    }
-    Ok(made)
+    Ok(Made { manifest, created })
 }
 
 type Step = (&'static str, Tree);

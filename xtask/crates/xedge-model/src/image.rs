@@ -9,7 +9,7 @@ use serde::de::{MapAccess, Visitor};
 
 use crate::duration::Span;
 use crate::yaml::{Source, Spanned, YamlError};
-use crate::{ImageName, Platform, format};
+use crate::{ImageName, Platform, Reference, format};
 
 /// The format version that this tool reads and writes.
 pub const FORMAT: u32 = 1;
@@ -47,8 +47,8 @@ pub enum From {
     Scratch,
     /// Debian packages, unpacked without running maintainer scripts.
     Debian(DebianBase),
-    /// An existing image whose layers are taken over by descriptor: a reference, as it was written.
-    Image(String),
+    /// An existing image whose layers are taken over by descriptor.
+    Image(Reference),
     /// Built by a container engine from a Dockerfile, not reproducible.
     Dockerfile(DockerfileBuild),
 }
@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for FromVisitor {
         Ok(match text {
             "scratch" => From::Scratch,
             "dockerfile" => From::Dockerfile(DockerfileBuild::default()),
-            reference => From::Image(reference.to_owned()),
+            reference => From::Image(reference.parse().map_err(E::custom)?),
         })
     }
 

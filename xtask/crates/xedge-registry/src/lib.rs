@@ -5,6 +5,7 @@ mod artifact;
 mod auth;
 mod client;
 mod credentials;
+mod download;
 pub mod error;
 mod feed;
 mod http;

@@ -1,6 +1,8 @@
 //! The Docker Engine over its API. The only module that names bollard; it decides nothing about runs.
 
 mod body;
+mod build;
+mod pipe;
 
 use std::collections::HashMap;
 use std::io;
@@ -17,6 +19,8 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
 use self::body::{body, endpoint};
+pub use build::{BuildEnd, BuildFailure, BuildRequest};
+
 use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
 use crate::Error;
 
@@ -99,18 +103,7 @@ impl Docker {
         &self,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
     ) -> Result<(), Error> {
-        let (sender, mut receiver) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(8);
-        let writer = tokio::task::spawn_blocking(move || {
-            let mut sink = io::BufWriter::with_capacity(256 * 1024, super::files::Chunks(sender.clone()));
-            let result = fill(&mut sink).and_then(|()| io::Write::flush(&mut sink));
-            if let Err(error) = &result {
-                // The upload has to fail too, or half an archive would look like a whole one.
-                let broken = io::Error::new(error.kind(), error.to_string());
-                drop(sender.blocking_send(Err(broken)));
-            }
-            result
-        });
-        let stream = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        let (stream, writer) = pipe::written(fill);
         let loaded = self.load_image(stream).await;
         let written = writer.await.map_err(io::Error::other).and_then(|result| result);
         match (loaded, written) {
