@@ -114,6 +114,25 @@ pub(crate) enum Command {
     Gc,
     /// Run CI jobs, the same as in GitHub Actions
     Ci(Ci),
+    /// A published port of the embedded engine, which starts this itself
+    #[command(hide = true)]
+    EmbeddedForward {
+        /// Network namespace of the run
+        network: String,
+        /// Address in it
+        to: std::net::SocketAddr,
+    },
+}
+
+impl Command {
+    /// What is to run containers.
+    pub(crate) fn engine(&self) -> EngineChoice {
+        match self {
+            Command::Sim(flags) => flags.engine,
+            Command::Release(flags) => flags.engine,
+            _ => EngineChoice::Auto,
+        }
+    }
 }
 
 /// `setup`.
@@ -232,11 +251,26 @@ pub(crate) struct Sim {
     /// Leave containers, volumes and network in the Engine; such a run is never evidence
     #[arg(long)]
     pub(crate) keep: bool,
+    /// What runs the containers
+    #[arg(long, env = "XEDGE_ENGINE", value_enum, default_value_t = EngineChoice::Auto)]
+    pub(crate) engine: EngineChoice,
     /// Fail where a lock cannot be used as it is
     #[arg(long)]
     pub(crate) locked: bool,
     #[command(subcommand)]
     pub(crate) command: Option<SimCommand>,
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineChoice {
+    /// Docker's API where it answers, else the embedded engine
+    #[default]
+    Auto,
+    /// Docker's API: Docker or Podman
+    Docker,
+    /// Namespaces of our own, with crun or runc; Linux, as root
+    Embedded,
 }
 
 /// `sim` subcommands.

@@ -108,7 +108,13 @@ fn statement(
         scenario_digest: prepared.digest.clone(),
         seed: outcome.seed(),
         duration_ms: u64::try_from(outcome.duration().as_millis()).unwrap_or(u64::MAX),
-        engine: Engine { kind: EngineKind::Docker, version: outcome.engine().version.clone() },
+        engine: Engine {
+            kind: match outcome.engine().kind {
+                xedge_sim::EngineKind::Docker => EngineKind::Docker,
+                xedge_sim::EngineKind::Embedded => EngineKind::Embedded,
+            },
+            version: outcome.engine().version.clone(),
+        },
         honesty: BTreeSet::from([Honesty::L1, Honesty::L2]),
         config_digest: config(prepared).cloned(),
         platforms,

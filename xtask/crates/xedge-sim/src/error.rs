@@ -18,6 +18,22 @@ pub enum Error {
     /// Only an Engine with Docker's API can do this.
     #[error("failed to use Docker's API: the embedded engine has none")]
     NeedsDocker,
+    /// No OCI runtime is installed.
+    #[error("failed to start the embedded engine: neither crun nor runc is installed")]
+    NoRuntime,
+    /// The embedded engine was asked for by somebody who is not root.
+    #[error(
+        "failed to start the embedded engine: it needs root for namespaces, mounts and the images' owners"
+    )]
+    Rootless,
+    /// The embedded engine could not do something.
+    #[error("failed to {action}: {message}")]
+    Embedded {
+        /// What was asked of it.
+        action: String,
+        /// What the runtime or the kernel said.
+        message: String,
+    },
     /// The Engine answered before and does not any more.
     #[error("failed to {action}: the Engine at {host} does not answer: {detail}")]
     EngineLost {
@@ -170,6 +186,9 @@ impl Failure for Error {
         match self {
             Self::NoEngine { .. }
             | Self::NeedsDocker
+            | Self::NoRuntime
+            | Self::Rootless
+            | Self::Embedded { .. }
             | Self::EngineLost { .. }
             | Self::EngineRefused { .. }
             | Self::ForeignPlatform { .. }
@@ -189,6 +208,12 @@ impl Failure for Error {
         match self {
             Self::NoEngine { .. } | Self::NeedsDocker => {
                 Some("install and start a Docker Engine with `cargo xtask setup`".into())
+            }
+            Self::NoRuntime => {
+                Some("`apt-get install crun` as root, or everything with `cargo xtask setup`".into())
+            }
+            Self::Rootless => {
+                Some("run it as root, or install and start a Docker Engine with `cargo xtask setup`".into())
             }
             Self::EngineLost { .. } => {
                 Some("the Engine stopped during the run: look at it with `cargo xtask doctor`".into())
@@ -212,6 +237,7 @@ impl Failure for Error {
                     .into(),
             ),
             Self::EngineRefused { .. }
+            | Self::Embedded { .. }
             | Self::Plan { .. }
             | Self::Lock { .. }
             | Self::RunExists { .. }
@@ -234,6 +260,9 @@ mod tests {
         vec![
             (Error::NoEngine { host: text(), detail: text() }, Class::Environment),
             (Error::NeedsDocker, Class::Environment),
+            (Error::NoRuntime, Class::Environment),
+            (Error::Rootless, Class::Environment),
+            (Error::Embedded { action: text(), message: text() }, Class::Environment),
             (Error::EngineLost { host: text(), action: text(), detail: text() }, Class::Environment),
             (Error::EngineRefused { action: text(), status: 500, message: text() }, Class::Environment),
             (Error::MissingImage { node: text(), image: text() }, Class::Input),

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
 use self::body::{body, endpoint};
-use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
+use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
 use crate::Error;
 
 /// Seconds that the Engine has for an answer.
@@ -48,6 +48,7 @@ impl Docker {
         let client = client.negotiate_version().await.map_err(|e| no_engine(&e))?;
         let version = client.version().await.map_err(|e| no_engine(&e))?;
         let facts = EngineFacts {
+            kind: EngineKind::Docker,
             name: version.platform.map_or_else(String::new, |p| p.name),
             version: version.version.unwrap_or_default(),
             api: client.client_version().to_string(),
@@ -356,7 +357,7 @@ fn seconds(time: Duration) -> i32 {
 }
 
 /// The argument list of an image's health check (`CMD …` or `CMD-SHELL …`).
-fn command(test: &[String]) -> Option<Vec<String>> {
+pub(super) fn command(test: &[String]) -> Option<Vec<String>> {
     match test.split_first() {
         Some((kind, rest)) if kind == "CMD" => Some(rest.to_vec()),
         Some((kind, rest)) if kind == "CMD-SHELL" => {

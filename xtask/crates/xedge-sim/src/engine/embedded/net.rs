@@ -1,0 +1,211 @@
+//! Networks: a namespace with a bridge for each run, a namespace for each container. Nothing is put into the network of
+//! this machine. A namespace lives as long as somebody has it open or runs in it.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use super::locked;
+use crate::plan::ContainerExtras;
+
+/// The network of a run; the same for all, since no run sees another's.
+const SUBNET: Ipv4Addr = Ipv4Addr::new(10, 213, 0, 0);
+const PREFIX: u8 = 16;
+const BRIDGE: &str = "runs0";
+
+/// An open network namespace.
+#[derive(Debug)]
+pub(super) struct Namespace {
+    fd: OwnedFd,
+}
+
+impl Namespace {
+    fn new() -> io::Result<Self> {
+        let fd = apart(|| {
+            enter_new(UnshareFlags::NEWNET)?;
+            Ok(OwnedFd::from(File::open("/proc/thread-self/ns/net")?))
+        })?;
+        Ok(Self { fd })
+    }
+
+    /// Where other processes find it while this one lives.
+    pub(super) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.fd.as_raw_fd())
+    }
+
+    /// Has iproute2 carry out orders in it, a line each.
+    fn ip(&self, orders: &str) -> io::Result<()> {
+        apart(|| {
+            move_into_link_name_space(self.fd.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let mut command = Command::new("ip");
+            command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().map_err(|error| {
+                io::Error::new(error.kind(), format!("`ip` of iproute2 cannot be run: {error}"))
+            })?;
+            if let Some(mut input) = child.stdin.take() {
+                input.write_all(orders.as_bytes())?;
+            }
+            let done = child.wait_with_output()?;
+            if done.status.success() {
+                return Ok(());
+            }
+            Err(io::Error::other(format!("`ip` said: {}", String::from_utf8_lossy(&done.stderr).trim())))
+        })
+    }
+}
+
+/// Runs something on a thread of its own, whose namespaces may change.
+pub(super) fn apart<T: Send>(body: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("namespace".to_owned()).spawn_scoped(scope, body)?;
+        thread.join().map_err(|_| io::Error::other("the thread in the namespace panicked"))?
+    })
+}
+
+/// Gives this thread a new namespace. Descriptors stay shared, so the call's one danger is not there.
+#[expect(
+    deprecated,
+    reason = "the replacement is unsafe because of `UnshareFlags::FILES`, which is not used"
+)]
+pub(super) fn enter_new(what: UnshareFlags) -> io::Result<()> {
+    Ok(rustix::thread::unshare(what)?)
+}
+
+/// A run's network.
+#[derive(Debug)]
+pub(super) struct Network {
+    bridge: Namespace,
+    members: Mutex<Vec<Member>>,
+}
+
+/// A container's place in a network.
+#[derive(Clone, Debug)]
+struct Member {
+    container: String,
+    address: Ipv4Addr,
+    names: Vec<String>,
+    extra: Vec<(String, String)>,
+    hosts: Utf8PathBuf,
+}
+
+/// What a container gets from its network.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) namespace: Namespace,
+    pub(super) address: Ipv4Addr,
+}
+
+impl Network {
+    pub(super) fn new() -> io::Result<Self> {
+        let bridge = Namespace::new()?;
+        let gateway = address(1);
+        bridge.ip(&format!(
+            "link set lo up\nlink add {BRIDGE} type bridge\naddr add {gateway}/{PREFIX} dev {BRIDGE}\nlink set {BRIDGE} up\n"
+        ))?;
+        Ok(Self { bridge, members: Mutex::default() })
+    }
+
+    /// Where the bridge is, which reaches every container.
+    pub(super) fn path(&self) -> String {
+        self.bridge.path()
+    }
+
+    /// Gives a container its namespace, address and hosts file, and tells the others its names.
+    pub(super) fn join(
+        &self,
+        container: &str,
+        node: &str,
+        extras: &ContainerExtras,
+        hosts: &Utf8Path,
+    ) -> io::Result<Joined> {
+        let mut members = locked(&self.members);
+        let taken = |number: &u16| members.iter().any(|member| member.address == address(*number));
+        let number = (2..u16::MAX).find(|number| !taken(number)).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let (address, namespace) = (address(number), Namespace::new()?);
+        let peer = format!("port{number}");
+        namespace.ip(&format!(
+            "link set lo up\nlink add eth0 type veth peer name {peer} netns {}\naddr add {address}/{PREFIX} dev eth0\nlink set eth0 up\n",
+            self.bridge.path()
+        ))?;
+        self.bridge.ip(&format!("link set {peer} master {BRIDGE}\nlink set {peer} up\n"))?;
+        let names = std::iter::once(node.to_owned()).chain(extras.aliases.iter().cloned()).collect();
+        let extra = extras.extra_hosts.iter().map(|(name, to)| (name.clone(), to.clone())).collect();
+        let hosts = hosts.to_owned();
+        members.push(Member { container: container.to_owned(), address, names, extra, hosts });
+        tell(&members)?;
+        Ok(Joined { namespace, address })
+    }
+
+    /// Takes a container's names away.
+    pub(super) fn leave(&self, container: &str) -> io::Result<()> {
+        let mut members = locked(&self.members);
+        members.retain(|member| member.container != container);
+        tell(&members)
+    }
+}
+
+fn address(number: u16) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(SUBNET) + u32::from(number))
+}
+
+/// Writes every member's hosts file. In place, since it is mounted.
+fn tell(members: &[Member]) -> io::Result<()> {
+    for member in members {
+        let mut file = File::options().create(true).truncate(false).write(true).open(&member.hosts)?;
+        let text = hosts(member, members);
+        file.write_all(text.as_bytes())?;
+        file.set_len(text.len() as u64)?;
+    }
+    Ok(())
+}
+
+/// The hosts file of one container: itself first, so that its own host name is found at once.
+fn hosts(member: &Member, all: &[Member]) -> String {
+    let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    let others = all.iter().filter(|other| other.container != member.container);
+    for one in std::iter::once(member).chain(others) {
+        text.push_str(&format!("{}\t{}\n", one.address, one.names.join(" ")));
+    }
+    for (name, to) in &member.extra {
+        let to = if to == "host-gateway" { address(1).to_string() } else { to.clone() };
+        text.push_str(&format!("{to}\t{name}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Member, address, hosts};
+
+    fn member(container: &str, number: u16, names: &[&str], extra: &[(&str, &str)]) -> Member {
+        Member {
+            container: container.into(),
+            address: address(number),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            extra: extra.iter().map(|(name, to)| ((*name).to_owned(), (*to).to_owned())).collect(),
+            hosts: container.into(),
+        }
+    }
+
+    #[test]
+    fn every_container_knows_all_names_and_only_its_own_extra_hosts() {
+        let all = [
+            member("a", 2, &["broker", "mqtt"], &[("db", "192.0.2.1"), ("up", "host-gateway")]),
+            member("b", 259, &["gateway"], &[]),
+        ];
+        let loopback = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+        assert_eq!(
+            hosts(&all[0], &all),
+            format!(
+                "{loopback}10.213.0.2\tbroker mqtt\n10.213.1.3\tgateway\n192.0.2.1\tdb\n10.213.0.1\tup\n"
+            )
+        );
+        assert_eq!(hosts(&all[1], &all), format!("{loopback}10.213.1.3\tgateway\n10.213.0.2\tbroker mqtt\n"));
+    }
+}
