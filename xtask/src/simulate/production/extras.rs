@@ -8,6 +8,7 @@ use xedge_model::compose::{
 };
 use xedge_sim::{ContainerExtras, HealthPace, Need};
 
+use super::capabilities::reachable;
 use super::ulimits::clamped;
 use crate::error::{Error, Result};
 
@@ -36,7 +37,7 @@ pub(super) fn extras(compose: &Compose, name: &str, service: &Service) -> Contai
         workdir: text(&service.working_dir),
         published_tcp: published_tcp(service),
         group_add: texts(&service.group_add),
-        cap_add: texts(&service.cap_add),
+        cap_add: reachable(&texts(&service.cap_add)).0,
         device_stubs: service.devices.iter().map(|device| device.container.to_string()).collect(),
         extra_hosts: service.extra_hosts.0.clone(),
         ulimits: ulimits.collect(),
@@ -56,7 +57,7 @@ pub(super) fn extras(compose: &Compose, name: &str, service: &Service) -> Contai
     }
 }
 
-fn texts(all: &[Text]) -> Vec<String> {
+pub(super) fn texts(all: &[Text]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
