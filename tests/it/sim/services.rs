@@ -58,7 +58,7 @@ impl Bench {
 #[test]
 fn a_stack_without_models_is_gated_as_a_whole() {
     let services = format!(
-        r#"{HUB}    depends_on: {{init: {{condition: service_completed_successfully}}}}
+        "{HUB}    depends_on: {{init: {{condition: service_completed_successfully}}}}
     restart: unless-stopped
   init:
     image: xedgesim/mosquitto
@@ -71,7 +71,7 @@ fn a_stack_without_models_is_gated_as_a_whole() {
     command: []
     depends_on: {{hub: {{condition: service_healthy}}}}
     healthcheck: {{disable: true}}
-"#
+"
     );
     let bench = Bench::stack(&services, "", SHORT);
     let ran = bench.sim(&["demo"]).expect(0);

@@ -72,8 +72,11 @@ pub(in crate::simulate) fn published_tcp(service: &Service) -> Vec<u16> {
     ports.into_iter().collect()
 }
 
+/// Kernel settings: names and values.
+type Sysctls<'a> = Vec<(&'a str, &'a str)>;
+
 /// The kernel settings that belong to a container's own namespaces, and those that are the whole machine's.
-pub(super) fn sysctls(service: &Service) -> (Vec<(&str, &str)>, Vec<(&str, &str)>) {
+pub(super) fn sysctls(service: &Service) -> (Sysctls<'_>, Sysctls<'_>) {
     let own = |(name, _): &(&str, &str)| {
         let starts = ["kernel.msg", "kernel.shm", "fs.mqueue.", "net.ipv4.", "net.ipv6."];
         *name == "kernel.sem"
