@@ -36,6 +36,7 @@ pub(super) struct Order {
     name: String,
     plan: ContainerPlan,
     network: String,
+    further: Vec<String>,
     volumes: BTreeMap<String, String>,
     published: usize,
     labels: Labels,
@@ -47,6 +48,7 @@ impl Order {
             name: creation.name.to_owned(),
             plan: creation.plan.clone(),
             network: creation.network.to_owned(),
+            further: creation.further.to_vec(),
             volumes: creation.volumes.clone(),
             published: creation.published,
             labels: creation.labels.clone(),
@@ -66,7 +68,9 @@ impl Inner {
         let _alone = locked(&self.structure);
         let make = || {
             self.objects.make(Kind::Network, name, &Record { labels: labels.clone(), image: None })?;
-            locked(&self.networks).insert(name.to_owned(), Arc::new(Network::new()?));
+            let mut networks = locked(&self.networks);
+            let network = Network::beside(networks.values())?;
+            networks.insert(name.to_owned(), Arc::new(network));
             Ok(())
         };
         make().map_err(|error: io::Error| runtime_error(&format!("create network {name}"), error))
@@ -123,10 +127,19 @@ impl Inner {
         let wanted = plan.extras.user.as_deref().or(image.config.user.as_deref()).unwrap_or_default();
         let user = user::resolve(&root, wanted, &plan.extras.group_add)?;
         let overlaid = own_root(&lower, folder).map_err(said)?;
-        let network = locked(&self.networks).get(&order.network).cloned();
-        let network = network.ok_or_else(|| format!("there is no network {}", order.network))?;
         let hosts = folder.join("hosts");
+        // Without a network a container has one of its own, where nobody else is.
+        let network = if plan.extras.offline {
+            Arc::new(Network::beside(std::iter::empty()).map_err(said)?)
+        } else {
+            self.network(&order.network)?
+        };
         let joined = network.join(&order.name, &plan.node_id, &plan.extras, &hosts).map_err(said)?;
+        for (number, further) in order.further.iter().enumerate() {
+            let (name, node, extras) = (&order.name, &plan.node_id, &plan.extras);
+            let further = self.network(further)?;
+            further.join_too(&joined, number + 1, name, node, extras, &hosts).map_err(said)?;
+        }
         let mut binds = self.volumes(order, &image, &root, folder).map_err(said)?;
         binds.extend(names(plan, folder).map_err(said)?);
         let init = init(plan)?;
@@ -153,6 +166,11 @@ impl Inner {
         let (process, workdir) = (spec::process(&parts, &[]), spec::workdir(&parts));
         let lower = overlaid.then_some(lower);
         Ok(self.container_of(order, id, folder, &image, Rest { network, joined, process, workdir, lower }))
+    }
+
+    fn network(&self, name: &str) -> Result<Arc<Network>, String> {
+        let found = locked(&self.networks).get(name).cloned();
+        found.ok_or_else(|| format!("there is no network {name}"))
     }
 
     fn container_of(
@@ -352,7 +370,8 @@ fn take_over(root: &Root, path: &str, data: &Utf8Path) -> io::Result<()> {
 
 /// The files that say who is who, a container's own.
 fn names(plan: &ContainerPlan, folder: &Utf8Path) -> io::Result<Vec<Bind>> {
-    fs::write(folder.join("hostname"), format!("{}\n", plan.node_id))?;
+    let hostname = plan.extras.hostname.as_ref().unwrap_or(&plan.node_id);
+    fs::write(folder.join("hostname"), format!("{hostname}\n"))?;
     fs::write(folder.join("resolv.conf"), "# There is no name server here: names are in /etc/hosts.\n")?;
     let bind = |name: &str| {
         let file = folder.join(name);

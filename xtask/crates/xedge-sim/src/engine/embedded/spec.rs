@@ -90,12 +90,16 @@ pub(super) fn config(parts: &Parts<'_>) -> Result<Value, String> {
     }
     Ok(json!({
         "ociVersion": "1.0.2",
-        "hostname": plan.node_id,
+        "hostname": hostname(plan),
         "root": {"path": parts.rootfs, "readonly": plan.read_only},
         "process": process(parts, &arguments(parts)?),
         "mounts": mounts(parts),
         "linux": linux,
     }))
+}
+
+fn hostname(plan: &ContainerPlan) -> &str {
+    plan.extras.hostname.as_ref().unwrap_or(&plan.node_id)
 }
 
 /// A process in the container: the main one, or one beside it.
@@ -148,7 +152,7 @@ pub(super) fn workdir(parts: &Parts<'_>) -> String {
 fn environment(parts: &Parts<'_>) -> Vec<String> {
     let image = parts.image.env.iter().flatten().cloned();
     let own = parts.plan.env.iter().map(|(name, value)| format!("{name}={value}"));
-    let defaults = [format!("PATH={PATH}"), format!("HOSTNAME={}", parts.plan.node_id)];
+    let defaults = [format!("PATH={PATH}"), format!("HOSTNAME={}", hostname(parts.plan))];
     let mut all: Vec<String> = Vec::new();
     for variable in defaults.into_iter().chain(image).chain(own) {
         let name = variable.split('=').next().unwrap_or_default();
@@ -203,6 +207,12 @@ fn resources(plan: &ContainerPlan) -> Value {
     }
     if let Some(nano) = plan.nano_cpus {
         resources["cpu"] = json!({"period": PERIOD_US, "quota": nano / (1_000_000_000 / PERIOD_US)});
+    }
+    if let Some(bytes) = plan.extras.memory_reservation {
+        resources["memory"]["reservation"] = json!(bytes);
+    }
+    if let Some(shares) = plan.extras.cpu_shares {
+        resources["cpu"]["shares"] = json!(shares);
     }
     if let Some(limit) = plan.pids_limit.filter(|limit| *limit > 0) {
         resources["pids"] = json!({"limit": limit});
