@@ -18,6 +18,7 @@ mod build;
 mod engine;
 mod evidence;
 mod fetch;
+mod import;
 mod locks;
 mod passphrase;
 mod payload;

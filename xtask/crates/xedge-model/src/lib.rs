@@ -13,6 +13,7 @@ pub mod name;
 pub mod platform;
 pub mod scenario;
 pub mod stack;
+pub mod tree;
 pub mod yaml;
 
 pub use class::{Class, Failure};
