@@ -11,6 +11,7 @@ mod actions;
 mod bad_input;
 mod cli;
 mod images;
+mod import;
 mod locks;
 mod registry;
 mod release;

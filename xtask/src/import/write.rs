@@ -134,7 +134,7 @@ impl Made<'_> {
             let sample = format!("sample-{}", name.replace('_', "-"));
             let _ = writeln!(
                 text,
-                "  {name}: {{pattern: \"[!-~]{{1,128}}\", sample: {sample}, max_length: 128}}"
+                "  {name}: {{pattern: \"[ -~]{{1,128}}\", sample: {sample}, max_length: 128}}"
             );
         }
         let _ = write!(text, "\ngate: [{stack}_smoke]\n");
