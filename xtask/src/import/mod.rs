@@ -112,6 +112,7 @@ pub(crate) fn import(cx: &Context<'_>, request: &Request<'_>) -> Result<Imported
 type Parts = ((String, Vec<String>), Vec<(String, u32)>);
 
 fn compose(walk: &mut Walk<'_>, images: &mut Images<'_>, tree: &Tree) -> Result<Parts> {
+    walk.top_keys(tree)?;
     declared_names(walk, tree)?;
     let mut services = Map::new();
     for (name, service) in tree.get("services").map(Tree::entries).unwrap_or_default() {

@@ -208,7 +208,7 @@ impl Walk<'_> {
             );
         } else {
             let what = format!(
-                "`{source}` is a path of the machine: it is no part of what is signed, and empty in the simulation"
+                "`{source}` is a path of the machine: it is no part of what is signed, and empty or absent in the simulation"
             );
             self.report.decide(path, at, what, "make sure that every device has it");
         }

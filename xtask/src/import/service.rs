@@ -1,6 +1,7 @@
 //! One service of an imported file, key by key, in the form that a stack takes.
 
 use serde_json::{Map, Value as Json, json};
+use xedge_model::compose::Size;
 use xedge_model::tree::{At, Key, Tree, Value, join};
 
 use super::keys;
@@ -36,10 +37,9 @@ const SAME: [&str; 22] = [
 ];
 
 /// Keys with a form of their own.
-const OWN: [&str; 26] = [
+const OWN: [&str; 25] = [
     "build",
     "command",
-    "configs",
     "depends_on",
     "deploy",
     "entrypoint",
@@ -92,7 +92,7 @@ impl Walk<'_> {
             }
             "shm_size" | "mem_limit" | "mem_reservation" => {
                 let size = self.size(value)?;
-                self.accept(out, &key.name, size, path, at)?;
+                self.accept(out, &key.name, size, path, value.at)?;
             }
             "restart" => {
                 let policy = match value.value {
@@ -224,6 +224,9 @@ impl Walk<'_> {
 
     fn size(&self, value: &Tree) -> Step<Json> {
         let text = self.scalar(value)?;
+        if text.parse::<Size>().is_ok() {
+            return Ok(json!(text));
+        }
         let bytes = words::bytes(&text);
         let bytes = bytes.ok_or_else(|| {
             self.bad(value.at, format!("`{text}` is not a size: expected a number and k, m or g"), None)
@@ -589,5 +592,25 @@ impl Walk<'_> {
             all.push(json!(name));
         }
         self.accept(out, "secrets", Json::Array(all), path, value.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use xedge_model::compose::keys::{IMPORTED_KEYS, SERVICE_KEYS};
+
+    use super::{OWN, SAME, keys};
+
+    #[test]
+    fn the_table_of_keys_is_what_the_import_reads() {
+        let table: BTreeSet<&str> =
+            SERVICE_KEYS.iter().chain(&IMPORTED_KEYS).map(|known| known.key).collect();
+        let read: BTreeSet<&str> = SAME.into_iter().chain(OWN).collect();
+        assert_eq!(read, table);
+        let refused: BTreeSet<&str> = keys::SERVICE.iter().map(|(name, _)| *name).collect();
+        assert_eq!(refused.intersection(&read).next(), None);
+        assert_eq!(refused.len(), keys::SERVICE.len(), "a key is refused twice");
     }
 }

@@ -24,6 +24,15 @@ const KNOWN: [&str; 9] =
     ["configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes"];
 
 impl Walk<'_> {
+    /// Refuses keys at the top that Compose does not have: what they hold would be missed by everything else.
+    pub(super) fn top_keys(&self, tree: &Tree) -> Step {
+        let unknown = |name: &str| !KNOWN.contains(&name) && !name.starts_with("x-");
+        match tree.entries().iter().find(|(key, _)| unknown(&key.name)) {
+            Some((key, _)) => Err(self.unknown_key(key.at, &key.name, &KNOWN)),
+            None => Ok(()),
+        }
+    }
+
     /// The keys at the top but `services`; networks, volumes and secrets that no service uses are left out.
     pub(super) fn top(&mut self, tree: &Tree) -> Step<Map<String, Json>> {
         let mut out = Map::new();

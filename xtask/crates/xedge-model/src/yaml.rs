@@ -27,6 +27,12 @@ impl YamlError {
     pub fn message(&self) -> &str {
         &self.message
     }
+
+    /// The same problem with another hint.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
 }
 
 impl Failure for YamlError {
