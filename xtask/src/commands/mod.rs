@@ -6,6 +6,7 @@ mod ci;
 mod doctor;
 mod gc;
 mod image;
+mod import;
 mod keys;
 mod lock;
 mod new;
@@ -89,6 +90,7 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Lock(flags) => lock::run(cx, &flags),
         Command::Build(flags) => build::run(cx, &flags),
         Command::Image(command) => image::run(cx, command),
+        Command::Import(command) => import::run(cx, &command),
         Command::Render(flags) => render::run(cx, &flags),
         Command::Sim(flags) => sim::run(cx, &flags),
         Command::Release(flags) => release::run(cx, &flags),
