@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Look at built images, or save one
     #[command(subcommand)]
     Image(Image),
+    /// Make a stack of this project from a file of another tool; print what became of each key
+    #[command(subcommand)]
+    Import(Import),
     /// Render a stack's configuration for one environment
     Render(Render),
     /// Run scenarios against the images by digest; write reports and signed evidence
@@ -237,6 +240,35 @@ pub(crate) struct ImageImport {
     /// Which image of the archive, where it holds several
     #[arg(long, value_name = "IMAGE", conflicts_with = "from_engine")]
     pub(crate) image: Option<String>,
+}
+
+/// `import`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// A Compose file: stack, templates, image definitions and a scenario; no existing file is changed
+    Compose(ImportCompose),
+}
+
+/// `import compose`.
+#[derive(Args, Debug)]
+pub(crate) struct ImportCompose {
+    /// The Compose file
+    pub(crate) file: Utf8PathBuf,
+    /// Name of the stack; the file's `name`, else its folder's when not given
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// File of NAME=value for `${NAME}`, instead of the `.env` beside the Compose file; later ones win
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<Utf8PathBuf>,
+    /// Leave a key out, by the path that the report names
+    #[arg(long, value_name = "KEY")]
+    pub(crate) without: Vec<String>,
+    /// Platforms of the new image definitions
+    #[arg(long, value_name = "P", value_parser = platform)]
+    pub(crate) platform: Vec<Platform>,
+    /// Print the report and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `render`.

@@ -24,15 +24,11 @@ pub(crate) async fn connect(cx: &Context<'_>) -> Result<Engine> {
     match cx.engine {
         EngineChoice::Docker => Ok(Engine::Docker(docker(cx).await?)),
         EngineChoice::Embedded => Ok(Engine::Embedded(embedded(cx)?)),
-        EngineChoice::Auto => {
-            let named =
-                matches!(choose(&Surroundings::of(&cx.environment, cx.project.root()))?, Choice::Named(_));
-            match docker(cx).await {
-                Ok(engine) => Ok(Engine::Docker(engine)),
-                Err(error) if named => Err(error),
-                Err(error) => fall_back(cx, error),
-            }
-        }
+        EngineChoice::Auto => match docker(cx).await {
+            Ok(engine) => Ok(Engine::Docker(engine)),
+            Err(error) if is_named(cx) => Err(error),
+            Err(error) => fall_back(cx, error),
+        },
     }
 }
 
@@ -75,11 +71,17 @@ pub(crate) fn embedded_beside(cx: &Context<'_>, engine: &Engine) -> Result<Optio
     if used { Ok(Some(Engine::Embedded(embedded(cx)?))) } else { Ok(None) }
 }
 
+/// Whether somebody named an Engine: then no other takes its place.
+fn is_named(cx: &Context<'_>) -> bool {
+    let choice = choose(&Surroundings::of(&cx.environment, cx.project.root()));
+    !matches!(choice, Ok(Choice::Usual(_)))
+}
+
 /// Connects to the Engine that this user named, else to the first of the usual sockets at which one answers.
 pub(crate) async fn docker(cx: &Context<'_>) -> Result<Docker> {
     let place = match choose(&Surroundings::of(&cx.environment, cx.project.root()))? {
         Choice::Named(place) => place,
-        Choice::Usual(places) => return connect_to_first(cx, places).await,
+        Choice::Usual(places) => return first(cx, places).await,
     };
     refuse_remote(&place)?;
     let docker = Docker::connect(&place.host).await?;
@@ -87,7 +89,7 @@ pub(crate) async fn docker(cx: &Context<'_>) -> Result<Docker> {
     Ok(docker)
 }
 
-async fn connect_to_first(cx: &Context<'_>, places: Vec<Place>) -> Result<Docker> {
+async fn first(cx: &Context<'_>, places: Vec<Place>) -> Result<Docker> {
     let mut problem = None;
     for place in places.iter().filter(|place| place.socket().is_some_and(Utf8Path::exists)) {
         match Docker::connect(&place.host).await {

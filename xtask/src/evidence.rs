@@ -130,9 +130,9 @@ fn statement(
 
 fn engine(facts: &EngineFacts) -> Engine {
     let kind = match facts.kind {
-        xedge_sim::EngineKind::Embedded => EngineKind::Embedded,
-        xedge_sim::EngineKind::Docker if facts.is_podman() => EngineKind::Podman,
         xedge_sim::EngineKind::Docker => EngineKind::Docker,
+        xedge_sim::EngineKind::Podman => EngineKind::Podman,
+        xedge_sim::EngineKind::Embedded => EngineKind::Embedded,
     };
     Engine { kind, version: facts.version.clone() }
 }

@@ -144,9 +144,9 @@ async fn manifests(
             platform_manifests(cx, image, platforms, &lock, mode, layout)
         }
         From::Dockerfile(build) => {
-            let built = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
+            let all = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
             let lock = Digest::of(lock.to_text().as_bytes());
-            built.map(|by_platform| Manifests { by_platform, lock, base: None })
+            all.map(|by_platform| Manifests { by_platform, lock, base: None })
         }
     };
     spinner.finish_and_clear();

@@ -28,7 +28,9 @@ pub(super) fn run(cx: &Context<'_>, flags: &Build) -> Result<()> {
     let worst = Class::worst(failures.iter().map(Failed::class));
     let Some(at) = failures.iter().position(|error| Some(error.class()) == worst) else { return Ok(()) };
     let decides = failures.remove(at);
-    failures.iter().for_each(|error| cx.printer.report(error));
+    for error in &failures {
+        cx.printer.report(error);
+    }
     Err(decides)
 }
 

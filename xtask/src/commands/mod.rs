@@ -6,6 +6,7 @@ mod ci;
 mod doctor;
 mod gc;
 mod image;
+mod import;
 mod keys;
 mod lock;
 mod new;
@@ -70,11 +71,11 @@ impl Context<'_> {
 
 /// Runs one command.
 pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Result<()> {
-    if let Command::EmbeddedForward { network, to } = &cli.command {
-        return forward(network, *to);
-    }
     if let Command::New(flags @ New { command: None, .. }) = &cli.command {
         return new::project(&environment, printer, flags);
+    }
+    if let Command::EmbeddedForward { network, to } = &cli.command {
+        return forward(network, *to);
     }
     let project = Project::find(cli.global.project.as_deref(), &environment)?;
     let passphrase_file = cli.global.passphrase_file;
@@ -89,6 +90,7 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Lock(flags) => lock::run(cx, &flags),
         Command::Build(flags) => build::run(cx, &flags),
         Command::Image(command) => image::run(cx, command),
+        Command::Import(command) => import::run(cx, &command),
         Command::Render(flags) => render::run(cx, &flags),
         Command::Sim(flags) => sim::run(cx, &flags),
         Command::Release(flags) => release::run(cx, &flags),

@@ -30,7 +30,7 @@ const TIMEOUT_S: u64 = 120;
 const LOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// How Podman introduces itself.
-pub(super) const PODMAN: &str = "Podman Engine";
+const PODMAN: &str = "Podman Engine";
 /// How long Podman may take to note down how a container ended.
 const NOTING: Duration = Duration::from_secs(10);
 
@@ -58,7 +58,7 @@ impl Docker {
         let version = client.version().await.map_err(|e| no_engine(&e))?;
         let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
         let facts = EngineFacts {
-            kind: EngineKind::Docker,
+            kind: if podman { EngineKind::Podman } else { EngineKind::Docker },
             // Podman puts the machine's name there.
             name: if podman {
                 PODMAN.to_owned()
@@ -341,14 +341,14 @@ impl Docker {
     }
 }
 
-/// Between the end of a container and its exit code, Podman gives it a state that Docker's API does not have, and the
-/// client library refuses the whole answer: asked again, until the end is noted down.
+/// Between two states of a container, as between its end and its exit code (`stopped`), Podman gives it one that Docker's
+/// API does not have, and the client library refuses the whole answer: asked again, until it is a state of both.
 async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
     let end = tokio::time::Instant::now() + NOTING;
     loop {
         match ask().await {
             Err(Refusal::JsonDataError { message, .. })
-                if message.contains("`stopped`") && tokio::time::Instant::now() < end =>
+                if message.contains("unknown variant") && tokio::time::Instant::now() < end =>
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -20,8 +20,10 @@ pub(crate) use files::volume_tar;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
-    /// Behind the Docker Engine API: Docker or Podman.
+    /// Docker's Engine.
     Docker,
+    /// Podman, behind the Docker Engine API.
+    Podman,
     /// An OCI runtime in namespaces of our own.
     Embedded,
 }
@@ -42,11 +44,6 @@ pub struct EngineFacts {
 }
 
 impl EngineFacts {
-    /// Whether this is Podman, behind Docker's API.
-    pub fn is_podman(&self) -> bool {
-        self.name == docker::PODMAN
-    }
-
     /// Whether containers of this platform need emulation.
     pub fn emulates(&self, platform: Platform) -> bool {
         platform.oci_architecture() != self.architecture

@@ -26,6 +26,8 @@ pub struct BuildRequest {
     pub args: BTreeMap<String, String>,
     /// Platform of the result.
     pub platform: Platform,
+    /// Whether steps of earlier builds may be used again.
+    pub cached: bool,
 }
 
 /// How a build ended.
@@ -81,7 +83,7 @@ impl Docker {
             // The context that could not be read is the cause, unless the Engine hung up first.
             (_, Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Archive(error)),
             (Some(refusal), _) => self.refused(refusal, output),
-            (None, _) => output.id.map(BuildEnd::Image).ok_or_else(|| Error::EngineLost {
+            (None, _) => output.id.or(output.told).map(BuildEnd::Image).ok_or_else(|| Error::EngineLost {
                 host: self.host.clone(),
                 action: "build an image".to_owned(),
                 detail: "it stopped answering before the image was done".to_owned(),
@@ -131,10 +133,10 @@ impl Docker {
             }
         }
         drop(sender);
-        let taken = taker.await.map_err(|error| Error::Archive(io::Error::other(error)))?;
+        let result = taker.await.map_err(|error| Error::Archive(io::Error::other(error)))?;
         match refusal {
             Some(error) => Err(self.failed(&format!("give out image {image}"), error)),
-            None => Ok(taken),
+            None => Ok(result),
         }
     }
 
@@ -159,6 +161,7 @@ fn options(request: &BuildRequest) -> query::BuildImageOptions {
         .dockerfile(&request.dockerfile)
         .buildargs(&args)
         .platform(request.platform.as_str())
+        .nocache(!request.cached)
         .rm(true)
         .forcerm(true);
     match &request.target {
@@ -170,17 +173,23 @@ fn options(request: &BuildRequest) -> query::BuildImageOptions {
 /// What the builder said so far.
 #[derive(Default)]
 struct Output {
+    /// What the answers name apart from the text; Podman's may not.
     id: Option<String>,
+    /// The last image that the text names; a program may say such a line too, but not as the last one.
+    told: Option<String>,
     step: String,
     tail: VecDeque<String>,
 }
 
 impl Output {
     fn take(&mut self, text: &str, progress: &impl Fn(&str)) {
-        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        for line in plain(text).lines().map(str::trim_end).filter(|line| !line.is_empty()) {
             if is_step(line) {
                 line.clone_into(&mut self.step);
                 progress(line);
+            }
+            if let Some(id) = line.strip_prefix("Successfully built ") {
+                self.told = Some(id.to_owned());
             }
             if self.tail.len() == TAIL {
                 self.tail.pop_front();
@@ -190,17 +199,34 @@ impl Output {
     }
 }
 
-/// `Step 3/5 : RUN …`, and nothing that a program may say.
+/// The text without colours and other commands to a terminal: the Engine paints what programs say on stderr.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        let end = after.find(|c: char| c.is_ascii_alphabetic());
+        rest = end.map_or("", |end| &after[end + 1..]);
+    }
+    plain + rest
+}
+
+/// `Step 3/5 : RUN …` (Docker) or `STEP 3/5: RUN …` (Podman), and nothing that a program may say.
 fn is_step(line: &str) -> bool {
-    let Some((numbers, _)) = line.strip_prefix("Step ").and_then(|rest| rest.split_once(" : ")) else {
-        return false;
-    };
+    let after = line.strip_prefix("Step ").or_else(|| line.strip_prefix("STEP "));
+    let Some((numbers, _)) = after.and_then(|rest| rest.split_once(':')) else { return false };
+    let numbers = numbers.trim_end();
     !numbers.is_empty() && numbers.chars().all(|c| c.is_ascii_digit() || c == '/')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Output, TAIL};
+    use super::{Output, TAIL, plain};
+
+    #[test]
+    fn commands_to_a_terminal_are_taken_out() {
+        assert_eq!(plain("\x1b[91mError\x1b[0m: x\x1b["), "Error: x");
+    }
 
     #[test]
     fn steps_are_told_and_the_last_lines_kept() {

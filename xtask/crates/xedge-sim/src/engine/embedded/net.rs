@@ -106,6 +106,8 @@ struct Network {
 /// A container in its networks.
 #[derive(Clone, Debug)]
 struct Resident {
+    /// What only it itself knows it by.
+    hostname: Option<String>,
     names: Vec<String>,
     /// Its address in each.
     addresses: BTreeMap<String, Ipv4Addr>,
@@ -163,11 +165,14 @@ impl Networks {
             joined.first.get_or_insert_with(|| (address, network.bridge.clone()));
             addresses.insert(name.clone(), address);
         }
-        let names = [guest.extras.hostname.as_ref(), Some(&guest.node.to_owned())];
-        let names = names.into_iter().flatten().chain(&guest.extras.aliases).cloned().collect();
+        let names =
+            std::iter::once(guest.node.to_owned()).chain(guest.extras.aliases.iter().cloned()).collect();
+        let hostname = guest.extras.hostname.clone();
         let extra = guest.extras.extra_hosts.iter().map(|(name, to)| (name.clone(), to.clone())).collect();
         let hosts = guest.hosts.to_owned();
-        inner.residents.insert(guest.container.to_owned(), Resident { names, addresses, extra, hosts });
+        inner
+            .residents
+            .insert(guest.container.to_owned(), Resident { hostname, names, addresses, extra, hosts });
         inner.tell()?;
         Ok(joined)
     }
@@ -215,9 +220,10 @@ impl Inner {
         let mut line = |address: &dyn std::fmt::Display, names: &str| {
             text.push_str(&format!("{address}\t{names}\n"));
         };
+        let own: Vec<&str> = resident.hostname.iter().chain(&resident.names).map(String::as_str).collect();
         match resident.addresses.values().next() {
-            Some(address) => line(address, &resident.names.join(" ")),
-            None => line(&"127.0.1.1", &resident.names.join(" ")),
+            Some(address) => line(address, &own.join(" ")),
+            None => line(&"127.0.1.1", &own.join(" ")),
         }
         for other in self.residents.values().filter(|other| other.hosts != resident.hosts) {
             let shared =
@@ -252,6 +258,7 @@ mod tests {
     fn resident(name: &str, networks: &[(&str, u8, u8)], names: &[&str], extra: &[(&str, &str)]) -> Resident {
         let own = |text: &str| text.to_owned();
         Resident {
+            hostname: (name == "b").then(|| own("pinned")),
             names: names.iter().map(|name| own(name)).collect(),
             addresses: networks.iter().map(|(net, n, host)| (own(net), address(*n, *host))).collect(),
             extra: extra.iter().map(|(name, to)| (own(name), own(to))).collect(),
@@ -275,7 +282,7 @@ mod tests {
             assert_eq!(inner.hosts(&all[number]), format!("{loopback}{lines}"));
         };
         expect(0, "10.213.0.2\tbroker mqtt\n10.213.0.3\tgateway\n192.0.2.1\tdb\n10.213.0.1\tup\n");
-        expect(1, "10.213.1.2\tgateway\n10.213.0.2\tbroker mqtt\n10.213.1.3\tstore\n");
+        expect(1, "10.213.1.2\tpinned gateway\n10.213.0.2\tbroker mqtt\n10.213.1.3\tstore\n");
         expect(2, "10.213.1.3\tstore\n10.213.1.2\tgateway\n");
         expect(3, "127.0.1.1\talone\n");
     }
