@@ -361,7 +361,7 @@ fn names(plan: &ContainerPlan, folder: &Utf8Path) -> io::Result<Vec<Bind>> {
         let file = folder.join(name);
         // Programs of every user read them.
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
-        Ok(Bind { source: file.into_string(), target: format!("/etc/{name}"), read_only: false })
+        Ok(Bind { source: file.into_string(), target: format!("/etc/{name}"), read_only: plan.read_only })
     };
     ["hosts", "hostname", "resolv.conf"].into_iter().map(bind).collect()
 }

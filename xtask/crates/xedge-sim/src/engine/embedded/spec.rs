@@ -270,6 +270,9 @@ fn mounts(parts: &Parts<'_>) -> Vec<Value> {
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &format!("size={shm}")]),
     ];
+    if parts.cgroup.is_some() {
+        all.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]));
+    }
     let mut own: Vec<(&str, Value)> = Vec::new();
     for (target, options) in &parts.plan.tmpfs {
         let options = tmpfs(options);

@@ -38,7 +38,8 @@ fn lookup(passwd: &str, group: &str, wanted: &str, more: &[String]) -> Result<Us
         Some(own) => gid_of(group, own)?,
         None => number(line.as_ref().and_then(|line| line.get(3))).unwrap_or(0),
     };
-    let mut groups = Vec::new();
+    // The own group is among them as well, as the Engine has it.
+    let mut groups = vec![gid];
     if let (None, Some(login)) = (own_group, line.as_ref().and_then(|line| line.first())) {
         let lists = |line: &Vec<&str>| line.get(3).is_some_and(|all| all.split(',').any(|m| m == *login));
         groups.extend(fields(group).filter(lists).filter_map(|line| number(line.get(2))));
@@ -77,12 +78,12 @@ mod tests {
     fn names_and_numbers_are_looked_up_in_the_image() {
         let found = |wanted: &str| lookup(PASSWD, GROUP, wanted, &[]).unwrap();
         let refused = |wanted: &str| lookup(PASSWD, GROUP, wanted, &[]).unwrap_err();
-        assert_eq!(found(""), user(0, 0, &[], "/root"));
-        assert_eq!(found("mosquitto"), user(100, 101, &[107], "/var/lib/mosquitto"));
-        assert_eq!(found("100"), user(100, 101, &[107], "/var/lib/mosquitto"));
-        assert_eq!(found("mosquitto:ssl-cert"), user(100, 107, &[], "/var/lib/mosquitto"));
-        assert_eq!(found("65534:65533"), user(65534, 65533, &[], "/"));
-        assert_eq!(found("7"), user(7, 0, &[], "/"));
+        assert_eq!(found(""), user(0, 0, &[0], "/root"));
+        assert_eq!(found("mosquitto"), user(100, 101, &[101, 107], "/var/lib/mosquitto"));
+        assert_eq!(found("100"), user(100, 101, &[101, 107], "/var/lib/mosquitto"));
+        assert_eq!(found("mosquitto:ssl-cert"), user(100, 107, &[107], "/var/lib/mosquitto"));
+        assert_eq!(found("65534:65533"), user(65534, 65533, &[65533], "/"));
+        assert_eq!(found("7"), user(7, 0, &[0], "/"));
         assert!(refused("nobody").contains("`nobody`"));
         assert!(refused("root:nogroup").contains("`nogroup`"));
     }
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn further_groups_are_added() {
         let found = lookup(PASSWD, GROUP, "7:7", &["ssl-cert".into(), "44".into()]);
-        assert_eq!(found, Ok(user(7, 7, &[107, 44], "/")));
+        assert_eq!(found, Ok(user(7, 7, &[7, 107, 44], "/")));
         assert!(lookup("", "", "7", &["dialout".into()]).is_err());
     }
 }
