@@ -3,6 +3,7 @@
 pub mod bench;
 mod broken;
 mod clean;
+mod embedded;
 mod engines;
 mod github;
 mod lost;
