@@ -346,7 +346,7 @@ impl Docker {
 async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
     let end = tokio::time::Instant::now() + NOTING;
     loop {
-        match ask().await {
+        match Box::pin(ask()).await {
             Err(Refusal::JsonDataError { message, .. })
                 if message.contains("unknown variant") && tokio::time::Instant::now() < end =>
             {
