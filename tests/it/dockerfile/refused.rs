@@ -1,6 +1,6 @@
 //! Dockerfile images that are not built: an error with its class, a hint, and nothing half-done.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::{Bench, docker, unique};
 use crate::support::Ran;
@@ -129,7 +129,7 @@ fn an_interrupted_build_leaves_no_container() {
         &format!("FROM xedgesim/mosquitto\nENV TOPIC={topic}\nRUN [\"/usr/sbin/mosquitto\"]\n"),
     );
     let mut command = bench.command(&["build", "slow"]);
-    let mut child = command.env("PATH", "/nonexistent").spawn().unwrap();
+    let mut child = command.env("PATH", "/nonexistent").stderr(Stdio::null()).spawn().unwrap();
     let ours = || {
         let ids = docker(&["ps", "--all", "--quiet", "--filter", "status=running"]).unwrap();
         let has = |id: &&str| {
