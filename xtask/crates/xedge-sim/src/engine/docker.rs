@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
 use self::body::{body, endpoint};
-pub use build::{BuildEnd, BuildFailure, BuildRequest};
+pub use build::{BuildEnd, BuildFailure, BuildProgress, BuildRequest};
 
 use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
 use crate::Error;
