@@ -3,6 +3,7 @@
 pub mod bench;
 mod broken;
 mod clean;
+mod embedded;
 mod github;
 mod lost;
 mod passes;

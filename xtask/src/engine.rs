@@ -59,6 +59,7 @@ fn embedded(cx: &Context<'_>) -> Result<Embedded> {
         // This program, also when Cargo has built another in its place meanwhile.
         program: "/proc/self/exe".into(),
         path: cx.environment.var("PATH").unwrap_or_default().to_owned(),
+        runtime: cx.environment.var("XEDGE_RUNTIME").map(str::to_owned),
     };
     Ok(Embedded::open(settings)?)
 }

@@ -9,18 +9,19 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 
 const MOUNT: &str = "/sys/fs/cgroup";
-/// The group that holds those of all containers.
-const PARENT: &str = "xedge";
+/// Version 2 beside version 1.
+pub(super) const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
-/// The group of a container, as the runtime takes it.
+/// The group of a container, as the runtime takes it. At the top: a group for all of them would be removed by one run
+/// while another makes its own.
 pub(super) fn path(container: &str) -> String {
-    format!("/{PARENT}/{container}")
+    format!("/{container}")
 }
 
 /// Whether groups can be made here: not in most containers, and not by everybody.
 pub(super) fn usable() -> bool {
     let trial = |hierarchy: &PathBuf| {
-        let group = hierarchy.join(format!("{PARENT}-trial-{}", std::process::id()));
+        let group = hierarchy.join(format!("xedge-trial-{}", std::process::id()));
         let made = fs::create_dir(&group).is_ok();
         // Without it nothing can be removed.
         let _ = fs::remove_dir(&group);
@@ -32,7 +33,7 @@ pub(super) fn usable() -> bool {
 
 /// Whether controllers are spread over both versions.
 pub(super) fn is_mixed() -> bool {
-    let beside = fs::read_to_string(Path::new(MOUNT).join("unified/cgroup.controllers"));
+    let beside = fs::read_to_string(Path::new(UNIFIED).join("cgroup.controllers"));
     beside.is_ok_and(|controllers| !controllers.trim().is_empty())
 }
 
@@ -49,7 +50,7 @@ fn hierarchies() -> Vec<PathBuf> {
 /// Every folder of a container's group.
 fn groups(container: &str) -> Vec<PathBuf> {
     let mounts = fs::read_dir(MOUNT).into_iter().flatten().filter_map(Result::ok).map(|e| e.path());
-    let below = |mount: PathBuf| mount.join(PARENT).join(container);
+    let below = |mount: PathBuf| mount.join(container);
     mounts.chain([PathBuf::from(MOUNT)]).map(below).filter(|group| group.is_dir()).collect()
 }
 
@@ -68,8 +69,6 @@ pub(super) fn remove(container: &str) -> io::Result<()> {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Goes with the last container's.
-        let _ = group.parent().map(fs::remove_dir);
     }
     Ok(())
 }
@@ -95,7 +94,7 @@ fn remove_tree(group: &Path) -> io::Result<()> {
 ///
 /// With version 2 the group's counter is looked at instead, as long as the group is there.
 pub(super) fn watch_memory(container: &str, tell: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let below = |hierarchy: &str| Path::new(MOUNT).join(hierarchy).join(PARENT).join(container);
+    let below = |hierarchy: &str| Path::new(MOUNT).join(hierarchy).join(container);
     let old = below("memory");
     let watch: Box<dyn FnOnce() -> bool + Send> = if old.is_dir() {
         let events = eventfd(0, EventfdFlags::CLOEXEC)?;

@@ -11,13 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::thread::UnshareFlags;
+use rustix::mount::{MountFlags, mount};
 use serde_json::Value;
 use xedge_model::Digest;
 
 use super::forward::Forwarder;
-use super::net::{Joined, Network, apart, enter_new};
+use super::net::{Joined, Network, apart, own_mounts};
 use super::root::{Root, plain};
 use super::runtime::{Runtime, problem};
 use super::{cgroup, locked};
@@ -222,9 +221,11 @@ impl Container {
         command.process_group(0);
         apart(move || {
             let rootfs = self.folder.join("rootfs");
+            if self.lower.is_some() || self.runtime.needs_mounts() {
+                own_mounts()?;
+                self.runtime.hide()?;
+            }
             if let Some(lower) = &self.lower {
-                enter_new(UnshareFlags::NEWNS)?;
-                mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
                 overlay(lower.as_std_path(), self.folder.as_std_path())?;
             }
             let workdir = plain(Path::new(&self.workdir)).ok_or_else(|| {
@@ -394,8 +395,7 @@ fn overlay_options(lower: &Path, folder: &Path) -> Option<String> {
 /// Whether overlays can be mounted over this image in this folder.
 pub(super) fn has_overlays(lower: &Path, folder: &Path) -> bool {
     let tried = apart(|| {
-        enter_new(UnshareFlags::NEWNS)?;
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        own_mounts()?;
         overlay(lower, folder)
     });
     tried.is_ok()

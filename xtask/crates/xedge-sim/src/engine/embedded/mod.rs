@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod container;
+mod exec;
 mod forward;
 mod make;
 mod net;
@@ -22,11 +23,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use xedge_model::{Digest, Platform};
 
 use self::container::Container;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// Search path for the runtime.
     pub path: String,
+    /// `crun` or `runc`, where it must be just that one.
+    pub runtime: Option<String>,
 }
 
 /// An engine of our own; cheap to clone.
@@ -85,7 +87,7 @@ impl Embedded {
         if !rustix::process::geteuid().is_root() {
             return Err(Error::Rootless);
         }
-        let runtime = Runtime::find(&settings.path).ok_or(Error::NoRuntime)?;
+        let runtime = Runtime::find(&settings.path, settings.runtime.as_deref()).ok_or(Error::NoRuntime)?;
         let architecture = Platform::of_machine(std::env::consts::ARCH);
         let facts = EngineFacts {
             kind: EngineKind::Embedded,
@@ -223,29 +225,9 @@ impl Embedded {
         if !found.is_running() {
             return Err(failed(&"the container is not running"));
         }
-        let mut process = found.process.clone();
-        process["args"] = serde_json::json!(command);
-        let file = found.folder.join(format!("exec-{}.json", Objects::number()));
-        let pid = file.with_extension("pid");
-        tokio::fs::write(&file, process.to_string()).await.map_err(|error| failed(&error))?;
-        let mut order = found.runtime.command(&found.folder);
-        order.args(["exec", "--process", file.as_str(), "--pid-file", pid.as_str(), &found.name]);
-        order.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = tokio::process::Command::from(order);
-        child.kill_on_drop(true).process_group(0);
-        let mut child = child.spawn().map_err(|error| failed(&error))?;
-        let ended = tokio::time::timeout(limit, child.wait()).await;
-        if ended.is_err() {
-            end(&pid);
-        }
-        for path in [&file, &pid] {
-            // The container's folder may be gone by now.
-            drop(tokio::fs::remove_file(path).await);
-        }
-        match ended {
-            Ok(status) => Ok(Some(status.map_err(|error| failed(&error))?.code().unwrap_or(137).into())),
-            Err(_) => Ok(None),
-        }
+        let command = command.to_vec();
+        let ran = self.blocking(move |_| exec::exec(&found, &command, limit)).await?;
+        ran.map_err(|error| failed(&error))
     }
 
     pub(super) async fn labelled(&self, label: &str) -> Result<Vec<Object>, Error> {
@@ -257,15 +239,6 @@ impl Embedded {
     pub(super) async fn remove(&self, kind: Kind, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
         self.blocking(move |inner| inner.remove(kind, &id)).await?
-    }
-}
-
-/// Ends a command that took too long.
-fn end(pid_file: &Utf8Path) {
-    let pid = std::fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
-    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-        // It may have ended by now.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
 

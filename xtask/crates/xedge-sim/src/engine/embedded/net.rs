@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::locked;
@@ -75,8 +76,14 @@ pub(super) fn apart<T: Send>(body: impl FnOnce() -> io::Result<T> + Send) -> io:
     deprecated,
     reason = "the replacement is unsafe because of `UnshareFlags::FILES`, which is not used"
 )]
-pub(super) fn enter_new(what: UnshareFlags) -> io::Result<()> {
+fn enter_new(what: UnshareFlags) -> io::Result<()> {
     Ok(rustix::thread::unshare(what)?)
+}
+
+/// Gives this thread mounts that nobody else sees: they go with the last process that has them.
+pub(super) fn own_mounts() -> io::Result<()> {
+    enter_new(UnshareFlags::NEWNS)?;
+    Ok(mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
 }
 
 /// A network of a run.

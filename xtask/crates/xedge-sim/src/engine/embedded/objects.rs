@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -31,12 +30,6 @@ pub(super) struct Objects {
 impl Objects {
     pub(super) fn new(folder: Utf8PathBuf) -> Self {
         Self { folder }
-    }
-
-    /// A number that this process has not used yet.
-    pub(super) fn number() -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
     fn kind(&self, kind: Kind) -> Utf8PathBuf {

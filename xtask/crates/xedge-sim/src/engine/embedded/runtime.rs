@@ -2,9 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use camino::Utf8Path;
+use rustix::mount::{UnmountFlags, unmount};
+
+use super::net::{apart, own_mounts};
 
 /// Runtimes in the order in which they are taken.
 const NAMES: [&str; 2] = ["crun", "runc"];
@@ -17,26 +20,28 @@ pub(super) struct Runtime {
     version: String,
     /// Whether this process may make control groups.
     pub(super) cgroups: bool,
+    /// crun refuses version 1 of them where version 2 beside it has controllers: it does not get to see those.
+    hides_unified: bool,
 }
 
 impl Runtime {
-    /// `crun` or `runc` in the folders of a search path, and in those for administrators: the first that can keep limits
-    /// here, else the first that is there.
-    pub(super) fn find(path: &str) -> Option<Self> {
+    /// `crun` or `runc` in the folders of a search path, and in those for administrators: the first that takes the control
+    /// groups as they are, else the first that is there. `only` names one of them.
+    pub(super) fn find(path: &str, only: Option<&str>) -> Option<Self> {
         let folders: Vec<&str> = path.split(':').chain(["/usr/sbin", "/sbin"]).collect();
         let usable = super::cgroup::usable();
-        // crun refuses to use version 1 where version 2 beside it has controllers.
-        let keeps_limits = |name: &str| usable && (name != "crun" || !super::cgroup::is_mixed());
+        let mixed = super::cgroup::is_mixed();
         let find = |name| {
             let program = folders.iter().map(|folder| Path::new(folder).join(name)).find(|p| p.is_file())?;
             let said = Command::new(&program).arg("--version").output().ok()?;
             let said = String::from_utf8_lossy(&said.stdout).into_owned();
             // `crun version 1.8.1` or `runc version 1.1.5+ds1`.
             let version = said.lines().next()?.rsplit(' ').next()?.to_owned();
-            Some(Self { program, name, version, cgroups: keeps_limits(name) })
+            Some(Self { program, name, version, cgroups: usable, hides_unified: mixed && name == "crun" })
         };
-        let mut found: Vec<Self> = NAMES.into_iter().filter_map(find).collect();
-        let best = found.iter().position(|runtime| runtime.cgroups).unwrap_or(0);
+        let mut found: Vec<Self> =
+            NAMES.into_iter().filter(|name| only.is_none_or(|only| only == *name)).filter_map(find).collect();
+        let best = found.iter().position(|runtime| !runtime.hides_unified).unwrap_or(0);
         (best < found.len()).then(|| found.swap_remove(best))
     }
 
@@ -58,17 +63,42 @@ impl Runtime {
 
     /// Runs a short command to its end.
     pub(super) fn ask(&self, folder: &Utf8Path, arguments: &[&str]) -> io::Result<Output> {
-        self.command(folder).args(arguments).output()
+        let mut command = self.command(folder);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.spawn(command)?.wait_with_output()
+    }
+
+    /// Starts a command of the runtime.
+    pub(super) fn spawn(&self, mut command: Command) -> io::Result<Child> {
+        if !self.hides_unified {
+            return command.spawn();
+        }
+        apart(move || {
+            own_mounts()?;
+            self.hide()?;
+            command.spawn()
+        })
+    }
+
+    /// Whether commands need mounts of their own.
+    pub(super) fn needs_mounts(&self) -> bool {
+        self.hides_unified
+    }
+
+    /// Takes away what the runtime must not see, from a thread with mounts of its own.
+    pub(super) fn hide(&self) -> io::Result<()> {
+        if self.hides_unified {
+            unmount(super::cgroup::UNIFIED, UnmountFlags::DETACH)?;
+        }
+        Ok(())
     }
 
     /// Whether a process is still the runtime's, and has not become the container's program.
     pub(super) fn is_own(pid: u32) -> bool {
         let Ok(program) = std::fs::read_link(format!("/proc/{pid}/exe")) else { return false };
         let program = program.to_string_lossy();
-        NAMES
-            .iter()
-            .any(|name| program.ends_with(&format!("/{name}")) || program.contains(&format!("memfd:{name}")))
-            || program.contains("memfd:")
+        // They run from a copy in memory, so that no container can write to the program.
+        program.contains("memfd:") || NAMES.iter().any(|name| program.ends_with(&format!("/{name}")))
     }
 }
 

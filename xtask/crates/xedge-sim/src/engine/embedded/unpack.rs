@@ -227,7 +227,10 @@ fn special(entry: &Entry<'_, impl Read>, parent: BorrowedFd<'_>, name: &OsStr) -
         _ => FileType::Fifo,
     };
     let number = |n: io::Result<Option<u32>>| n.map(Option::unwrap_or_default);
-    let device = makedev(number(header.device_major())?, number(header.device_minor())?);
+    let device = match kind {
+        FileType::Fifo => 0,
+        _ => makedev(number(header.device_major())?, number(header.device_minor())?),
+    };
     Ok(fs::mknodat(parent, name, kind, Mode::from_raw_mode(0o600), device)?)
 }
 
