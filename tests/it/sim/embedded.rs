@@ -9,7 +9,7 @@ use xedge_bundle::statement::EngineKind;
 
 use super::bench::{Arm, Bench, SMALL, scenario_name};
 use super::signed::Evidence;
-use super::{broken, clean, passes};
+use super::{broken, clean, passes, services};
 use crate::support::finish;
 
 /// Runs a test's body where the embedded engine can be had; elsewhere it has to refuse.
@@ -35,6 +35,21 @@ fn a_broker_that_ends_at_once_fails_with_its_last_words() {
 #[test]
 fn a_broker_that_wants_a_password_refuses_models_without_a_user() {
     embedded(broken::refuses);
+}
+
+#[test]
+fn a_stack_of_services_is_gated_as_a_whole() {
+    embedded(services::gated_as_a_whole);
+}
+
+#[test]
+fn services_without_a_common_network_do_not_reach_each_other() {
+    embedded(services::kept_apart);
+}
+
+#[test]
+fn a_port_where_nothing_listens_is_a_failed_claim() {
+    embedded(services::silent_port);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -91,6 +92,8 @@ pub(super) fn own_mounts() -> io::Result<()> {
 pub(super) struct Network {
     bridge: Namespace,
     subnet: u16,
+    /// How many have ever joined. A number is not given twice: the kernel takes a moment to remove an interface.
+    joined: AtomicU16,
     /// Those of all networks of this process: a container's hosts file names the others of each that it is in.
     members: Arc<Mutex<Vec<Member>>>,
 }
@@ -124,7 +127,7 @@ impl Network {
         bridge.ip(&format!(
             "link set lo up\nlink add {BRIDGE} type bridge\naddr add {gateway}/{PREFIX} dev {BRIDGE}\nlink set {BRIDGE} up\n"
         ))?;
-        Ok(Self { bridge, subnet, members })
+        Ok(Self { bridge, subnet, joined: AtomicU16::new(0), members })
     }
 
     /// Where the bridge is, which reaches every container.
@@ -169,8 +172,9 @@ impl Network {
         hosts: &Utf8Path,
     ) -> io::Result<Ipv4Addr> {
         let mut members = locked(&self.members);
-        let taken = |number: &u16| members.iter().any(|one| one.address == address(self.subnet, *number));
-        let number = (2..u16::MAX).find(|number| !taken(number)).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        // The gateway is number 1, and the last address is everybody's.
+        let number = self.joined.fetch_add(1, Ordering::Relaxed).checked_add(2).filter(|n| *n < u16::MAX);
+        let number = number.ok_or(io::ErrorKind::AddrNotAvailable)?;
         let address = address(self.subnet, number);
         let peer = format!("port{number}");
         namespace.ip(&format!(
