@@ -81,6 +81,12 @@ fn values_that_cannot_be_have_a_place() {
         refuse("[\"8080:80\"]", &format!("[|\"{port}\"]"), &format!("`{port}` is not a port mapping"));
     }
     refuse("image: postgres:16", "image: |Postgres:16", "`Postgres:16` is not an image");
+    for key in ["networks", "depends_on", "healthcheck", "logging", "deploy", "labels", "environment"] {
+        refuse("image: postgres:16", &format!("image: p\n    {key}: |web"), "expected a");
+    }
+    refuse("networks: {front: }", "networks: |[front]", "expected a map");
+    refuse("image: postgres:16", "image: p\n    cap_add: |ALL", "expected a list");
+    refuse("image: postgres:16", "image: p\n    labels: {a: |{b: c}}", "expected text");
     refuse("image: postgres:16", "image: p\n    mem_limit: |12q", "`12q` is not a size");
     refuse("image: postgres:16", "image: p\n    mem_limit: |1m", "`1m` is less than the 6m");
     refuse("image: postgres:16", "image: p\n    stop_grace_period: |10", "`10` is not a length of time");

@@ -299,8 +299,9 @@ fn args(walk: &mut Walk<'_>, path: &str, value: &Tree) -> Step<Json> {
             }
         }
         _ => {
-            for (name, value) in value.entries() {
-                put(walk, value, &name.name, value.text());
+            for (name, value) in walk.map(value)? {
+                let text = Some(walk.text_or_nothing(value)?).filter(|_| !matches!(value.value, Value::Null));
+                put(walk, value, &name.name, text);
             }
         }
     }

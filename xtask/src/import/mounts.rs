@@ -72,7 +72,7 @@ impl Walk<'_> {
             match key.name.as_str() {
                 "type" | "source" | "target" | "read_only" | "tmpfs" => self.report.taken(&at, key.at),
                 "bind" | "volume" => {
-                    for (key, _) in value.entries() {
+                    for (key, _) in self.map(value)? {
                         let at = join(&at, &key.name);
                         match key.name.as_str() {
                             "propagation" => self.report.taken(&at, key.at),
