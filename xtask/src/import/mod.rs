@@ -198,7 +198,7 @@ fn circle(walk: &Walk<'_>, tree: &Tree, services: &Map<String, Json>) -> Step {
     loop {
         let waits =
             |name: &&String| needs(&services[*name]).iter().any(|need| left.iter().any(|left| left == need));
-        let still: Vec<&String> = left.iter().copied().filter(|name| waits(&name)).collect();
+        let still: Vec<&String> = left.iter().copied().filter(|name| waits(name)).collect();
         if still.len() == left.len() {
             break;
         }

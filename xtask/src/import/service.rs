@@ -87,8 +87,10 @@ impl Walk<'_> {
     fn key(&mut self, out: &mut Service, path: &str, key: &Key, value: &Tree) -> Step {
         let at = key.at;
         match key.name.as_str() {
-            _ if matches!(value.value, Value::Null) && !key.name.starts_with("x-") => {
-                self.report.taken(path, at)
+            known
+                if matches!(value.value, Value::Null) && (SAME.contains(&known) || OWN.contains(&known)) =>
+            {
+                self.report.taken(path, at);
             }
             "shm_size" | "mem_limit" | "mem_reservation" => {
                 let size = self.size(value)?;
@@ -212,14 +214,12 @@ impl Walk<'_> {
 
     /// A command as a list: a line is split as Compose does it.
     pub(super) fn words(&self, value: &Tree) -> Step<Json> {
-        match &value.value {
-            Value::List(items) => items.iter().map(|item| Ok(json!(self.scalar(item)?))).collect(),
-            _ => {
-                let line = self.scalar(value)?;
-                let words = words::split(&line).map_err(|why| self.bad(value.at, why, None))?;
-                Ok(json!(words))
-            }
+        if let Value::List(items) = &value.value {
+            return items.iter().map(|item| Ok(json!(self.scalar(item)?))).collect();
         }
+        let line = self.scalar(value)?;
+        let words = words::split(&line).map_err(|why| self.bad(value.at, why, None))?;
+        Ok(json!(words))
     }
 
     fn size(&self, value: &Tree) -> Step<Json> {
@@ -367,7 +367,7 @@ impl Walk<'_> {
                         self.report.taken(&path, key.at);
                     }
                     ("required", Some("true")) | ("restart", Some("false")) => {
-                        self.report.taken(&path, key.at)
+                        self.report.taken(&path, key.at);
                     }
                     ("required", _) => {
                         self.report.unsupported(
