@@ -82,8 +82,7 @@ fn folder_name(name: &str) -> Result<ImageName> {
 
 fn from_engine(cx: &Context<'_>, reference: &str, blobs: &Blobs) -> Result<Vec<Imported>> {
     runtime()?.block_on(async {
-        let engine = engine::connect(cx).await?;
-        let docker = engine.docker()?;
+        let docker = &engine::docker(cx).await?;
         if !docker.has_image(reference).await? {
             let hint = "it has these: `docker images`".to_owned();
             return Err(

@@ -55,10 +55,7 @@ fn a_run_interrupted_under_emulation_takes_everything_away_and_gives_no_evidence
 
 #[test]
 fn what_a_killed_run_left_is_removed_by_the_next_one() {
-    killed(&Bench::alone());
-}
-
-pub fn killed(bench: &Bench) {
+    let bench = Bench::alone();
     bench.scenario("small", SMALL);
     let mut run = bench.start(&["mqtt_test"]);
     run.until("  publish");

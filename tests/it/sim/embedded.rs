@@ -1,4 +1,4 @@
-//! The embedded engine: the tests of Docker's Engine on it as well, and that both come to the same end.
+//! The embedded engine: what it leaves, and that it comes to the same as Docker's. Its verdicts are in `engines`.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use xedge_bundle::statement::EngineKind;
 
 use super::bench::{Arm, Bench, SMALL, scenario_name};
 use super::signed::Evidence;
-use super::{broken, clean, passes, services};
+use super::{clean, services};
 use crate::support::finish;
 
 /// Runs a test's body where the embedded engine can be had; elsewhere it has to refuse.
@@ -20,21 +20,6 @@ fn embedded(body: impl FnOnce(Bench)) {
     }
     bench.scenario("small", SMALL);
     bench.sim(&["small"]).expect(1).says("it needs root").says("hint: run it as root");
-}
-
-#[test]
-fn the_seed_scenario_passes() {
-    embedded(|bench| passes::seed_scenario(&bench));
-}
-
-#[test]
-fn a_broker_that_ends_at_once_fails_with_its_last_words() {
-    embedded(broken::ends_at_once);
-}
-
-#[test]
-fn a_broker_that_wants_a_password_refuses_models_without_a_user() {
-    embedded(broken::refuses);
 }
 
 #[test]
@@ -60,11 +45,6 @@ fn an_interrupted_run_takes_everything_away() {
             clean::interrupted(&bench, signal);
         }
     });
-}
-
-#[test]
-fn what_a_killed_run_left_is_removed_by_the_next_one() {
-    embedded(|bench| clean::killed(&bench));
 }
 
 #[test]

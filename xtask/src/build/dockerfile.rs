@@ -207,7 +207,7 @@ async fn manifest(
     if let Some(made) = inputs.made(cx, layout)? {
         return Ok(made);
     }
-    let engine = engine::connect(cx).await?;
+    let engine = Engine::Docker(engine::docker(cx).await?);
     let (started, spinner) = (cx.environment.now_unix(), cx.printer.spinner(&title(job, platform)));
     let imported = build(cx, &engine, job, bases, platform, layout, &spinner).await;
     spinner.finish_and_clear();

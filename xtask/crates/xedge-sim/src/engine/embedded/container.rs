@@ -16,7 +16,7 @@ use serde_json::Value;
 use xedge_model::Digest;
 
 use super::forward::Forwarder;
-use super::net::{Joined, Network, apart, own_mounts};
+use super::net::{Joined, apart, own_mounts};
 use super::root::{Root, plain};
 use super::runtime::{Runtime, problem};
 use super::{cgroup, locked};
@@ -41,7 +41,6 @@ pub(super) struct Container {
     pub(super) runtime: Runtime,
     /// Our own program, which is its forwarders.
     pub(super) program: PathBuf,
-    pub(super) network: Arc<Network>,
     pub(super) joined: Joined,
     /// Folder below its own that is never written; `None` where the root is a copy.
     pub(super) lower: Option<Utf8PathBuf>,
@@ -264,8 +263,9 @@ impl Container {
     }
 
     fn publish(self: &Container) -> io::Result<Vec<Forwarder>> {
-        let (network, to) = (self.network.path(), self.joined.address);
-        let start = |port: &u16| Forwarder::start(&self.program, &network, to, *port);
+        let Some((to, bridge)) = &self.joined.first else { return Ok(Vec::new()) };
+        let network = bridge.path();
+        let start = |port: &u16| Forwarder::start(&self.program, &network, *to, *port);
         self.ports.iter().map(start).collect()
     }
 

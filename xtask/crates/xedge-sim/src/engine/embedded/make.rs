@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::Digest;
 
 use super::container::{Container, State, has_overlays};
-use super::net::{Joined, Network};
+use super::net::{Guest, Joined};
 use super::objects::Record;
 use super::root::{Root, path_of, plain};
 use super::spec::{self, Bind, Parts};
@@ -35,8 +35,7 @@ const INITS: [&str; 4] = [
 pub(super) struct Order {
     name: String,
     plan: ContainerPlan,
-    network: String,
-    further: Vec<String>,
+    networks: Vec<String>,
     volumes: BTreeMap<String, String>,
     published: usize,
     labels: Labels,
@@ -44,11 +43,12 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn of(creation: &Creation<'_>) -> Self {
+        let first = creation.network.to_owned();
+        let networks = std::iter::once(&first).chain(creation.further);
         Self {
             name: creation.name.to_owned(),
             plan: creation.plan.clone(),
-            network: creation.network.to_owned(),
-            further: creation.further.to_vec(),
+            networks: networks.filter(|_| !creation.plan.extras.offline).cloned().collect(),
             volumes: creation.volumes.clone(),
             published: creation.published,
             labels: creation.labels.clone(),
@@ -68,10 +68,7 @@ impl Inner {
         let _alone = locked(&self.structure);
         let make = || {
             self.objects.make(Kind::Network, name, &Record { labels: labels.clone(), image: None })?;
-            let mut networks = locked(&self.networks);
-            let network = Network::beside(networks.values())?;
-            networks.insert(name.to_owned(), Arc::new(network));
-            Ok(())
+            self.networks.add(name)
         };
         make().map_err(|error: io::Error| runtime_error(&format!("create network {name}"), error))
     }
@@ -117,7 +114,7 @@ impl Inner {
     fn assemble(&self, order: &Order, id: &Digest, folder: &Utf8Path) -> Result<Container, String> {
         let plan = &order.plan;
         let said = |error: io::Error| error.to_string();
-        let limits = [plan.memory_bytes, plan.nano_cpus, plan.pids_limit];
+        let limits = [plan.memory_bytes, plan.nano_cpus, plan.pids_limit, plan.extras.memory_reservation];
         if !self.runtime.cgroups && limits.iter().any(Option::is_some) {
             return Err("no control groups can be made here, so its limits would not hold".to_owned());
         }
@@ -127,19 +124,14 @@ impl Inner {
         let wanted = plan.extras.user.as_deref().or(image.config.user.as_deref()).unwrap_or_default();
         let user = user::resolve(&root, wanted, &plan.extras.group_add)?;
         let overlaid = own_root(&lower, folder).map_err(said)?;
-        let hosts = folder.join("hosts");
-        // Without a network a container has one of its own, where nobody else is.
-        let network = if plan.extras.offline {
-            Arc::new(Network::beside(std::iter::empty()).map_err(said)?)
-        } else {
-            self.network(&order.network)?
+        let guest = Guest {
+            container: &order.name,
+            node: &plan.node_id,
+            extras: &plan.extras,
+            networks: &order.networks,
+            hosts: &folder.join("hosts"),
         };
-        let joined = network.join(&order.name, &plan.node_id, &plan.extras, &hosts).map_err(said)?;
-        for (number, further) in order.further.iter().enumerate() {
-            let (name, node, extras) = (&order.name, &plan.node_id, &plan.extras);
-            let further = self.network(further)?;
-            further.join_too(&joined, number + 1, name, node, extras, &hosts).map_err(said)?;
-        }
+        let joined = self.networks.join(&guest).map_err(said)?;
         let mut binds = self.volumes(order, &image, &root, folder).map_err(said)?;
         binds.extend(names(plan, folder).map_err(said)?);
         let init = init(plan)?;
@@ -165,12 +157,7 @@ impl Inner {
         fs::write(folder.join("log"), "").map_err(said)?;
         let (process, workdir) = (spec::process(&parts, &[]), spec::workdir(&parts));
         let lower = overlaid.then_some(lower);
-        Ok(self.container_of(order, id, folder, &image, Rest { network, joined, process, workdir, lower }))
-    }
-
-    fn network(&self, name: &str) -> Result<Arc<Network>, String> {
-        let found = locked(&self.networks).get(name).cloned();
-        found.ok_or_else(|| format!("there is no network {name}"))
+        Ok(self.container_of(order, id, folder, &image, Rest { joined, process, workdir, lower }))
     }
 
     fn container_of(
@@ -195,7 +182,6 @@ impl Inner {
             image: id.clone(),
             runtime: self.runtime.clone(),
             program: self.settings.program.clone(),
-            network: rest.network,
             joined: rest.joined,
             lower: rest.lower,
             workdir: rest.workdir,
@@ -288,7 +274,7 @@ impl Inner {
         let removed = match kind {
             Kind::Container => return self.discard(id),
             Kind::Network => {
-                drop(locked(&self.networks).remove(id));
+                self.networks.remove(id);
                 self.objects.remove(kind, id)
             }
             Kind::Volume => self.objects.remove(kind, id),
@@ -305,8 +291,8 @@ impl Inner {
         let container = locked(&self.containers).remove(name);
         if let Some(container) = &container {
             container.destroy().map_err(|error| failed(&error))?;
-            container.network.leave(name).map_err(|error| failed(&error))?;
         }
+        self.networks.leave(name).map_err(|error| failed(&error))?;
         if folder.join("runtime").join(name).exists() {
             // What it cannot end is ended with its control group.
             drop(self.runtime.ask(&folder, &["delete", "--force", name]));
@@ -318,7 +304,6 @@ impl Inner {
 
 /// What a container has that is neither in its order nor in its image.
 struct Rest {
-    network: Arc<Network>,
     joined: Joined,
     process: serde_json::Value,
     workdir: String,
@@ -370,8 +355,7 @@ fn take_over(root: &Root, path: &str, data: &Utf8Path) -> io::Result<()> {
 
 /// The files that say who is who, a container's own.
 fn names(plan: &ContainerPlan, folder: &Utf8Path) -> io::Result<Vec<Bind>> {
-    let hostname = plan.extras.hostname.as_ref().unwrap_or(&plan.node_id);
-    fs::write(folder.join("hostname"), format!("{hostname}\n"))?;
+    fs::write(folder.join("hostname"), format!("{}\n", spec::hostname(plan)))?;
     fs::write(folder.join("resolv.conf"), "# There is no name server here: names are in /etc/hosts.\n")?;
     let bind = |name: &str| {
         let file = folder.join(name);

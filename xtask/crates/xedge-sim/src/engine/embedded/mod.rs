@@ -30,7 +30,7 @@ use camino::Utf8PathBuf;
 use xedge_model::{Digest, Platform};
 
 use self::container::Container;
-use self::net::Network;
+use self::net::Networks;
 use self::objects::Objects;
 use self::runtime::Runtime;
 use self::store::Store;
@@ -66,7 +66,7 @@ struct Inner {
     objects: Objects,
     /// Held while objects are made or removed, so that one half made is not half removed.
     structure: Mutex<()>,
-    networks: Mutex<BTreeMap<String, Arc<Network>>>,
+    networks: Networks,
     containers: Mutex<BTreeMap<String, Arc<Container>>>,
 }
 
@@ -98,7 +98,7 @@ impl Embedded {
         };
         let store = Store::new(settings.folder.join("images"));
         let objects = Objects::new(settings.folder.clone());
-        let (networks, containers) = (Mutex::default(), Mutex::default());
+        let (networks, containers) = (Networks::default(), Mutex::default());
         let inner = Inner {
             settings,
             runtime,

@@ -1,13 +1,12 @@
-//! Networks: a namespace with a bridge for each network of a run, a namespace for each container. Nothing is put into the
-//! network of this machine. A namespace lives as long as somebody has it open or runs in it.
+//! Networks: a namespace with a bridge for each, a namespace for each container. Nothing is put into the network of
+//! this machine. A namespace lives as long as somebody has it open or runs in it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -17,10 +16,8 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 use super::locked;
 use crate::plan::ContainerExtras;
 
-/// The first of the subnets, one for each network of this process; other processes have the same, since none sees another's.
-const SUBNET: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 0);
-const SUBNETS: u16 = 128;
-const PREFIX: u8 = 16;
+/// Networks are `10.213.N.0/24`: apart from each other, since a container can be in several.
+const PREFIX: u8 = 24;
 const BRIDGE: &str = "runs0";
 
 /// An open network namespace.
@@ -87,192 +84,206 @@ pub(super) fn own_mounts() -> io::Result<()> {
     Ok(mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
 }
 
-/// A network of a run.
-#[derive(Debug)]
-pub(super) struct Network {
-    bridge: Namespace,
-    subnet: u16,
-    /// How many have ever joined. A number is not given twice: the kernel takes a moment to remove an interface.
-    joined: AtomicU16,
-    /// Those of all networks of this process: a container's hosts file names the others of each that it is in.
-    members: Arc<Mutex<Vec<Member>>>,
+/// The networks of this process's runs.
+#[derive(Debug, Default)]
+pub(super) struct Networks {
+    inner: Mutex<Inner>,
 }
 
-/// A container's place in a network.
+#[derive(Debug, Default)]
+struct Inner {
+    networks: BTreeMap<String, Network>,
+    /// Containers by name.
+    residents: BTreeMap<String, Resident>,
+}
+
+#[derive(Debug)]
+struct Network {
+    number: u8,
+    bridge: Arc<Namespace>,
+}
+
+/// A container in its networks.
 #[derive(Clone, Debug)]
-struct Member {
-    container: String,
-    subnet: u16,
-    address: Ipv4Addr,
+struct Resident {
+    /// What only it itself knows it by.
+    hostname: Option<String>,
     names: Vec<String>,
+    /// Its address in each.
+    addresses: BTreeMap<String, Ipv4Addr>,
     extra: Vec<(String, String)>,
     hosts: Utf8PathBuf,
 }
 
-/// What a container gets from its network.
+/// What a container gets from its networks.
 #[derive(Debug)]
 pub(super) struct Joined {
     pub(super) namespace: Namespace,
-    pub(super) address: Ipv4Addr,
+    /// Its address in the first network, and the bridge that reaches it; `None` without any.
+    pub(super) first: Option<(Ipv4Addr, Arc<Namespace>)>,
 }
 
-impl Network {
-    /// A network beside these.
-    pub(super) fn beside<'a>(others: impl Iterator<Item = &'a Arc<Self>> + Clone) -> io::Result<Self> {
-        let free = |subnet: &u16| others.clone().all(|other| other.subnet != *subnet);
-        let subnet = (0..SUBNETS).find(free).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let members = others.clone().next().map(|other| other.members.clone()).unwrap_or_default();
+/// A container that is to join.
+pub(super) struct Guest<'a> {
+    pub(super) container: &'a str,
+    pub(super) node: &'a str,
+    pub(super) extras: &'a ContainerExtras,
+    /// The first is the one through which ports are published.
+    pub(super) networks: &'a [String],
+    /// Its hosts file, which is made.
+    pub(super) hosts: &'a Utf8Path,
+}
+
+impl Networks {
+    pub(super) fn add(&self, name: &str) -> io::Result<()> {
+        let mut inner = locked(&self.inner);
+        let taken = |number: &u8| inner.networks.values().any(|network| network.number == *number);
+        let number = (0..=u8::MAX).find(|number| !taken(number)).ok_or(io::ErrorKind::AddrNotAvailable)?;
         let bridge = Namespace::new()?;
-        let gateway = address(subnet, 1);
+        let gateway = address(number, 1);
         bridge.ip(&format!(
             "link set lo up\nlink add {BRIDGE} type bridge\naddr add {gateway}/{PREFIX} dev {BRIDGE}\nlink set {BRIDGE} up\n"
         ))?;
-        Ok(Self { bridge, subnet, joined: AtomicU16::new(0), members })
+        inner.networks.insert(name.to_owned(), Network { number, bridge: Arc::new(bridge) });
+        Ok(())
     }
 
-    /// Where the bridge is, which reaches every container.
-    pub(super) fn path(&self) -> String {
-        self.bridge.path()
+    pub(super) fn remove(&self, name: &str) {
+        drop(locked(&self.inner).networks.remove(name));
     }
 
-    /// Gives a container its namespace, address and hosts file, and tells the others its names.
-    pub(super) fn join(
-        &self,
-        container: &str,
-        node: &str,
-        extras: &ContainerExtras,
-        hosts: &Utf8Path,
-    ) -> io::Result<Joined> {
-        let namespace = Namespace::new()?;
-        namespace.ip("link set lo up\n")?;
-        let address = self.plug(&namespace, 0, container, node, extras, hosts)?;
-        Ok(Joined { namespace, address })
+    /// Gives a container its namespace, addresses and hosts file, and tells the others its names.
+    pub(super) fn join(&self, guest: &Guest<'_>) -> io::Result<Joined> {
+        let mut inner = locked(&self.inner);
+        let mut joined = Joined { namespace: Namespace::new()?, first: None };
+        joined.namespace.ip("link set lo up\n")?;
+        let mut addresses = BTreeMap::new();
+        for (card, name) in guest.networks.iter().enumerate() {
+            let network = inner.networks.get(name);
+            let network = network.ok_or_else(|| io::Error::other(format!("there is no network {name}")))?;
+            let address = inner.plug(name, network, card, &joined.namespace)?;
+            joined.first.get_or_insert_with(|| (address, network.bridge.clone()));
+            addresses.insert(name.clone(), address);
+        }
+        let names =
+            std::iter::once(guest.node.to_owned()).chain(guest.extras.aliases.iter().cloned()).collect();
+        let hostname = guest.extras.hostname.clone();
+        let extra = guest.extras.extra_hosts.iter().map(|(name, to)| (name.clone(), to.clone())).collect();
+        let hosts = guest.hosts.to_owned();
+        inner
+            .residents
+            .insert(guest.container.to_owned(), Resident { hostname, names, addresses, extra, hosts });
+        inner.tell()?;
+        Ok(joined)
     }
 
-    /// Gives a container that is in a network another interface, the one with this number, in this one.
-    pub(super) fn join_too(
-        &self,
-        joined: &Joined,
-        number: usize,
-        container: &str,
-        node: &str,
-        extras: &ContainerExtras,
-        hosts: &Utf8Path,
-    ) -> io::Result<()> {
-        self.plug(&joined.namespace, number, container, node, extras, hosts).map(drop)
+    /// Takes a container's names away.
+    pub(super) fn leave(&self, container: &str) -> io::Result<()> {
+        let mut inner = locked(&self.inner);
+        inner.residents.remove(container);
+        inner.tell()
     }
+}
 
-    fn plug(
-        &self,
-        namespace: &Namespace,
-        interface: usize,
-        container: &str,
-        node: &str,
-        extras: &ContainerExtras,
-        hosts: &Utf8Path,
-    ) -> io::Result<Ipv4Addr> {
-        let mut members = locked(&self.members);
-        // The gateway is number 1, and the last address is everybody's.
-        let number = self.joined.fetch_add(1, Ordering::Relaxed).checked_add(2).filter(|n| *n < u16::MAX);
-        let number = number.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let address = address(self.subnet, number);
-        let peer = format!("port{number}");
-        namespace.ip(&format!(
-            "link add eth{interface} type veth peer name {peer} netns {}\naddr add {address}/{PREFIX} dev eth{interface}\nlink set eth{interface} up\n",
-            self.bridge.path()
+impl Inner {
+    /// Puts a network card into a namespace, and its other end into the bridge.
+    fn plug(&self, name: &str, network: &Network, card: usize, into: &Namespace) -> io::Result<Ipv4Addr> {
+        let taken = |host: &u8| {
+            let wanted = address(network.number, *host);
+            self.residents.values().any(|resident| resident.addresses.get(name) == Some(&wanted))
+        };
+        let host = (2..u8::MAX).find(|host| !taken(host)).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let (address, peer, bridge) = (address(network.number, host), format!("port{host}"), &network.bridge);
+        into.ip(&format!(
+            "link add eth{card} type veth peer name {peer} netns {}\naddr add {address}/{PREFIX} dev eth{card}\nlink set eth{card} up\n",
+            bridge.path()
         ))?;
-        self.bridge.ip(&format!("link set {peer} master {BRIDGE}\nlink set {peer} up\n"))?;
-        let names = std::iter::once(node.to_owned()).chain(extras.aliases.iter().cloned()).collect();
-        let extra = extras.extra_hosts.iter().map(|(name, to)| (name.clone(), to.clone())).collect();
-        let (container, hosts, subnet) = (container.to_owned(), hosts.to_owned(), self.subnet);
-        members.push(Member { container, subnet, address, names, extra, hosts });
-        tell(&members)?;
+        bridge.ip(&format!("link set {peer} master {BRIDGE}\nlink set {peer} up\n"))?;
         Ok(address)
     }
 
-    /// Takes a container's names away, in every network.
-    pub(super) fn leave(&self, container: &str) -> io::Result<()> {
-        let mut members = locked(&self.members);
-        members.retain(|member| member.container != container);
-        tell(&members)
+    /// Writes every hosts file. In place, since it is mounted.
+    fn tell(&self) -> io::Result<()> {
+        for resident in self.residents.values() {
+            let text = self.hosts(resident);
+            let mut file = File::options().create(true).truncate(false).write(true).open(&resident.hosts)?;
+            file.write_all(text.as_bytes())?;
+            file.set_len(text.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    /// The hosts file of one container: itself first, so that its own host name is found at once, then all that share a
+    /// network with it.
+    fn hosts(&self, resident: &Resident) -> String {
+        let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+        let mut line = |address: &dyn std::fmt::Display, names: &str| {
+            text.push_str(&format!("{address}\t{names}\n"));
+        };
+        let own: Vec<&str> = resident.hostname.iter().chain(&resident.names).map(String::as_str).collect();
+        match resident.addresses.values().next() {
+            Some(address) => line(address, &own.join(" ")),
+            None => line(&"127.0.1.1", &own.join(" ")),
+        }
+        for other in self.residents.values().filter(|other| other.hosts != resident.hosts) {
+            let shared =
+                other.addresses.iter().find(|(network, _)| resident.addresses.contains_key(*network));
+            if let Some((_, address)) = shared {
+                line(address, &other.names.join(" "));
+            }
+        }
+        for (name, to) in &resident.extra {
+            let gateway = resident.addresses.values().next().map(|own| {
+                let [.., number, _] = own.octets();
+                address(number, 1)
+            });
+            match (to.as_str(), gateway) {
+                ("host-gateway", Some(gateway)) => line(&gateway, name),
+                ("host-gateway", None) => line(&"127.0.0.1", name),
+                _ => line(to, name),
+            }
+        }
+        text
     }
 }
 
-fn address(subnet: u16, number: u16) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(SUBNET) + (u32::from(subnet) << PREFIX) + u32::from(number))
-}
-
-/// Writes every member's hosts file. In place, since it is mounted.
-fn tell(members: &[Member]) -> io::Result<()> {
-    let mut told = BTreeSet::new();
-    for member in members.iter().filter(|member| told.insert(&member.container)) {
-        let mut file = File::options().create(true).truncate(false).write(true).open(&member.hosts)?;
-        let text = hosts(member, members);
-        file.write_all(text.as_bytes())?;
-        file.set_len(text.len() as u64)?;
-    }
-    Ok(())
-}
-
-/// The hosts file of a container: itself first, so that its own host name is found at once, then those of its networks.
-fn hosts(member: &Member, all: &[Member]) -> String {
-    let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-    let is_own = |one: &&Member| one.container == member.container;
-    let subnets: BTreeSet<u16> = all.iter().filter(is_own).map(|one| one.subnet).collect();
-    let others = all.iter().filter(|one| !is_own(one) && subnets.contains(&one.subnet));
-    for one in all.iter().filter(is_own).chain(others) {
-        text.push_str(&format!("{}\t{}\n", one.address, one.names.join(" ")));
-    }
-    for (name, to) in &member.extra {
-        let to = if to == "host-gateway" { address(member.subnet, 1).to_string() } else { to.clone() };
-        text.push_str(&format!("{to}\t{name}\n"));
-    }
-    text
+fn address(network: u8, host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 213, network, host)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, address, hosts};
+    use super::{Inner, Resident, address};
 
-    fn member(container: &str, at: (u16, u16), names: &[&str], extra: &[(&str, &str)]) -> Member {
-        Member {
-            container: container.into(),
-            subnet: at.0,
-            address: address(at.0, at.1),
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-            extra: extra.iter().map(|(name, to)| ((*name).to_owned(), (*to).to_owned())).collect(),
-            hosts: container.into(),
+    fn resident(name: &str, networks: &[(&str, u8, u8)], names: &[&str], extra: &[(&str, &str)]) -> Resident {
+        let own = |text: &str| text.to_owned();
+        Resident {
+            hostname: (name == "b").then(|| own("pinned")),
+            names: names.iter().map(|name| own(name)).collect(),
+            addresses: networks.iter().map(|(net, n, host)| (own(net), address(*n, *host))).collect(),
+            extra: extra.iter().map(|(name, to)| (own(name), own(to))).collect(),
+            hosts: name.into(),
         }
     }
 
-    const LOOPBACK: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-
     #[test]
-    fn every_container_knows_all_names_and_only_its_own_extra_hosts() {
+    fn a_container_knows_who_shares_a_network_with_it_and_its_own_extra_hosts() {
+        let extra = [("db", "192.0.2.1"), ("up", "host-gateway")];
         let all = [
-            member("a", (0, 2), &["broker", "mqtt"], &[("db", "192.0.2.1"), ("up", "host-gateway")]),
-            member("b", (0, 259), &["gateway"], &[]),
+            resident("a", &[("front", 0, 2)], &["broker", "mqtt"], &extra),
+            resident("b", &[("back", 1, 2), ("front", 0, 3)], &["gateway"], &[]),
+            resident("c", &[("back", 1, 3)], &["store"], &[]),
+            resident("d", &[], &["alone"], &[]),
         ];
-        assert_eq!(
-            hosts(&all[0], &all),
-            format!(
-                "{LOOPBACK}10.128.0.2\tbroker mqtt\n10.128.1.3\tgateway\n192.0.2.1\tdb\n10.128.0.1\tup\n"
-            )
-        );
-        assert_eq!(hosts(&all[1], &all), format!("{LOOPBACK}10.128.1.3\tgateway\n10.128.0.2\tbroker mqtt\n"));
-    }
-
-    #[test]
-    fn only_those_of_a_common_network_know_each_other() {
-        let all = [
-            member("db", (0, 2), &["db"], &[]),
-            member("app", (0, 3), &["app"], &[]),
-            member("app", (1, 2), &["app"], &[]),
-            member("web", (1, 3), &["web"], &[]),
-        ];
-        assert_eq!(hosts(&all[0], &all), format!("{LOOPBACK}10.128.0.2\tdb\n10.128.0.3\tapp\n"));
-        let app = "10.128.0.3\tapp\n10.129.0.2\tapp\n10.128.0.2\tdb\n10.129.0.3\tweb\n";
-        assert_eq!(hosts(&all[1], &all), format!("{LOOPBACK}{app}"));
-        assert_eq!(hosts(&all[3], &all), format!("{LOOPBACK}10.129.0.3\tweb\n10.129.0.2\tapp\n"));
+        let residents = all.iter().map(|one| (one.hosts.to_string(), one.clone())).collect();
+        let inner = Inner { residents, ..Inner::default() };
+        let loopback = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+        let expect = |number: usize, lines: &str| {
+            assert_eq!(inner.hosts(&all[number]), format!("{loopback}{lines}"));
+        };
+        expect(0, "10.213.0.2\tbroker mqtt\n10.213.0.3\tgateway\n192.0.2.1\tdb\n10.213.0.1\tup\n");
+        expect(1, "10.213.1.2\tpinned gateway\n10.213.0.2\tbroker mqtt\n10.213.1.3\tstore\n");
+        expect(2, "10.213.1.3\tstore\n10.213.1.2\tgateway\n");
+        expect(3, "127.0.1.1\talone\n");
     }
 }

@@ -98,10 +98,6 @@ pub(super) fn config(parts: &Parts<'_>) -> Result<Value, String> {
     }))
 }
 
-fn hostname(plan: &ContainerPlan) -> &str {
-    plan.extras.hostname.as_ref().unwrap_or(&plan.node_id)
-}
-
 /// A process in the container: the main one, or one beside it.
 pub(super) fn process(parts: &Parts<'_>, arguments: &[String]) -> Value {
     let (plan, user) = (parts.plan, parts.user);
@@ -125,12 +121,12 @@ pub(super) fn process(parts: &Parts<'_>, arguments: &[String]) -> Value {
 /// The image's entry point and arguments, or those that replace them. Another entry point drops the image's arguments.
 fn arguments(parts: &Parts<'_>) -> Result<Vec<String>, String> {
     let (image, plan) = (parts.image, parts.plan);
-    let own = plan.extras.entrypoint.as_ref().filter(|entrypoint| !entrypoint.is_empty());
+    let own = plan.extras.entrypoint.as_ref();
     let entrypoint = own.or(image.entrypoint.as_ref()).cloned().unwrap_or_default();
     let command = match (&plan.command, own) {
         (Some(command), _) => command.clone(),
-        (None, Some(_)) => Vec::new(),
-        (None, None) => image.cmd.clone().unwrap_or_default(),
+        (None, Some(own)) if !own.is_empty() => Vec::new(),
+        (None, _) => image.cmd.clone().unwrap_or_default(),
     };
     let mut all = [entrypoint, command].concat();
     if all.is_empty() {
@@ -146,6 +142,11 @@ pub(super) fn workdir(parts: &Parts<'_>) -> String {
     let image = parts.image.working_dir.as_deref();
     let folder = parts.plan.extras.workdir.as_deref().or(image).unwrap_or_default();
     if folder.starts_with('/') { folder.to_owned() } else { format!("/{folder}") }
+}
+
+/// What the container's machine is called.
+pub(super) fn hostname(plan: &ContainerPlan) -> &str {
+    plan.extras.hostname.as_deref().unwrap_or(&plan.node_id)
 }
 
 /// Later values win, and keep the place of the first.
@@ -205,11 +206,11 @@ fn resources(plan: &ContainerPlan) -> Value {
         // As much swap again, as with Docker.
         resources["memory"] = json!({"limit": bytes, "swap": bytes.saturating_mul(2)});
     }
-    if let Some(nano) = plan.nano_cpus {
-        resources["cpu"] = json!({"period": PERIOD_US, "quota": nano / (1_000_000_000 / PERIOD_US)});
-    }
     if let Some(bytes) = plan.extras.memory_reservation {
         resources["memory"]["reservation"] = json!(bytes);
+    }
+    if let Some(nano) = plan.nano_cpus {
+        resources["cpu"] = json!({"period": PERIOD_US, "quota": nano / (1_000_000_000 / PERIOD_US)});
     }
     if let Some(shares) = plan.extras.cpu_shares {
         resources["cpu"]["shares"] = json!(shares);

@@ -1,40 +1,19 @@
 //! What the runtime is told.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use xedge_model::scenario::Role;
-use xedge_model::{Digest, Platform};
 
 use super::{Bind, Parts, config, process};
 use crate::engine::embedded::store::Settings;
 use crate::engine::embedded::user::User;
-use crate::plan::{ContainerExtras, ContainerPlan, RestartPolicy};
+use crate::plan::ContainerPlan;
 
 fn plan() -> ContainerPlan {
-    ContainerPlan {
-        node_id: "broker".into(),
-        role: Role::Broker,
-        image_ref: "sha256:0".into(),
-        accepted_ids: vec![Digest::of(b"")],
-        platform: Platform::LinuxAmd64,
-        emulated: false,
-        env: BTreeMap::from([("A".into(), "plan".into())]),
-        command: None,
-        extras: ContainerExtras::default(),
-        service_port: 1883,
-        volumes: vec![],
-        memory_bytes: None,
-        nano_cpus: None,
-        pids_limit: None,
-        restart: RestartPolicy::No,
-        read_only: false,
-        cap_drop: vec![],
-        security_opt: vec![],
-        tmpfs: BTreeMap::new(),
-        stop_grace: Duration::from_secs(1),
-    }
+    let mut plan = ContainerPlan::sample("broker", Role::Broker);
+    plan.env = BTreeMap::from([("A".into(), "plan".into())]);
+    plan
 }
 
 fn image() -> Settings {
@@ -123,6 +102,8 @@ fn limits_are_units_of_the_kernel_and_never_above_our_own() {
     plan.memory_bytes = Some(64 << 20);
     plan.nano_cpus = Some(1_500_000_000);
     plan.pids_limit = Some(30);
+    plan.extras.memory_reservation = Some(32 << 20);
+    plan.extras.cpu_shares = Some(512);
     plan.extras.ulimits = BTreeMap::from([
         ("nofile".into(), (64, i64::MAX)),
         ("core".into(), (-1, -1)),
@@ -131,8 +112,8 @@ fn limits_are_units_of_the_kernel_and_never_above_our_own() {
     let made = made(&plan, &image(), Some("/xedge-r-broker"), &[]).unwrap();
     assert_eq!(made["linux"]["cgroupsPath"], "/xedge-r-broker");
     let resources = &made["linux"]["resources"];
-    assert_eq!(resources["memory"], json!({"limit": 64 << 20, "swap": 128 << 20}));
-    assert_eq!(resources["cpu"], json!({"period": 100_000, "quota": 150_000}));
+    assert_eq!(resources["memory"], json!({"limit": 64 << 20, "swap": 128 << 20, "reservation": 32 << 20}));
+    assert_eq!(resources["cpu"], json!({"period": 100_000, "quota": 150_000, "shares": 512}));
     assert_eq!(resources["pids"], json!({"limit": 30}));
     let limits = made["process"]["rlimits"].as_array().unwrap();
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
