@@ -13,6 +13,7 @@ mod base;
 mod cli;
 mod dockerfile;
 mod images;
+mod import;
 mod locks;
 mod new;
 mod reach;

@@ -1,5 +1,6 @@
 //! Existing images as bases: asked for at their registry, locked by digest, and their blobs in the store. Makes no image.
 
+mod archive;
 mod origin;
 mod update;
 
@@ -21,6 +22,7 @@ use crate::project::ImageSource;
 use crate::release::push::shown_on;
 use origin::Origin;
 
+pub(crate) use archive::archive;
 pub(crate) use update::{follow, report, rewritten};
 
 /// Blobs that move at once.
@@ -70,7 +72,8 @@ async fn single(
     Ok((platforms.iter().copied().map(of).collect(), vec![is_for.to_string()]))
 }
 
-/// Brings everything that a lock names of these platforms into the store; returns what its registry no longer has.
+/// Brings everything that a lock names of these platforms into the store, from its registry or else from an archive;
+/// returns what none of them has.
 pub(crate) async fn fetch(
     cx: &Context<'_>,
     image: &ImageSource,
@@ -78,7 +81,33 @@ pub(crate) async fn fetch(
     lock: &ImageLock,
     platforms: &[Platform],
 ) -> Result<Vec<String>> {
-    let (origin, store) = (Origin::of(cx, reference).await?, locks::store(cx));
+    let origin = Origin::of(cx, reference).await?;
+    let found = fetch_from(cx, image, &origin, lock, platforms).await;
+    if matches!(&found, Ok(gone) if gone.is_empty()) {
+        return found;
+    }
+    // What the registry said decides; an archive is a second chance only.
+    for (named, archive) in Origin::archives(cx, reference).await? {
+        match fetch_from(cx, image, &archive, lock, platforms).await {
+            Ok(gone) if gone.is_empty() => return Ok(gone),
+            Ok(_) => {}
+            Err(error) => {
+                let why = error.chain().join(": ");
+                cx.printer.warn(&format!("the archive at {named} was no help: {why}"));
+            }
+        }
+    }
+    found
+}
+
+async fn fetch_from(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    origin: &Origin,
+    lock: &ImageLock,
+    platforms: &[Platform],
+) -> Result<Vec<String>> {
+    let store = locks::store(cx);
     let mut wanted: BTreeSet<Blob> = BTreeSet::new();
     let mut gone = Vec::new();
     for locked in platforms.iter().filter_map(|platform| lock.platforms.get(platform)?.base.as_ref()) {
@@ -93,7 +122,7 @@ pub(crate) async fn fetch(
     }
     if gone.is_empty() {
         wanted.retain(|blob| !has(&store, blob));
-        gone = download(cx, image, &origin, &store, wanted).await?;
+        gone = download(cx, image, origin, &store, wanted).await?;
     }
     Ok(gone)
 }

@@ -136,6 +136,10 @@ pub(crate) enum Error {
     NoPlatform { stack: String },
     #[error("failed to find an image of this project for the service {service}: its image is {image}")]
     ServiceImage { service: String, image: xedge_model::ImageName },
+    #[error(
+        "failed to put {first} and {second} into one bundle: Docker's and OCI's words for the layer {layer} differ"
+    )]
+    TwoTypes { layer: Digest, first: xedge_model::ImageName, second: xedge_model::ImageName },
     #[error("failed to find a trusted root at {0}")]
     NoRoot(Utf8PathBuf),
     #[error("failed to read a passphrase: {0}")]
@@ -192,6 +196,7 @@ impl Failure for Error {
             | Error::Metadata(..)
             | Error::NoPlatform { .. }
             | Error::ServiceImage { .. }
+            | Error::TwoTypes { .. }
             | Error::Passphrase(_)
             | Error::Password(_)
             | Error::UnknownRefusal(_)
@@ -237,6 +242,9 @@ impl Failure for Error {
             Error::Evidence { .. } => "make it anew: `cargo xtask sim`".into(),
             Error::NoPlatform { .. } => "give them one: `platforms: [linux/amd64, linux/arm64]` in images/*/image.yaml".into(),
             Error::ServiceImage { .. } => "add it, or name one of: `cargo xtask image ls`".into(),
+            Error::TwoTypes { .. } => {
+                "one of them is its base as it is: add something to it, a label in its `config` is enough".into()
+            }
             Error::NoRoot(_) => "name the root that you trust: `cargo xtask verify FILE --root N.root.json`; for keys of your own, restore the folder trust from their backup, or make new ones: `cargo xtask keys init`".into(),
             Error::Passphrase(_) => "put it on the first line of a file of mode 0600: `--passphrase-file FILE`".into(),
             Error::Password(_) => "pipe it in: `cargo xtask registry login HOST --username USER --password-stdin < FILE`".into(),

@@ -129,7 +129,11 @@ fn statement(
 }
 
 fn engine(facts: &EngineFacts) -> Engine {
-    let kind = if facts.is_podman() { EngineKind::Podman } else { EngineKind::Docker };
+    let kind = match facts.kind {
+        xedge_sim::EngineKind::Docker => EngineKind::Docker,
+        xedge_sim::EngineKind::Podman => EngineKind::Podman,
+        xedge_sim::EngineKind::Embedded => EngineKind::Embedded,
+    };
     Engine { kind, version: facts.version.clone() }
 }
 

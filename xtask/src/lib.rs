@@ -21,6 +21,7 @@ mod evidence;
 mod fetch;
 mod foreign;
 mod formats;
+mod import;
 mod locks;
 mod passphrase;
 mod payload;

@@ -169,6 +169,13 @@ async fn report_bases(
     new: &ImageLock,
 ) -> Result<()> {
     let (Some(old), From::Image(reference)) = (old, &image.def.from) else { return Ok(()) };
+    let index =
+        |lock: &ImageLock| lock.platforms.values().find_map(|lock| Some(lock.base.as_ref()?.index.clone()));
+    if let (Some(old), Some(new), None) = (index(old), index(new), reference.digest())
+        && old != new
+    {
+        cx.printer.say(&format!("{reference} moved: {old} -> {new}"));
+    }
     for (platform, new) in &new.platforms {
         let before = old.platforms.get(platform).and_then(|old| old.base.as_ref());
         if let (Some(before), Some(now)) = (before, &new.base)

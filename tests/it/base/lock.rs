@@ -117,3 +117,30 @@ fn an_image_of_the_data_folder_needs_no_registry() {
     };
     assert_eq!(digests(&project.entry()), digests(&base));
 }
+
+#[test]
+fn an_archive_keeps_what_the_registry_loses() {
+    let (mut real, made) = (Real::open(), Made::new());
+    let index = made.usual("1.2.5");
+    made.push(&real, "system", "1", &index);
+    let project = Project::new(&format!("{}/base/system:1@{}", real.host(), index.digest), "");
+    let first = project.run(&["build"]).expect(0).stdout;
+    let kept = project.run(&["lock", "archive"]).expect(0).stdout;
+    let base = made.layout.entry("base/system".parse().unwrap(), index).unwrap();
+    let manifests = base.platforms().values().map(|image| &image.manifest().digest);
+    let expected: String = manifests.map(|digest| format!("embedded/xedge-bases@{digest}\n")).collect();
+    assert_eq!(kept, expected);
+    assert_eq!(project.run(&["lock", "archive"]).expect(0).stdout, kept);
+
+    let host = real.host();
+    real.stop();
+    let forget = || fs::remove_dir_all(project.path().join("target")).unwrap();
+    forget();
+    assert_eq!(project.run(&["build", "--locked"]).expect(0).stdout, first);
+    forget();
+    fs::remove_dir_all(project.home().join("registry")).unwrap();
+    project
+        .run(&["build", "--locked"])
+        .expect(1)
+        .says(&format!("failed to reach http://{host}/v2/base/system"));
+}

@@ -67,6 +67,9 @@ fn what_cannot_be_added_is_refused_and_nothing_is_written() {
     new(&["image", "x"]).says("nothing says what it is made of").says("--dockerfile FOLDER");
     new(&["image", "x", "--dockerfile", "images"]).says("there is no").says("images/Dockerfile");
     new(&["image", "x", "--dockerfile", "nowhere"]).says("failed to read");
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+    new(&["image", "x", "--dockerfile", outside.path().to_str().unwrap()]).says("is outside of the project");
     new(&["image", "X", "--from", "a"]).says("lower-case letters");
     new(&["image", "../x", "--from", "a"]).says("lower-case letters");
     new(&["image", "x", "--from", "a", "--debian", "b"]).says("cannot be used with");

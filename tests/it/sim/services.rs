@@ -58,7 +58,7 @@ impl Bench {
 #[test]
 fn a_stack_without_models_is_gated_as_a_whole() {
     let services = format!(
-        r#"{HUB}    depends_on: {{init: {{condition: service_completed_successfully}}}}
+        "{HUB}    depends_on: {{init: {{condition: service_completed_successfully}}}}
     restart: unless-stopped
   init:
     image: xedgesim/mosquitto
@@ -71,7 +71,7 @@ fn a_stack_without_models_is_gated_as_a_whole() {
     command: []
     depends_on: {{hub: {{condition: service_healthy}}}}
     healthcheck: {{disable: true}}
-"#
+"
     );
     let bench = Bench::stack(&services, "", SHORT);
     let ran = bench.sim(&["demo"]).expect(0);
@@ -150,7 +150,8 @@ fn every_setting_reaches_the_container_or_the_list() {
       - {type: tmpfs, target: /scratch, tmpfs: {size: 1m}}
     networks: {back: {aliases: [mqtt]}}
     devices: ["/dev/ttyUSB0:/dev/tty0"]
-    cap_add: [NET_RAW]
+    cap_add: [ALL]
+    cap_drop: [CHOWN]
     ulimits: {nofile: 2000000000, nproc: {soft: 1000, hard: 2000}}
     sysctls: {net.core.somaxconn: 200, vm.max_map_count: 262144}
     extra_hosts: ["gate:host-gateway", "other:192.0.2.7"]
@@ -212,6 +213,8 @@ fn the_container_has_it(hub: &Value) {
         (&json!("/dev/null"), &json!("/dev/tty0"))
     );
     assert_eq!((&host["GroupAdd"], &host["Init"]), (&json!(["20"]), &json!(true)));
+    let added = host["CapAdd"].as_array().unwrap();
+    assert!(["ALL", "CAP_NET_RAW", "NET_RAW"].iter().any(|name| added.contains(&json!(name))), "{host}");
     assert_eq!((&host["ShmSize"], &host["CpuShares"]), (&json!(32 << 20), &json!(512)));
     assert_eq!(host["ExtraHosts"], json!(["gate:host-gateway", "other:192.0.2.7"]));
     assert_eq!(host["Sysctls"], json!({"net.core.somaxconn": "200"}));
@@ -313,12 +316,17 @@ fn services_without_a_common_network_do_not_reach_each_other() {
     };
     let rest = "networks: {back: {}, side: {}}\n";
     let bench = Bench::stack(&services("side"), rest, SHORT);
-    bench.sim(&["demo", "--duration", "1s"]).expect(2).says("failed to keep node stranger running");
-    bench.assert_clean();
+    for engine in ["docker", "embedded"] {
+        let ran = bench.sim(&["demo", "--duration", "1s", "--engine", engine]);
+        ran.expect(2).says("failed to keep node stranger running");
+        bench.assert_clean();
+    }
     let compose = bench.project().join("templates/stacks/demo/compose.yaml.j2");
     fs::write(compose, format!("services:{}{rest}", services("back"))).unwrap();
-    bench.sim(&["demo", "--duration", "1s"]).expect(0);
-    bench.assert_clean();
+    for engine in ["docker", "embedded"] {
+        bench.sim(&["demo", "--duration", "1s", "--engine", engine]).expect(0);
+        bench.assert_clean();
+    }
 }
 
 #[test]

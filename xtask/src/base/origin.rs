@@ -5,7 +5,7 @@ use xedge_oci::Descriptor;
 use xedge_oci::blobs::MAX_DOCUMENT;
 use xedge_registry::{Blob, Client, Error as RegistryError, Progress, Repository, Silent, Target};
 
-use super::{blob, has, put, read};
+use super::{archive, blob, has, put, read};
 use crate::commands::Context;
 use crate::error::{Error, Result};
 use crate::fetch::Store;
@@ -36,6 +36,25 @@ impl Origin {
             (Place::Named(registry::client(cx, &reach)?), target.repository(&reference.path())?)
         };
         Ok(Self { reference: reference.clone(), place, repository })
+    }
+
+    /// The archives that may have it too, with their names for people: the one that the user names, and the one in the
+    /// data folder.
+    pub(super) async fn archives(cx: &Context<'_>, reference: &Reference) -> Result<Vec<(String, Self)>> {
+        let (reach, name) = (registry::reach_of_environment(cx), archive::repository_name());
+        let mut all = Vec::new();
+        if let Some(named) = cx.environment.var("XEDGE_ARCHIVE") {
+            let repository = named.parse::<Target>()?.repository(&name)?;
+            let place = Place::Named(registry::client(cx, &reach)?);
+            all.push((named.to_owned(), Self { reference: reference.clone(), place, repository }));
+        }
+        if registry::folder(cx)?.exists() {
+            let registry = Registry::embedded(cx, &reach).await?;
+            let (shown, repository) = (registry.name(), registry.repository(&name)?);
+            let place = Place::Embedded(registry);
+            all.push((shown, Self { reference: reference.clone(), place, repository }));
+        }
+        Ok(all)
     }
 
     fn client(&self) -> &Client {
@@ -95,10 +114,14 @@ impl Origin {
     /// Nobody can push what was imported: who lacks it has to import it.
     fn explained(&self, error: RegistryError) -> crate::error::Failed {
         match error {
-            RegistryError::NotFound { .. } if self.reference.is_imported() => {
+            RegistryError::NotFound { .. } if self.reference.is_imported() && !self.is_archive() => {
                 Error::NotImported { reference: self.reference.to_string() }.into()
             }
             error => error.into(),
         }
+    }
+
+    fn is_archive(&self) -> bool {
+        self.repository.path().ends_with(archive::repository_name().as_str())
     }
 }

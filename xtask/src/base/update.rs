@@ -33,10 +33,6 @@ pub(crate) async fn report(
     old: &LockedBase,
     new: &LockedBase,
 ) -> Result<()> {
-    if reference.digest().is_none() && old.index != new.index {
-        let name = reference.without_digest();
-        cx.printer.say(&format!("{platform} {name} moved: {} -> {}", old.index, new.index));
-    }
     let origin = Origin::of(cx, reference).await?;
     let new = look(cx, &origin, new).await?;
     match look(cx, &origin, old).await {

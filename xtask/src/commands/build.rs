@@ -3,6 +3,7 @@
 use serde_json::json;
 use xedge_model::{Class, Platform};
 use xedge_oci::archive::Tag;
+use xedge_sim::Engine;
 
 use super::Context;
 use crate::cli::Build;
@@ -58,7 +59,7 @@ fn build_one(
     }
     if flags.load {
         runtime.block_on(async {
-            let engine = engine::connect(cx).await?;
+            let engine = Engine::Docker(engine::docker(cx).await?);
             engine::load(cx, &engine, &entry, host_platform()?, Tag::Latest).await
         })?;
     }

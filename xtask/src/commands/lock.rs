@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::archive::Archive;
+use crate::base;
 use crate::cli::{Lock, LockCommand, RegistryArgs};
 use crate::error::Result;
 use crate::locks::{self, Mode};
@@ -31,7 +32,7 @@ pub(super) fn run(cx: &Context<'_>, flags: &Lock) -> Result<()> {
     Ok(())
 }
 
-/// Prints one reference by digest per image.
+/// Prints one reference by digest per image; of one that stands on a base, one for each platform's manifest.
 fn archive(cx: &Context<'_>, called: &[String], flags: &RegistryArgs) -> Result<()> {
     let images = cx.project.select_images(called)?;
     super::runtime()?.block_on(async {
@@ -39,9 +40,13 @@ fn archive(cx: &Context<'_>, called: &[String], flags: &RegistryArgs) -> Result<
         let archive = Archive::new(&registry);
         for image in &images {
             let lock = locks::ensure(cx, image, &image.def.platforms.value, Mode::Locked).await?;
-            match archive.put(cx, &image.def.name, &lock).await? {
-                Some(reference) => cx.printer.data(&reference)?,
-                None => cx.printer.say(&format!("{} has no packages to keep", image.def.name)),
+            let mut kept = base::archive(cx, &registry, &image.def.name, &lock).await?;
+            kept.extend(archive.put(cx, &image.def.name, &lock).await?);
+            if kept.is_empty() {
+                cx.printer.say(&format!("{} has no packages and no base to keep", image.def.name));
+            }
+            for reference in kept {
+                cx.printer.data(&reference)?;
             }
         }
         Ok(())

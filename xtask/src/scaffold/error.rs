@@ -42,7 +42,7 @@ impl Failure for Error {
         let text = match self {
             Error::Exists { .. } => "no file is overwritten: move them away, or take another name",
             Error::CargoProject(_) => {
-                "make it in a folder of its own, and point an image at the service: `cargo xtask new DIR`, then `cargo xtask new image NAME --dockerfile ..`"
+                "make it in a folder of its own, and put the service into one below it: `cargo xtask new DIR`, then `cargo xtask new image NAME --dockerfile FOLDER`"
             }
             Error::Name { .. } => "name it: `cargo xtask new DIR --name NAME`",
             Error::NotAFolder { .. } => {

@@ -11,7 +11,7 @@ use xedge_model::{ImageDef, Platform, Scenario, StackDef};
 use super::dockerfile;
 use super::tree::Tree;
 use super::{Error, fill, name};
-use crate::error::{Result, read_text};
+use crate::error::{Error as Other, Result, read_text};
 use crate::project::{ImageSource, Project, select_image};
 
 /// What a new image is made of.
@@ -33,7 +33,10 @@ pub(crate) enum Base {
 /// Makes `images/NAME/image.yaml`; gives the path below the project.
 pub(crate) fn image(project: &Project, name: &str, base: &Base) -> Result<Vec<Utf8PathBuf>> {
     name::check(name)?;
-    let folder = project.root().join("images").join(name);
+    // As the paths of Dockerfiles are, without links.
+    let root = project.root();
+    let root = root.canonicalize_utf8().map_err(|source| Other::Read { path: root.to_owned(), source })?;
+    let folder = root.join("images").join(name);
     let full = format!("{}/{name}", prefix(&project.images()?, project.root()));
     let mut tree = Tree::default();
     tree.add(format!("images/{name}/image.yaml"), image_text(&full, base, &folder)?);
@@ -91,6 +94,10 @@ fn dockerfile_from(path: &Utf8Path, folder: &Utf8Path) -> std::result::Result<St
     let (context, file) = if path.is_dir() { (path, "Dockerfile") } else { split(path) };
     if !context.join(file).is_file() {
         return Err(format!("there is no {}", context.join(file)));
+    }
+    let root = folder.ancestors().nth(2).unwrap_or(folder);
+    if !context.starts_with(root) {
+        return Err(format!("{context} is outside of the project {root}"));
     }
     let way = way(folder, context);
     if way.as_str() == "." && file == "Dockerfile" {

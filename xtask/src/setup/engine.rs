@@ -61,7 +61,13 @@ fn look_at(place: &Place) -> io::Result<Engine> {
 fn look_on_disk(around: &Surroundings) -> Engine {
     let daemon = around.which("dockerd").is_some() || around.file("/usr/sbin/dockerd").exists();
     let desktop = around.os == "macos" && around.file("/Applications/Docker.app").exists();
-    if daemon || desktop { Engine::Down } else { Engine::Absent }
+    if daemon || desktop {
+        Engine::Down
+    } else if around.which("podman").is_some() {
+        Engine::PodmanIdle
+    } else {
+        Engine::Absent
+    }
 }
 
 /// What the Engine at `host` answers to a question; `None` for an error.

@@ -141,6 +141,8 @@ pub enum Engine {
     },
     /// It is installed and does not run.
     Down,
+    /// Podman is installed, nothing of Docker's is, and no socket of Podman's answers.
+    PodmanIdle,
     /// There is none.
     Absent,
 }

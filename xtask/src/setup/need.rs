@@ -283,6 +283,7 @@ fn engine_trouble(machine: &Machine) -> String {
         Engine::Elsewhere { at, from } => format!("no Engine answers at {at}, which {from} names"),
         Engine::Unusable { problem, .. } => problem.clone(),
         Engine::Down => "the container Engine is installed but does not run".to_owned(),
+        Engine::PodmanIdle => "Podman is installed, and its socket does not answer".to_owned(),
         Engine::Absent => "no container Engine is installed".to_owned(),
     }
 }

@@ -119,7 +119,9 @@ fn keep_registry_still(machine: &Machine, packages: &[String], by_hand: bool) ->
 
 /// The same with Podman: its socket would be an Engine that nobody asked for, and its timer pulls images.
 fn keep_podman_still(machine: &Machine, packages: &[String], by_hand: bool) -> Option<Step> {
-    let command = packages.iter().any(|name| name == PODMAN_PACKAGE).then(|| stop_podman(machine))??;
+    // One that was there before may be somebody's Engine.
+    let new = packages.iter().any(|name| name == PODMAN_PACKAGE) && !machine.programs.contains("podman");
+    let command = new.then(|| stop_podman(machine))??;
     Some(Step {
         title: "keep the installed Podman from running".to_owned(),
         why: "its package starts a socket for root and a timer, and the tests start a Podman of their own"

@@ -3,7 +3,7 @@
 use xedge_model::Platform;
 
 use super::binfmt;
-use super::machine::{Engine, Family, Machine, Trait};
+use super::machine::{Engine, Family, Machine, Privilege, Trait};
 use super::need::{Need, has_runtime};
 use super::python;
 
@@ -90,6 +90,7 @@ fn engine(machine: &Machine) -> Remedy {
         ]),
         Engine::Unusable { fix, .. } => Remedy::by_hand(fix.clone()),
         Engine::Down => Remedy::default().then(start_commands(machine)),
+        Engine::PodmanIdle => Remedy::by_hand(start_podman(machine)),
         Engine::Absent => install_engine(machine),
     }
 }
@@ -97,6 +98,25 @@ fn engine(machine: &Machine) -> Remedy {
 /// What makes the usual sockets count again.
 fn forget(from: &str) -> &'static str {
     if from == "DOCKER_HOST" { "unset DOCKER_HOST" } else { "docker context use default" }
+}
+
+/// Who has Podman and no Docker chose it: no second Engine is installed, and where its socket is to be is their decision.
+fn start_podman(machine: &Machine) -> Vec<String> {
+    let own = machine.privilege == Privilege::Root;
+    match (machine.system.family, machine.has(Trait::Systemd)) {
+        (Family::MacOs, _) => {
+            vec!["podman machine start".to_owned(), "# then set DOCKER_HOST as it says".to_owned()]
+        }
+        (_, true) if own => vec!["systemctl enable --now podman.socket".to_owned()],
+        (_, true) => vec!["systemctl --user enable --now podman.socket".to_owned()],
+        (_, false) => {
+            let socket = if own { "/run/podman/podman.sock" } else { "$XDG_RUNTIME_DIR/podman/podman.sock" };
+            vec![
+                "# in a shell of its own, where it stays:".to_owned(),
+                format!("mkdir -p \"$(dirname {socket})\" && podman system service --time 0 unix://{socket}"),
+            ]
+        }
+    }
 }
 
 /// Podman's system-wide socket is root's alone; every user has one of their own instead.

@@ -15,6 +15,7 @@ pub mod platform;
 pub mod reference;
 pub mod scenario;
 pub mod stack;
+pub mod tree;
 pub mod user;
 pub mod yaml;
 

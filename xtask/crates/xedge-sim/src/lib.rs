@@ -17,7 +17,7 @@ pub mod sweep;
 
 pub use check::{Claim, State, Verdict};
 pub use engine::{
-    BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker, Embedded, Engine, EngineFacts,
+    BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker, Embedded, Engine, EngineFacts, EngineKind,
 };
 pub use error::Error;
 pub use lock::RunLock;

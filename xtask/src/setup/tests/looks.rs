@@ -137,6 +137,8 @@ fn a_socket_that_nobody_serves_is_not_an_engine() {
     let fake = Fake::new();
     fake.file("/var/run/docker.sock", "left over");
     assert_eq!(engine::look(&fake.around()), Engine::Absent);
+    fake.program("bin/podman", "");
+    assert_eq!(engine::look(&fake.around()), Engine::PodmanIdle);
     fake.file("/usr/sbin/dockerd", "");
     assert_eq!(engine::look(&fake.around()), Engine::Down);
     let host = "unix:///nowhere/docker.sock".to_owned();

@@ -287,10 +287,27 @@ fn a_podman_that_came_with_the_tests_does_not_stay_running() {
     let mut machine = complete();
     machine.programs.remove("netavark");
     let install = format!("{APT} {}", ENGINES.replace("crun iproute2 podman", "podman crun"));
+    check(&machine, &["apt-get update", &install], &[]);
+    machine.programs.remove("podman");
     check(&machine, &["apt-get update", &install, STOP_PODMAN], &[]);
     assert!(plan(&machine).iter().all(|step| step.optional));
     machine.traits.remove(&Trait::Systemd);
     check(&machine, &["apt-get update", &install], &[]);
+}
+
+#[test]
+fn who_has_podman_alone_gets_no_second_engine() {
+    let idle = Machine { engine: Engine::PodmanIdle, ..complete() };
+    check(&idle, &[], &["systemctl enable --now podman.socket"]);
+    let mut user = Machine { privilege: Privilege::Sudo, ..idle };
+    check(&user, &[], &["systemctl --user enable --now podman.socket"]);
+    user.traits.remove(&Trait::Systemd);
+    assert!(commands(&user, true)[1].ends_with("unix://$XDG_RUNTIME_DIR/podman/podman.sock"));
+    user.system.family = Family::MacOs;
+    assert_eq!(commands(&user, true)[0], "podman machine start");
+    let denied = Engine::Denied { at: "/run/podman/podman.sock".to_owned() };
+    let denied = Machine { engine: denied, privilege: Privilege::Sudo, ..complete() };
+    check(&denied, &[], &["systemctl --user enable --now podman.socket"]);
 }
 
 #[test]

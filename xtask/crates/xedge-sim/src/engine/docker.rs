@@ -21,7 +21,7 @@ use futures_util::{Stream, TryStreamExt};
 use self::body::{body, endpoint};
 pub use build::{BuildEnd, BuildFailure, BuildProgress, BuildRequest};
 
-use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
+use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
 use crate::Error;
 
 /// Seconds that the Engine has for an answer.
@@ -30,7 +30,7 @@ const TIMEOUT_S: u64 = 120;
 const LOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// How Podman introduces itself.
-pub(super) const PODMAN: &str = "Podman Engine";
+const PODMAN: &str = "Podman Engine";
 /// How long Podman may take to note down how a container ended.
 const NOTING: Duration = Duration::from_secs(10);
 
@@ -58,6 +58,7 @@ impl Docker {
         let version = client.version().await.map_err(|e| no_engine(&e))?;
         let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
         let facts = EngineFacts {
+            kind: if podman { EngineKind::Podman } else { EngineKind::Docker },
             // Podman puts the machine's name there.
             name: if podman {
                 PODMAN.to_owned()
@@ -340,14 +341,14 @@ impl Docker {
     }
 }
 
-/// Between the end of a container and its exit code, Podman gives it a state that Docker's API does not have, and the
-/// client library refuses the whole answer: asked again, until the end is noted down.
+/// Between two states of a container, as between its end and its exit code (`stopped`), Podman gives it one that Docker's
+/// API does not have, and the client library refuses the whole answer: asked again, until it is a state of both.
 async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
     let end = tokio::time::Instant::now() + NOTING;
     loop {
         match ask().await {
             Err(Refusal::JsonDataError { message, .. })
-                if message.contains("`stopped`") && tokio::time::Instant::now() < end =>
+                if message.contains("unknown variant") && tokio::time::Instant::now() < end =>
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -377,7 +378,7 @@ fn seconds(time: Duration) -> i32 {
 }
 
 /// The argument list of an image's health check (`CMD …` or `CMD-SHELL …`).
-fn command(test: &[String]) -> Option<Vec<String>> {
+pub(super) fn command(test: &[String]) -> Option<Vec<String>> {
     match test.split_first() {
         Some((kind, rest)) if kind == "CMD" => Some(rest.to_vec()),
         Some((kind, rest)) if kind == "CMD-SHELL" => {
