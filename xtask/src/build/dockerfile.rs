@@ -11,7 +11,7 @@ mod leaks;
 mod stand;
 mod syntax;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
@@ -299,10 +299,19 @@ async fn with_engine(
         cached,
     };
     let fill = move |sink: &mut dyn std::io::Write| context.write(&dockerfile, sink);
-    let left = Cell::new(None);
+    let left = RefCell::new(vec![String::new()]);
     let progress = |progress: BuildProgress<'_>| match progress {
-        BuildProgress::Step(text) => step(text),
-        BuildProgress::Image(id) => left.set(Some(id.to_owned())),
+        BuildProgress::Step(text) => {
+            if text.contains(": FROM ") {
+                left.borrow_mut().push(String::new());
+            }
+            step(text);
+        }
+        BuildProgress::Image(id) => {
+            if let Some(stage) = left.borrow_mut().last_mut() {
+                id.clone_into(stage);
+            }
+        }
     };
     let built = async {
         docker.build_image(&request, fill, progress).await.map_err(|error| match error {
@@ -311,13 +320,14 @@ async fn with_engine(
         })
     };
     let built = or_interrupt(built).await;
-    if let (false, Some(id)) = (matches!(built, Ok(BuildEnd::Image(_))), left.take()) {
-        note_left(cx, docker, job, &id).await;
+    for id in left.take().iter().filter(|id| !id.is_empty()) {
+        note_left(cx, docker, job, id).await;
     }
     built
 }
 
-/// The steps before the one that failed stay in the Engine, which makes the next try quick; `gc` removes them.
+/// What stages before the last one, and steps before one that failed, leave in the Engine makes the next build quick;
+/// `gc` removes it.
 async fn note_left(cx: &Context<'_>, docker: &Docker, job: &Job<'_>, id: &str) {
     if let Ok(Some(id)) = docker.image_id(id).await {
         // The build's own error is the one to tell.
