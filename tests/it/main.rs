@@ -9,11 +9,17 @@ mod support;
 
 mod actions;
 mod bad_input;
+mod base;
 mod cli;
+mod dockerfile;
 mod images;
+mod import;
 mod locks;
+mod new;
+mod reach;
 mod registry;
 mod release;
 mod render;
+mod secrets;
 mod sim;
 mod tidy;

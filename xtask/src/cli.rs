@@ -1,11 +1,13 @@
 //! The command line as data: clap types only, no behaviour.
 
+mod make;
 mod ship;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xedge_model::Platform;
 
+pub(crate) use make::{New, NewCommand, Secrets};
 pub(crate) use ship::{
     Bundle, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs, Verify,
 };
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Setup(Setup),
     /// List every problem of this machine at once, each with the command that mends it
     Doctor,
+    /// Lay out a project, or add an image, scenario or stack to one
+    New(New),
     /// Resolve packages and write images/*/image.lock.json; keep what they name
     Lock(Lock),
     /// Assemble images into the layout; print one line per image, NAME@sha256:INDEX
@@ -91,6 +95,9 @@ pub(crate) enum Command {
     /// Look at built images, or save one
     #[command(subcommand)]
     Image(Image),
+    /// Make a stack of this project from a file of another tool; print what became of each key
+    #[command(subcommand)]
+    Import(Import),
     /// Render a stack's configuration for one environment
     Render(Render),
     /// Run scenarios against the images by digest; write reports and signed evidence
@@ -105,6 +112,9 @@ pub(crate) enum Command {
     /// Make or show keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Make, set, list, renew and hand out the passwords and files that stacks need
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Check a bundle offline, from a root that is trusted already
     Verify(Verify),
     /// Look into a bundle, or have a refusal explained
@@ -211,6 +221,54 @@ pub(crate) enum Image {
         #[arg(long, value_name = "P", value_parser = platform)]
         platform: Option<Platform>,
     },
+    /// Take over an image that somebody else built, so that it can pass the gate; print NAME@sha256:INDEX
+    Import(ImageImport),
+}
+
+/// `image import`.
+#[derive(Args, Debug)]
+pub(crate) struct ImageImport {
+    /// Archives of `docker save`, or OCI layouts (archive or folder); several for several platforms
+    #[arg(required_unless_present = "from_engine", conflicts_with = "from_engine")]
+    pub(crate) files: Vec<Utf8PathBuf>,
+    /// Take it from the Engine, by name or id
+    #[arg(long, value_name = "REF")]
+    pub(crate) from_engine: Option<String>,
+    /// What it is called here: images/NAME, and imported/NAME in the embedded registry
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Which image of the archive, where it holds several
+    #[arg(long, value_name = "IMAGE", conflicts_with = "from_engine")]
+    pub(crate) image: Option<String>,
+}
+
+/// `import`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// A Compose file: stack, templates, image definitions and a scenario; no existing file is changed
+    Compose(ImportCompose),
+}
+
+/// `import compose`.
+#[derive(Args, Debug)]
+pub(crate) struct ImportCompose {
+    /// The Compose file
+    pub(crate) file: Utf8PathBuf,
+    /// Name of the stack; the file's `name`, else its folder's when not given
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// File of NAME=value for `${NAME}`, instead of the `.env` beside the Compose file; later ones win
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<Utf8PathBuf>,
+    /// Leave a key out, by the path that the report names
+    #[arg(long, value_name = "KEY")]
+    pub(crate) without: Vec<String>,
+    /// Platforms of the new image definitions
+    #[arg(long, value_name = "P", value_parser = platform)]
+    pub(crate) platform: Vec<Platform>,
+    /// Print the report and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `render`.

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use camino::Utf8PathBuf;
-use xedge_model::{Digest, Platform, atomic};
+use camino::{Utf8Path, Utf8PathBuf};
+use xedge_model::{Digest, ImageName, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
-use xedge_oci::{ImageEntry, PlatformImage};
+use xedge_oci::import::{self, Imported};
+use xedge_oci::{Blobs, ImageEntry, PlatformImage};
 use xedge_sim::engine::embedded::Settings;
 use xedge_sim::{Docker, Embedded, Engine};
 
@@ -15,7 +16,7 @@ use crate::cli::EngineChoice;
 use crate::commands::Context;
 use crate::error::{Error, Failed, Result};
 use crate::project::entries;
-use crate::setup::{Surroundings, engine_sockets};
+use crate::setup::{Choice, Place, Surroundings, choose};
 
 /// The engine that the command line asks for. `auto` falls back to the embedded one where no Engine answers, unless
 /// somebody named one.
@@ -25,7 +26,7 @@ pub(crate) async fn connect(cx: &Context<'_>) -> Result<Engine> {
         EngineChoice::Embedded => Ok(Engine::Embedded(embedded(cx)?)),
         EngineChoice::Auto => match docker(cx).await {
             Ok(engine) => Ok(Engine::Docker(engine)),
-            Err(error) if cx.environment.var("DOCKER_HOST").is_some() => Err(error),
+            Err(error) if is_named(cx) => Err(error),
             Err(error) => fall_back(cx, error),
         },
     }
@@ -70,44 +71,73 @@ pub(crate) fn embedded_beside(cx: &Context<'_>, engine: &Engine) -> Result<Optio
     if used { Ok(Some(Engine::Embedded(embedded(cx)?))) } else { Ok(None) }
 }
 
-/// Connects to `DOCKER_HOST`, else to the first of the usual sockets at which an Engine answers.
+/// Whether somebody named an Engine: then no other takes its place.
+fn is_named(cx: &Context<'_>) -> bool {
+    let choice = choose(&Surroundings::of(&cx.environment, cx.project.root()));
+    !matches!(choice, Ok(Choice::Usual(_)))
+}
+
+/// Connects to the Engine that this user named, else to the first of the usual sockets at which one answers.
 pub(crate) async fn docker(cx: &Context<'_>) -> Result<Docker> {
-    if let Some(host) = cx.environment.var("DOCKER_HOST") {
-        refuse_remote(host)?;
-        return Ok(Docker::connect(host).await?);
-    }
-    let sockets = engine_sockets(&Surroundings::of(&cx.environment, cx.project.root()));
+    let place = match choose(&Surroundings::of(&cx.environment, cx.project.root()))? {
+        Choice::Named(place) => place,
+        Choice::Usual(places) => return first(cx, places).await,
+    };
+    refuse_remote(&place)?;
+    let docker = Docker::connect(&place.host).await?;
+    cx.printer.say(&told(&docker, &place));
+    Ok(docker)
+}
+
+async fn first(cx: &Context<'_>, places: Vec<Place>) -> Result<Docker> {
     let mut problem = None;
-    for socket in sockets.iter().filter(|socket| socket.exists()) {
-        match Docker::connect(socket.as_str()).await {
-            Ok(engine) => return Ok(engine),
-            Err(error) => problem = Some(error),
+    for place in places.iter().filter(|place| place.socket().is_some_and(Utf8Path::exists)) {
+        match Docker::connect(&place.host).await {
+            Ok(docker) => {
+                if place != &places[0] {
+                    cx.printer.say(&told(&docker, place));
+                }
+                return Ok(docker);
+            }
+            Err(error) => problem = problem.or(Some(error)),
         }
     }
     match problem {
         Some(error) => Err(error.into()),
         // None is there: the error of the usual one says what to do.
-        None => Ok(Docker::connect("/var/run/docker.sock").await?),
+        None => Ok(Docker::connect(&places[0].host).await?),
     }
 }
 
-/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them.
+/// Which Engine was taken, and why.
+fn told(docker: &Docker, place: &Place) -> String {
+    let facts = docker.facts();
+    format!("engine: {} {} at {} ({})", facts.name, facts.version, place.host, place.from)
+}
+
+/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them. Says what
+/// else of a run does not hold there.
 pub(crate) fn refuse_elsewhere(cx: &Context<'_>, engine: &Engine) -> Result<()> {
     let Ok(engine) = engine.docker() else { return Ok(()) };
     let around = Surroundings::of(&cx.environment, cx.project.root());
     if crate::setup::is_elsewhere(&around, engine.host()) {
         return Err(Error::EngineElsewhere(engine.host().to_owned()).into());
     }
+    if crate::setup::ignores_limits(engine.host()) {
+        let why = "it runs without root, on a system with control groups of version 1";
+        cx.printer.warn(&format!("this Engine applies no limits of memory, CPU and processes: {why}"));
+    }
     Ok(())
 }
 
 /// Models reach containers through loopback ports, which an Engine on another machine does not open here.
-fn refuse_remote(host: &str) -> Result<()> {
-    let Some((scheme, rest)) = host.split_once("://") else { return Ok(()) };
-    let local = ["127.", "localhost", "[::1]"].iter().any(|name| rest.starts_with(name));
-    match scheme {
-        "tcp" | "http" | "https" if !local => Err(Error::RemoteEngine(host.to_owned()).into()),
-        "ssh" => Err(Error::RemoteEngine(host.to_owned()).into()),
+fn refuse_remote(place: &Place) -> Result<()> {
+    let local = |address: &str| ["127.", "localhost", "[::1]"].iter().any(|name| address.starts_with(name));
+    match place.address() {
+        Some(address) if !local(address) => {
+            let (host, from) = (place.host.clone(), place.from.clone());
+            Err(Error::RemoteEngine { host, from }.into())
+        }
         _ => Ok(()),
     }
 }
@@ -130,10 +160,15 @@ pub(crate) async fn ensure(
     }
     if engine.docker().is_ok() {
         // Written down first, so that `gc` also finds what a killed run left.
-        let record = loads(cx)?.join(image.config_blob().digest.hex());
-        atomic::write(&record, entry.name().as_str().as_bytes(), 0o644)?;
+        note_loaded(cx, image.config_blob().digest.as_str(), entry.name())?;
     }
     load(cx, engine, entry, platform, Tag::None).await
+}
+
+/// Writes down an image without tag that we put into the Engine, so that `gc` removes it again.
+pub(crate) fn note_loaded(cx: &Context<'_>, id: &str, name: &ImageName) -> Result<()> {
+    let record = loads(cx)?.join(id.strip_prefix("sha256:").unwrap_or(id));
+    Ok(atomic::write(&record, name.as_str().as_bytes(), 0o644)?)
 }
 
 /// Where images that runs put into the Engine are written down, a file each, named by config digest.
@@ -200,6 +235,21 @@ pub(crate) async fn load(
                 .into())
         }
     }
+}
+
+/// Takes an image of the Engine over into the blobs, checked like an archive of somebody else's.
+pub(crate) async fn export(
+    cx: &Context<'_>,
+    engine: &Docker,
+    reference: &str,
+    blobs: &Blobs,
+) -> Result<Vec<Imported>> {
+    let spinner = cx.printer.spinner(&format!("{reference}: out of the Engine"));
+    let (from, blobs) = (format!("{reference} from the Engine"), blobs.clone());
+    let take = move |reader: &mut dyn io::Read| import::archive(&from, reader, None, &blobs);
+    let taken = engine.export_image(reference, take).await;
+    spinner.finish_and_clear();
+    Ok(taken??)
 }
 
 /// A damaged blob is not the Engine's fault and keeps its class.

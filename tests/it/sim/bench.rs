@@ -119,9 +119,17 @@ impl Bench {
 
     /// A shipped scenario, word for word, in a file whose name no other run has.
     pub fn shipped(&mut self, name: &str) -> String {
-        let alias = format!("it-{}-{name}", std::process::id());
+        let text = fs::read_to_string(root().join(format!("scenarios/{name}.yaml"))).unwrap();
+        self.own(name, &text)
+    }
+
+    /// A scenario in a file whose name no other run has.
+    pub fn own(&mut self, name: &str, text: &str) -> String {
+        let mut alias = format!("it-{}-{name}", std::process::id());
+        // Several tests run the same scenario at the same time.
+        alias.extend(self.home.path().file_name().unwrap().to_string_lossy().chars().rev().take(4));
         let file = self.home().join(format!("{alias}.yaml"));
-        fs::copy(root().join(format!("scenarios/{name}.yaml")), &file).unwrap();
+        fs::write(&file, text).unwrap();
         self.visited.push(alias);
         file.into_string()
     }

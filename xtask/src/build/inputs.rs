@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use xedge_model::lock::LockedPackage;
+use xedge_model::lock::PlatformLock;
 use xedge_model::{Digest, Platform, atomic};
 use xedge_oci::Layout;
 
@@ -42,7 +42,7 @@ impl Inputs {
         cx: &Context<'_>,
         image: &ImageSource,
         platform: Platform,
-        packages: &[LockedPackage],
+        locked: &PlatformLock,
         programs: &Programs,
     ) -> Result<Self> {
         let mut files = Vec::new();
@@ -54,11 +54,21 @@ impl Inputs {
             binaries.push(json!([program.path, Digest::of(&read_bytes(&program.file)?)]));
         }
         let definition = Digest::of(image.source.text().as_bytes());
-        let all = json!({ "rules": RULES, "definition": definition, "platform": platform, "packages": packages,
-            "files": files, "programs": binaries });
+        let all = json!({ "rules": RULES, "definition": definition, "platform": platform,
+            "packages": locked.packages, "base": locked.base, "files": files, "programs": binaries });
+        Ok(Self::of_values(cx, image, platform, &all))
+    }
+
+    /// The key of everything that is in `all`.
+    pub(super) fn of_values(
+        cx: &Context<'_>,
+        image: &ImageSource,
+        platform: Platform,
+        all: &serde_json::Value,
+    ) -> Self {
         let stem = format!("{}.{}", image.def.name.file_stem(), platform.file_stem());
         let sbom = super::sbom_file(cx, &image.def.name, platform);
-        Ok(Self { stem, key: Digest::of(all.to_string().as_bytes()), sbom })
+        Self { stem, key: Digest::of(all.to_string().as_bytes()), sbom }
     }
 
     /// The manifest that these inputs gave before, if all of it is still in the layout.

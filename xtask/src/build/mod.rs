@@ -1,6 +1,8 @@
 //! `ImageDef` to `Layout`: locks, packages and payloads become image manifests, and an unchanged image is not made again.
 
 mod assemble;
+mod based;
+mod dockerfile;
 mod inputs;
 mod sbom;
 
@@ -9,9 +11,11 @@ use std::fs::{File, OpenOptions, TryLockError};
 
 use camino::Utf8PathBuf;
 
+use xedge_model::image::From;
+use xedge_model::lock::LockedPackage;
 use xedge_model::{Digest, ImageLock, Platform};
 use xedge_oci::config::History;
-use xedge_oci::manifest::{Notes, PlatformParts, write_platform};
+use xedge_oci::manifest::{Base, Notes, PlatformParts, write_platform};
 use xedge_oci::{Descriptor, ImageEntry, Layout, Tree, index, rfc3339, write_layer};
 
 use crate::commands::Context;
@@ -19,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::locks::{self, Mode};
 use crate::payload::{self, Programs};
 use crate::project::ImageSource;
+pub(crate) use dockerfile::{LEAKS, REPRODUCIBLE};
 use inputs::Inputs;
 pub(crate) use sbom::file as sbom_file;
 
@@ -28,7 +33,7 @@ pub(crate) fn layout(cx: &Context<'_>) -> Result<Layout> {
 }
 
 /// Held while blobs are made that no image names yet, so that `gc` does not take them away.
-fn hold(cx: &Context<'_>) -> Result<File> {
+pub(crate) fn hold(cx: &Context<'_>) -> Result<File> {
     let file = open_lock(cx)?;
     file.lock_shared().map_err(|source| Error::Read { path: lock_file(cx), source })?;
     Ok(file)
@@ -76,8 +81,9 @@ pub(crate) async fn exactly(
     mode: Mode,
 ) -> Result<Built> {
     let (layout, _held) = (layout(cx)?, hold(cx)?);
-    let (done, lock) = manifests(cx, image, platforms, mode, &layout).await?;
-    Ok(Built { entry: name(&layout, image, done)?, lock_file: locks::file(image), lock })
+    let made = manifests(cx, image, platforms, mode, &layout).await?;
+    let lock = made.lock.clone();
+    Ok(Built { entry: name(&layout, image, made)?, lock_file: locks::file(image), lock })
 }
 
 /// Builds one image for these platforms at least. An index in the layout that has their manifests and those of further
@@ -89,10 +95,11 @@ pub(crate) async fn at_least(
     mode: Mode,
 ) -> Result<Built> {
     let (layout, _held) = (layout(cx)?, hold(cx)?);
-    let (done, lock) = manifests(cx, image, platforms, mode, &layout).await?;
+    let made = manifests(cx, image, platforms, mode, &layout).await?;
+    let lock = made.lock.clone();
     let entry = match layout.image(&image.def.name) {
-        Ok(entry) if covers(&entry, image, &done) => entry,
-        _ => name(&layout, image, done)?,
+        Ok(entry) if covers(&entry, image, &made.by_platform) => entry,
+        _ => name(&layout, image, made)?,
     };
     Ok(Built { entry, lock_file: locks::file(image), lock })
 }
@@ -105,12 +112,22 @@ fn covers(entry: &ImageEntry, image: &ImageSource, done: &BTreeMap<Platform, Mad
     done.iter().all(has) && entry.platforms().keys().all(|platform| wanted.contains(platform))
 }
 
-fn name(layout: &Layout, image: &ImageSource, done: BTreeMap<Platform, Made>) -> Result<ImageEntry> {
-    let notes = Notes { title: image.def.name.to_string(), created: newest(&done), base: None };
-    let manifests: Vec<Descriptor> = done.into_values().map(|made| made.manifest).collect();
+fn name(layout: &Layout, image: &ImageSource, made: Manifests) -> Result<ImageEntry> {
+    let created = newest(&made.by_platform);
+    let notes = Notes { title: image.def.name.to_string(), created, base: made.base };
+    let manifests: Vec<Descriptor> = made.by_platform.into_values().map(|made| made.manifest).collect();
     let index = index::write_index(layout.blobs(), manifests, &notes)?;
     layout.set_image(&image.def.name, index.clone())?;
     Ok(layout.entry(image.def.name.clone(), index)?)
+}
+
+/// The manifests of an image, not yet in an index.
+struct Manifests {
+    by_platform: BTreeMap<Platform, Made>,
+    /// Digest of the lock's canonical text.
+    lock: Digest,
+    /// The image that they stand on.
+    base: Option<Base>,
 }
 
 async fn manifests(
@@ -119,10 +136,19 @@ async fn manifests(
     platforms: &[Platform],
     mode: Mode,
     layout: &Layout,
-) -> Result<(BTreeMap<Platform, Made>, Digest)> {
+) -> Result<Manifests> {
     let lock = locks::ensure(cx, image, platforms, mode).await?;
     let spinner = cx.printer.spinner(&format!("{}: building", image.def.name));
-    let done = platform_manifests(cx, image, platforms, &lock, mode, layout);
+    let done = match &image.def.from {
+        From::Scratch | From::Debian(_) | From::Image(_) => {
+            platform_manifests(cx, image, platforms, &lock, mode, layout)
+        }
+        From::Dockerfile(build) => {
+            let all = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
+            let lock = Digest::of(lock.to_text().as_bytes());
+            all.map(|by_platform| Manifests { by_platform, lock, base: None })
+        }
+    };
     spinner.finish_and_clear();
     done
 }
@@ -147,15 +173,16 @@ fn platform_manifests(
     lock: &ImageLock,
     mode: Mode,
     layout: &Layout,
-) -> Result<(BTreeMap<Platform, Made>, Digest)> {
+) -> Result<Manifests> {
     let programs: BTreeMap<Platform, Programs> = side_by_side(platforms, |platform| {
         payload::build(&cx.project, &cx.environment, &image.def.payloads, platform)
     })?;
     let lock = record_compilers(cx, image, lock, &programs, mode)?;
-    let done = side_by_side(platforms, |platform| {
+    let by_platform = side_by_side(platforms, |platform| {
         platform_manifest(cx, image, platform, &lock, &programs[&platform], layout)
     })?;
-    Ok((done, Digest::of(lock.to_text().as_bytes())))
+    let base = based::noted(image, &lock);
+    Ok(Manifests { by_platform, lock: Digest::of(lock.to_text().as_bytes()), base })
 }
 
 fn side_by_side<T: Send>(
@@ -221,17 +248,38 @@ fn platform_manifest(
     programs: &Programs,
     layout: &Layout,
 ) -> Result<Made> {
-    let packages =
-        &lock.platforms.get(&platform).expect("a lock is used only if it has every platform").packages;
-    let inputs = Inputs::gather(cx, image, platform, packages, programs)?;
+    let locked = lock.platforms.get(&platform).expect("a lock is used only if it has every platform");
+    let inputs = Inputs::gather(cx, image, platform, locked, programs)?;
     if let Some(made) = inputs.made(cx, layout)? {
         return Ok(made);
     }
+    let made = match (&image.def.from, &locked.base) {
+        (From::Image(reference), Some(base)) => {
+            based::manifest(cx, image, platform, reference, base, programs, layout)?
+        }
+        _ => assembled(cx, image, platform, &locked.packages, programs, layout)?,
+    };
+    // What was edited while it was read may be in the image or not: such a result is used once and not remembered.
+    if Inputs::gather(cx, image, platform, locked, programs)? == inputs {
+        inputs.remember(cx, &made)?;
+    }
+    Ok(made)
+}
+
+/// From nothing, or from Debian packages.
+fn assembled(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platform: Platform,
+    packages: &[LockedPackage],
+    programs: &Programs,
+    layout: &Layout,
+) -> Result<Made> {
     let (package_tree, date) = assemble::packages(&locks::store(cx), packages)?;
     let steps = [
         ("Debian packages", package_tree),
         ("users, folders and files", assemble::files(&image.def, &image.folder)?),
-        ("programs", assemble::programs(&programs.programs)?),
+        ("programs", assemble::tree(assemble::programs(&programs.programs)?)?),
     ];
     let created = rfc3339(date);
     let (layers, history) = write_layers(layout, steps, &created)?;
@@ -240,19 +288,14 @@ fn platform_manifest(
         PlatformParts { platform, run: &image.def.config, layers: &layers, history: &history, notes: &notes };
     let manifest = write_platform(layout.blobs(), &parts)?;
     sbom::write(cx, image, platform, &manifest.digest, &created, packages)?;
-    let made = Made { manifest, created };
-    // What was edited while it was read may be in the image or not: such a result is used once and not remembered.
-    if Inputs::gather(cx, image, platform, packages, programs)? == inputs {
-        inputs.remember(cx, &made)?;
-    }
-    Ok(made)
+    Ok(Made { manifest, created })
 }
 
 type Step = (&'static str, Tree);
 
 fn write_layers(
     layout: &Layout,
-    steps: [Step; 3],
+    steps: impl IntoIterator<Item = Step>,
     created: &str,
 ) -> Result<(Vec<xedge_oci::Layer>, Vec<History>)> {
     let mut layers = Vec::new();

@@ -1,13 +1,13 @@
 //! `build`: assemble images into the layout, and put one into the Engine if asked.
 
 use serde_json::json;
-use xedge_model::Platform;
+use xedge_model::{Class, Platform};
 use xedge_oci::archive::Tag;
 use xedge_sim::Engine;
 
 use super::Context;
 use crate::cli::Build;
-use crate::error::{Error, Result};
+use crate::error::{Error, Failed, Result};
 use crate::locks::Mode;
 use crate::project::ImageSource;
 use crate::{build, engine};
@@ -16,30 +16,52 @@ use crate::{build, engine};
 pub(super) fn run(cx: &Context<'_>, flags: &Build) -> Result<()> {
     let mode = if flags.locked { Mode::Locked } else { Mode::Use };
     let runtime = super::runtime()?;
+    let mut failures = Vec::new();
     for image in cx.project.select_images(&flags.images)? {
-        let platforms = platforms(&image, &flags.platform)?;
-        let entry = runtime.block_on(build::exactly(cx, &image, &platforms, mode))?.entry;
-        for (platform, built) in entry.platforms() {
-            cx.printer.say(&format!("  {platform} {} {} bytes", built.manifest().digest, built.size()));
+        match build_one(cx, &runtime, flags, &image, mode) {
+            Err(error) if error.class() == Class::Interrupted => return Err(error),
+            Err(error) => failures.push(error),
+            Ok(()) => {}
         }
-        if cx.printer.is_json() {
-            let manifests: serde_json::Map<String, serde_json::Value> = entry
-                .platforms()
-                .iter()
-                .map(|(platform, built)| (platform.to_string(), json!(built.manifest().digest)))
-                .collect();
-            cx.printer.json(
-                &json!({"name": entry.name(), "index": entry.index().digest, "manifests": manifests}),
-            )?;
-        } else {
-            cx.printer.data(&format!("{}@{}", entry.name(), entry.index().digest))?;
-        }
-        if flags.load {
-            runtime.block_on(async {
-                let engine = Engine::Docker(engine::docker(cx).await?);
-                engine::load(cx, &engine, &entry, host_platform()?, Tag::Latest).await
-            })?;
-        }
+    }
+    // One that cannot be built here must not keep the others from being built.
+    let worst = Class::worst(failures.iter().map(Failed::class));
+    let Some(at) = failures.iter().position(|error| Some(error.class()) == worst) else { return Ok(()) };
+    let decides = failures.remove(at);
+    for error in &failures {
+        cx.printer.report(error);
+    }
+    Err(decides)
+}
+
+fn build_one(
+    cx: &Context<'_>,
+    runtime: &tokio::runtime::Runtime,
+    flags: &Build,
+    image: &ImageSource,
+    mode: Mode,
+) -> Result<()> {
+    let platforms = platforms(image, &flags.platform)?;
+    let entry = runtime.block_on(build::exactly(cx, image, &platforms, mode))?.entry;
+    for (platform, built) in entry.platforms() {
+        cx.printer.say(&format!("  {platform} {} {} bytes", built.manifest().digest, built.size()));
+    }
+    if cx.printer.is_json() {
+        let digest = |(platform, built): (&Platform, &xedge_oci::PlatformImage)| {
+            (platform.to_string(), json!(built.manifest().digest))
+        };
+        let manifests: serde_json::Map<String, serde_json::Value> =
+            entry.platforms().iter().map(digest).collect();
+        let index = &entry.index().digest;
+        cx.printer.json(&json!({"name": entry.name(), "index": index, "manifests": manifests}))?;
+    } else {
+        cx.printer.data(&format!("{}@{}", entry.name(), entry.index().digest))?;
+    }
+    if flags.load {
+        runtime.block_on(async {
+            let engine = Engine::Docker(engine::docker(cx).await?);
+            engine::load(cx, &engine, &entry, host_platform()?, Tag::Latest).await
+        })?;
     }
     Ok(())
 }

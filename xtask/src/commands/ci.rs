@@ -1,5 +1,6 @@
 //! `ci`: the jobs of continuous integration, the same on a desk; the workflow file only calls them.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use super::Context;
@@ -21,15 +22,25 @@ pub(super) fn run(cx: &Context<'_>, flags: &Ci) -> Result<()> {
 }
 
 fn lint(cx: &Context<'_>) -> Result<()> {
-    cargo(cx, "lint", &["fmt", "--all", "--check"], "`cargo fmt --all`")?;
+    // Not `--all`, which takes in the folders of dependencies too; without it, the members of a workspace are meant.
+    cargo(cx, "lint", &["fmt", "--check"], "`cargo fmt`")?;
     if !has_clippy(cx) {
         cx.printer.warn(
             "clippy is not installed, so lints were NOT checked (Debian packages none for its current Rust)",
         );
         return Ok(());
     }
-    let clippy =
-        ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"];
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--no-deps",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+        "--",
+        "--deny",
+        "warnings",
+    ];
     cargo(cx, "lint", &clippy, "`cargo clippy --workspace --all-targets`")?;
     cx.printer.good("lint", "formatting and lints are clean");
     Ok(())
@@ -37,9 +48,16 @@ fn lint(cx: &Context<'_>) -> Result<()> {
 
 /// The payloads are tested apart, so that their features do not make Cargo build every shared dependency again.
 fn test(cx: &Context<'_>) -> Result<()> {
-    let tools = ["test", "--workspace", "--exclude", "gateway", "--locked"];
-    cargo(cx, "test", &tools, "`cargo test --workspace --exclude gateway`")?;
-    cargo(cx, "test", &["test", "--package", "gateway", "--locked"], "`cargo test --package gateway`")?;
+    let images = cx.project.images()?;
+    let payloads = images.iter().flat_map(|image| &image.def.payloads);
+    let packages: BTreeSet<&str> = payloads.map(|payload| payload.package.as_str()).collect();
+    let mut rest = vec!["test", "--workspace", "--locked"];
+    rest.extend(packages.iter().flat_map(|package| ["--exclude", package]));
+    cargo(cx, "test", &rest, &format!("`cargo {}`", rest.join(" ")))?;
+    for package in packages {
+        let one = ["test", "--package", package, "--locked"];
+        cargo(cx, "test", &one, &format!("`cargo {}`", one.join(" ")))?;
+    }
     cx.printer.good("test", "all tests passed");
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! `image`: list, inspect and save what is in the layout.
+//! `image`: list, inspect and save what is in the layout; take over what others built.
 
 use serde_json::json;
 use xedge_model::atomic;
-use xedge_oci::ImageEntry;
 use xedge_oci::archive::{self, Tag};
+use xedge_oci::{ImageEntry, PlatformImage};
 
 use super::Context;
 use super::build::host_platform;
-use crate::build;
+use crate::build::{self, LEAKS, REPRODUCIBLE};
 use crate::cli::Image;
 use crate::error::Result;
+use crate::foreign;
 use crate::project::select_image;
 
 /// Dispatches.
@@ -21,6 +22,7 @@ pub(super) fn run(cx: &Context<'_>, command: Image) -> Result<()> {
             let platform = platform.map_or_else(host_platform, Ok)?;
             save(cx, &image, &cx.environment.folder()?.join(output), platform)
         }
+        Image::Import(flags) => foreign::import(cx, &flags),
     }
 }
 
@@ -48,7 +50,8 @@ fn inspect(cx: &Context<'_>, called: &str) -> Result<()> {
             let sbom = cx.project.relative(&build::sbom_file(cx, entry.name(), *platform)).to_owned();
             let value = json!({"manifest": built.manifest().digest, "config": built.config_blob().digest,
                 "created": built.created(), "size": built.size(), "layers": built.layers(),
-                "diffIds": built.diff_ids(), "run": built.config().config, "sbom": sbom});
+                "diffIds": built.diff_ids(), "run": built.config().config, "sbom": sbom,
+                "reproducible": is_reproducible(built), "leaks": built.annotations().get(LEAKS)});
             (platform.to_string(), value)
         })
         .collect();
@@ -58,6 +61,11 @@ fn inspect(cx: &Context<'_>, called: &str) -> Result<()> {
         return cx.printer.json(&report);
     }
     cx.printer.data(&serde_json::to_string_pretty(&report).expect("the report has string keys only"))
+}
+
+/// Assembled images are; one of a builder says that it is not, and of what somebody else made nothing is known.
+fn is_reproducible(image: &PlatformImage) -> bool {
+    image.annotations().get(REPRODUCIBLE).is_none_or(|says| says != "false")
 }
 
 fn save(

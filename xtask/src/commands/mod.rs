@@ -6,12 +6,15 @@ mod ci;
 mod doctor;
 mod gc;
 mod image;
+mod import;
 mod keys;
 mod lock;
+mod new;
 mod push;
 mod registry;
 mod release;
 mod render;
+mod secrets;
 mod setup;
 pub(crate) mod sim;
 mod verify;
@@ -22,7 +25,7 @@ use camino::Utf8PathBuf;
 use xedge_model::Failure;
 use xedge_sign::Passphrase;
 
-use crate::cli::{Cli, Command, EngineChoice};
+use crate::cli::{Cli, Command, EngineChoice, New};
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::project::Project;
@@ -68,6 +71,9 @@ impl Context<'_> {
 
 /// Runs one command.
 pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Result<()> {
+    if let Command::New(flags @ New { command: None, .. }) = &cli.command {
+        return new::project(&environment, printer, flags);
+    }
     if let Command::EmbeddedForward { network, to } = &cli.command {
         return forward(network, *to);
     }
@@ -78,15 +84,20 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
     match cli.command {
         Command::Setup(flags) => setup::run(cx, &flags),
         Command::Doctor => doctor::run(cx),
+        Command::New(New { command: Some(command), .. }) => new::run(cx, &command),
+        // Done above, since it needs no project.
+        Command::New(flags) => new::project(&cx.environment, printer, &flags),
         Command::Lock(flags) => lock::run(cx, &flags),
         Command::Build(flags) => build::run(cx, &flags),
         Command::Image(command) => image::run(cx, command),
+        Command::Import(command) => import::run(cx, &command),
         Command::Render(flags) => render::run(cx, &flags),
         Command::Sim(flags) => sim::run(cx, &flags),
         Command::Release(flags) => release::run(cx, &flags),
         Command::Push(flags) => push::run(cx, &flags),
         Command::Registry(command) => registry::run(cx, &command),
         Command::Keys(command) => keys::run(cx, &command),
+        Command::Secrets(command) => secrets::run(cx, &command),
         Command::Verify(flags) => verify::run(cx, &flags),
         Command::Bundle(command) => bundle::run(cx, &command),
         Command::Gc => gc::run(cx),

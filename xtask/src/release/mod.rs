@@ -19,7 +19,7 @@ use xshell::{Shell, cmd};
 
 pub(crate) use gate::Source;
 pub(crate) use plan::Plan;
-pub(crate) use push::Shipment;
+pub(crate) use push::{LayoutBlobs, Shipment, push_image};
 pub(crate) use stack::ReadyStack;
 
 use crate::cli;

@@ -204,7 +204,8 @@ pub(super) async fn put(
     Ok(client.push_artifact(push, &source, &silent).await?.changed)
 }
 
-fn push_image(
+/// An image of the layout as a push takes it.
+pub(crate) fn push_image(
     registry: &Registry,
     layout: &Layout,
     entry: &ImageEntry,
@@ -238,7 +239,7 @@ fn push_image(
 }
 
 /// The layout's blobs; a damaged one is an error when its last byte is read.
-struct LayoutBlobs(Layout);
+pub(crate) struct LayoutBlobs(pub(crate) Layout);
 
 impl BlobSource for LayoutBlobs {
     fn open(&self, digest: &Digest) -> io::Result<Box<dyn Read + Send>> {

@@ -70,9 +70,9 @@ async fn probe_all(
     platform: Platform,
     cancel: watch::Receiver<bool>,
 ) -> Result<Vec<PlatformRun>> {
-    let passwords = secrets::development(&cx.project, &cx.environment, &prepared.users)?;
+    let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;
     let built = |node: &Node| images.id(&node.id.value, platform).is_some();
-    let plans = plan::containers_for(cx, prepared, images, platform, &passwords)?;
+    let plans = plan::containers_for(cx, prepared, images, platform, &values)?;
     let id = plan::run_id(cx)?;
     let mut runs = BTreeMap::new();
     let nodes = containers(&prepared.scenario).filter(|(node, _)| built(node));
@@ -89,7 +89,7 @@ async fn probe_all(
             run_id: format!("{id}-{number}"),
             container: container.clone(),
             beside: beside(&plans, container),
-            credentials: plan::credentials(&passwords),
+            credentials: plan::credentials(&values),
             observe: OBSERVE,
             limits: emulated(&prepared.scenario),
         };

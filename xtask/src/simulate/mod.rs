@@ -68,10 +68,10 @@ pub(crate) async fn scenario(
 ) -> Result<Finished> {
     clear_report(cx, prepared)?;
     let native = crate::commands::host_platform()?;
-    let passwords = secrets::development(&cx.project, &cx.environment, &prepared.users)?;
+    let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;
     let foreign = if flags.proves() { foreign::able(cx, prepared, native) } else { BTreeMap::new() };
     let images = Images::build(cx, engine, prepared, native, &foreign, flags.mode).await?;
-    let plan = plan::run_plan(cx, prepared, &images, native, &passwords, flags)?;
+    let plan = plan::run_plan(cx, prepared, &images, native, &values, flags)?;
     let place = place(cx, &plan.run_id)?;
     let progress = |progress| show(cx, &progress);
     let _in_engine = phase.enter();

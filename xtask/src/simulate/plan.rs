@@ -15,6 +15,7 @@ use super::{Flags, Images, claims, production};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::secrets::Values;
 
 /// MQTT's port (IANA), where a node names none.
 pub(super) const MQTT: u16 = 1883;
@@ -28,13 +29,13 @@ pub(super) fn run_plan(
     prepared: &Prepared,
     images: &Images,
     platform: Platform,
-    passwords: &BTreeMap<String, String>,
+    values: &Values,
     flags: Flags,
 ) -> Result<RunPlan> {
     let scenario = &prepared.scenario;
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
-    let containers = containers_for(cx, prepared, images, platform, passwords)?;
+    let containers = containers_for(cx, prepared, images, platform, values)?;
     let expectations = scenario.expectations().unwrap_or_else(|| {
         let has_check = |node: &str| claims::image_has_check(images.of(node), platform);
         claims::of_containers(&containers, duration, has_check)
@@ -49,7 +50,7 @@ pub(super) fn run_plan(
         containers,
         models: expand(scenario),
         expectations,
-        credentials: credentials(passwords),
+        credentials: credentials(values),
         retained: None,
         limits: limits(scenario, Limits::NATIVE),
     })
@@ -63,9 +64,9 @@ pub(super) fn limits(scenario: &Scenario, limits: Limits) -> Limits {
     }
 }
 
-/// The passwords as the simulator takes them.
-pub(super) fn credentials(passwords: &BTreeMap<String, String>) -> Credentials {
-    passwords.iter().map(|(user, password)| (user.clone(), Secret::new(password.clone()))).collect()
+/// The passwords as the simulator takes them, and whatever else must be in no log.
+pub(super) fn credentials(values: &Values) -> Credentials {
+    values.shown_nowhere().into_iter().map(|(user, password)| (user, Secret::new(password))).collect()
 }
 
 /// The scenario's containers on one platform; an image without that platform has none.
@@ -74,7 +75,7 @@ pub(super) fn containers_for(
     prepared: &Prepared,
     images: &Images,
     platform: Platform,
-    passwords: &BTreeMap<String, String>,
+    values: &Values,
 ) -> Result<Vec<ContainerPlan>> {
     let mut plans = Vec::new();
     for (node, docker) in containers(&prepared.scenario) {
@@ -82,7 +83,7 @@ pub(super) fn containers_for(
         if let (Some(image), Some(id)) = (image, images.id(&node.id.value, platform)) {
             let mut plan = container(node, docker, image, platform);
             plan.image_ref = id.to_string();
-            apply_service(cx, prepared, passwords, node, &mut plan)?;
+            apply_service(cx, prepared, values, node, &mut plan)?;
             plans.push(plan);
         }
     }
@@ -118,7 +119,7 @@ fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Plat
 fn apply_service(
     cx: &Context<'_>,
     prepared: &Prepared,
-    passwords: &BTreeMap<String, String>,
+    values: &Values,
     node: &Node,
     plan: &mut ContainerPlan,
 ) -> Result<()> {
@@ -127,7 +128,7 @@ fn apply_service(
         path: prepared.file.clone(),
         reason: format!("the stack has no service `{}`", service.value),
     })?;
-    production::apply(cx, rendered, &service.value, settings, passwords, plan)
+    production::apply(cx, rendered, &service.value, settings, values, plan)
 }
 
 /// A random name for a run.

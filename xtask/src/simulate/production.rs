@@ -7,8 +7,6 @@ mod extras;
 mod ulimits;
 mod volumes;
 
-use std::collections::BTreeMap;
-
 use xedge_config::Rendered;
 use xedge_model::compose::{Restart, Service};
 use xedge_model::stack::{SubstituteError, samples, substitute};
@@ -16,6 +14,7 @@ use xedge_sim::{ContainerPlan, RestartPolicy};
 
 use crate::commands::Context;
 use crate::error::Result;
+use crate::secrets::Values;
 
 pub(super) use differences::{Difference, differences};
 pub(super) use extras::{check_completion, published_tcp};
@@ -32,7 +31,7 @@ pub(super) fn apply(
     rendered: &Rendered,
     name: &str,
     service: &Service,
-    passwords: &BTreeMap<String, String>,
+    values: &Values,
     container: &mut ContainerPlan,
 ) -> Result<()> {
     for (name, value) in &service.environment.0 {
@@ -58,7 +57,7 @@ pub(super) fn apply(
     container.stop_grace = service.stop_grace().unwrap_or(container.stop_grace);
     container.extras = extras::extras(rendered.compose(), name, service);
     container.volumes = volumes::volumes(rendered, service)?;
-    container.volumes.extend(volumes::secrets(cx, rendered, service, passwords)?);
+    container.volumes.extend(volumes::secrets(cx, rendered, service, values)?);
     Ok(())
 }
 

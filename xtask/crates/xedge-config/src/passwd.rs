@@ -64,6 +64,7 @@ pub fn secret_file(
         }
         (SecretKind::Password, [user]) => password(user)?.to_owned(),
         (SecretKind::MosquittoOptions, [user]) => mosquitto_options(user, password(user)?),
+        (SecretKind::File, _) => return Err(secret(reference, "it is a file, and made of no password")),
         (_, users) => return Err(secret(reference, &format!("it needs one user, not {}", users.len()))),
     };
     Ok(text.into_bytes())

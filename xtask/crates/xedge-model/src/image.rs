@@ -9,7 +9,7 @@ use serde::de::{MapAccess, Visitor};
 
 use crate::duration::Span;
 use crate::yaml::{Source, Spanned, YamlError};
-use crate::{ImageName, Platform};
+use crate::{ImageName, Platform, Reference, format};
 
 /// The format version that this tool reads and writes.
 pub const FORMAT: u32 = 1;
@@ -47,8 +47,8 @@ pub enum From {
     Scratch,
     /// Debian packages, unpacked without running maintainer scripts.
     Debian(DebianBase),
-    /// An existing image whose layers are taken over by descriptor: a reference, as it was written.
-    Image(String),
+    /// An existing image whose layers are taken over by descriptor.
+    Image(Reference),
     /// Built by a container engine from a Dockerfile, not reproducible.
     Dockerfile(DockerfileBuild),
 }
@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for FromVisitor {
         Ok(match text {
             "scratch" => From::Scratch,
             "dockerfile" => From::Dockerfile(DockerfileBuild::default()),
-            reference => From::Image(reference.to_owned()),
+            reference => From::Image(reference.parse().map_err(E::custom)?),
         })
     }
 
@@ -242,8 +242,7 @@ impl serde::Serialize for Mode {
 impl ImageDef {
     /// Reads and checks one definition.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
-        let def: Self = source.parse()?;
-        check_format(source, &def.format, FORMAT)?;
+        let def: Self = format::parse(source, FORMAT)?;
         if def.platforms.value.is_empty() {
             return Err(source.error_at(&def.platforms, "an image needs at least one platform"));
         }
@@ -259,13 +258,4 @@ impl ImageDef {
         }
         Ok(def)
     }
-}
-
-/// Refuses a file of another format version, saying what to do.
-pub fn check_format(source: &Source, found: &Spanned<u32>, known: u32) -> Result<(), YamlError> {
-    if found.value == known {
-        return Ok(());
-    }
-    let message = format!("the file has format {}, this xedge reads format {known}", found.value);
-    Err(source.error_at(found, message))
 }

@@ -17,10 +17,16 @@ mod short;
 pub use expect::{Expectation, UnknownExpectation};
 pub use ports::Ports;
 
+/// The format version that this tool reads.
+pub const FORMAT: u32 = 1;
+
 /// One scenario.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    /// Format version of the file; scenarios are read without one too.
+    #[serde(default)]
+    pub format: Option<Spanned<u32>>,
     /// Duration and seed.
     pub simulation: Simulation,
     /// `production` runs images with the rendered production files of `stack`.

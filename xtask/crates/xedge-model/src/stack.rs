@@ -23,7 +23,8 @@ pub use environment::{DEVICE, EnvValue, Environment};
 pub use parity::{Aspect, Extra, Parity, ParityRow};
 pub use substitute::{Placeholder, SubstituteError, check_values, placeholders, samples, substitute};
 
-use crate::image::{Mode, check_format};
+use crate::format;
+use crate::image::Mode;
 use crate::yaml::{Source, Spanned, YamlError};
 
 /// The format version of stack, environment and parity files that this tool reads.
@@ -76,6 +77,9 @@ pub struct SecretDef {
     /// The users that can log in, for `mosquitto_passwd`.
     #[serde(default)]
     pub users: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What a `file` holds in a simulation; a random text where there is none. Never what a device gets.
+    #[serde(default)]
+    pub sample: Option<Spanned<String>>,
     /// Number of the user who owns the file: the one the container runs as.
     pub owner: u32,
 }
@@ -90,6 +94,8 @@ pub enum SecretKind {
     MosquittoPasswd,
     /// Options of `mosquitto_sub` with user and password.
     MosquittoOptions,
+    /// What the user puts there, byte for byte: a key, a token.
+    File,
 }
 
 /// A secret that a rendered stack refers to: everything about it but its value.
@@ -122,8 +128,7 @@ pub const SECRETS_FOLDER: &str = "/run/secrets";
 impl StackDef {
     /// Reads and checks one stack that lies in the folder `folder` below `stacks/`.
     pub fn parse(source: &Source, folder: &str) -> Result<Self, YamlError> {
-        let def: Self = source.parse()?;
-        check_format(source, &def.format, FORMAT)?;
+        let def: Self = format::parse(source, FORMAT)?;
         if def.name.value != folder {
             let message = format!("the stack's name is `{}`, its folder's `{folder}`", def.name.value);
             return Err(source.error_at(&def.name, message));
@@ -205,8 +210,18 @@ fn check_secret(source: &Source, name: &str, secret: &Spanned<SecretDef>) -> Res
         let message = format!("`{name}` is no name of a secret: {NAME_RULE}");
         return Err(source.error_at(secret, message));
     }
-    let SecretDef { kind, user, users, .. } = &secret.value;
+    let SecretDef { kind, user, users, sample, owner: _ } = &secret.value;
+    if let Some(sample) = sample.as_ref().filter(|_| *kind != SecretKind::File) {
+        return Err(source.error_at(sample, "`sample` is for secrets of the kind `file`"));
+    }
+    if let Some(empty) = sample.as_ref().filter(|sample| sample.value.is_empty()) {
+        return Err(source.error_at(empty, "`sample` is empty"));
+    }
     match (kind, user, users) {
+        (SecretKind::File, None, None) => Ok(()),
+        (SecretKind::File, ..) => {
+            Err(source.error_at(secret, "a `file` secret has no `user` and no `users`"))
+        }
         (SecretKind::MosquittoPasswd, None, Some(users)) if !users.value.is_empty() => {
             check_users(source, &users.value)
         }

@@ -30,6 +30,11 @@ impl Blobs {
         Self { dir: root.join("blobs/sha256") }
     }
 
+    /// The blobs that lie right in a folder under their digests' digits.
+    pub fn in_folder(dir: &Utf8Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// The file of a blob, whether it is there or not.
     pub fn path(&self, digest: &Digest) -> Utf8PathBuf {
         self.dir.join(digest.hex())
@@ -62,6 +67,34 @@ impl Blobs {
             Ok(_) => writer.finish(),
             Err(error) => Err(writer.error(error)),
         }
+    }
+
+    /// Takes over a file that was hashed already, without a second copy where the file system can do that. Neither this
+    /// folder nor the file's owner ever writes into a file that has its digest's name.
+    pub fn adopt(&self, file: &Utf8Path, descriptor: &Descriptor) -> Result<(), Error> {
+        if self.size(&descriptor.digest)? == Some(descriptor.size) {
+            return Ok(());
+        }
+        let is_right = fs::metadata(file).is_ok_and(|metadata| metadata.len() == descriptor.size);
+        if is_right && self.link(file, &self.path(&descriptor.digest)).is_ok() {
+            return Ok(());
+        }
+        // Another file system, or one without links: then it is copied, and hashed on the way.
+        let mut source = File::open(file).map_err(|source| Error::Io { path: file.to_owned(), source })?;
+        let (found, size) = self.put_stream(&mut source)?;
+        if (&found, size) == (&descriptor.digest, descriptor.size) {
+            return Ok(());
+        }
+        Err(Error::CorruptBlob { digest: descriptor.digest.clone(), path: file.to_owned(), found })
+    }
+
+    /// A second name for a file. Others may do the same at once, so the name is made beside and moved into its place.
+    fn link(&self, file: &Utf8Path, path: &Utf8Path) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        let beside = tempfile::Builder::new().prefix(".link-").tempdir_in(&self.dir)?;
+        let name = beside.path().join("blob");
+        fs::hard_link(file, &name)?;
+        fs::rename(&name, path)
     }
 
     /// Starts a blob whose digest is not known yet. Nothing is left behind if it is dropped unfinished.

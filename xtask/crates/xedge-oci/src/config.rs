@@ -13,6 +13,9 @@ pub struct ImageConfig {
     /// When the image was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
     /// The architecture by its name in Go.
     pub architecture: String,
     /// The operating system by its name in Go.
@@ -64,6 +67,12 @@ pub struct Execution {
     /// The signal that stops a container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+    /// Docker's shell, which runs health checks that are one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell: Option<Vec<String>>,
+    /// Instructions for a Dockerfile that stands on this image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_build: Option<Vec<String>>,
 }
 
 /// A set of names, which the config's JSON writes as an object of empty objects (Go's sets).
@@ -100,6 +109,9 @@ pub struct HealthConfig {
     pub start_period: u64,
     /// Failures in a row until the container is unhealthy.
     pub retries: u32,
+    /// Time between two checks during the start; since Engine 25.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_interval: Option<u64>,
 }
 
 /// The layers of an image.
@@ -153,6 +165,7 @@ pub fn image_config(
 ) -> Vec<u8> {
     let config = ImageConfig {
         created: Some(created.to_owned()),
+        author: None,
         architecture: platform.oci_architecture().to_owned(),
         os: "linux".to_owned(),
         variant: platform.oci_variant().map(str::to_owned),
@@ -179,6 +192,8 @@ impl From<&RunConfig> for Execution {
             working_dir: def.workdir.as_ref().map(ToString::to_string),
             labels: (!def.labels.is_empty()).then(|| def.labels.clone()),
             stop_signal: def.stop_signal.clone(),
+            shell: None,
+            on_build: None,
         }
     }
 }
@@ -192,6 +207,7 @@ impl From<&Healthcheck> for HealthConfig {
             timeout: nanoseconds(check.timeout),
             start_period: nanoseconds(check.start_period),
             retries: check.retries,
+            start_interval: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Descriptors: how one image document names another (image-spec, descriptor.md). Reads no blobs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use xedge_model::{Digest, Platform};
@@ -13,6 +14,15 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Media type of a layer that is a gzip-compressed tar.
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// Media type of a layer that is a plain tar.
+pub const PLAIN_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Docker's media type of an image config.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Docker's media type of a layer that is a gzip-compressed tar.
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/// Docker's media type of a layer that is a plain tar.
+pub const DOCKER_PLAIN_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -76,6 +86,13 @@ impl OciPlatform {
             let variant_fits = self.variant.is_none() || self.variant.as_deref() == known.oci_variant();
             self.os == "linux" && self.architecture == known.oci_architecture() && variant_fits
         })
+    }
+}
+
+impl fmt::Display for OciPlatform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
     }
 }
 

@@ -6,6 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Digest, Failure, ImageName, Platform};
 
+use crate::import::Problem;
+
 /// An image, layer or layout that cannot be written, read or believed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -120,6 +122,44 @@ pub enum Error {
         /// What does not fit.
         why: String,
     },
+    /// A layer of another kind than the oldest Engine reads, or one that may not be copied.
+    #[error("failed to use layer {layer} of type {media_type}: {why}")]
+    UnsupportedLayer {
+        /// The layer.
+        layer: Digest,
+        /// Its media type.
+        media_type: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A layer that has its own digest but is no archive.
+    #[error("failed to read layer {layer} as an archive")]
+    BrokenLayer {
+        /// The layer.
+        layer: Digest,
+        /// What the reader says.
+        source: io::Error,
+    },
+    /// A layer with a name that leads out of it.
+    #[error("failed to accept layer {layer}: {name:?} has no place in a layer, {why}")]
+    UnsafeLayer {
+        /// The layer.
+        layer: Digest,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A layer whose content is not what the config says.
+    #[error("failed to verify the content of layer {layer}: the config says {expected}, it has {found}")]
+    LyingLayer {
+        /// The layer.
+        layer: Digest,
+        /// By the config.
+        expected: Digest,
+        /// By its bytes.
+        found: Digest,
+    },
     /// A layout that names one image twice.
     #[error("failed to read {path}: it names image `{image}` twice")]
     NamedTwice {
@@ -137,6 +177,14 @@ pub enum Error {
         layout: Utf8PathBuf,
         /// A name that is there and looks like it.
         near: Option<ImageName>,
+    },
+    /// An archive or folder of somebody else's that is not taken over.
+    #[error("failed to import {from}: {problem}")]
+    Import {
+        /// Where it came from, as the caller called it.
+        from: String,
+        /// What is wrong with it.
+        problem: Box<Problem>,
     },
     /// An image that was built for other platforms only.
     #[error("failed to find platform {platform} of image `{image}`: it was built for {built}")]
@@ -165,6 +213,7 @@ impl Failure for Error {
         match self {
             Self::Io { .. } | Self::Archive { .. } => Class::Environment,
             Self::Write(error) => error.class(),
+            Self::Import { problem, .. } => problem.class(),
             Self::UnsafePath { .. }
             | Self::Clash { .. }
             | Self::UsrClash { .. }
@@ -172,16 +221,23 @@ impl Failure for Error {
             | Self::Garbage { .. }
             | Self::NotALayout { .. }
             | Self::Inconsistent { .. }
+            | Self::UnsupportedLayer { .. }
+            | Self::BrokenLayer { .. }
+            | Self::UnsafeLayer { .. }
             | Self::NamedTwice { .. }
             | Self::UnknownImage { .. }
             | Self::UnknownPlatform { .. } => Class::Input,
-            Self::CorruptBlob { .. } | Self::WrongSize { .. } | Self::MissingBlob { .. } => Class::Integrity,
+            Self::CorruptBlob { .. }
+            | Self::WrongSize { .. }
+            | Self::MissingBlob { .. }
+            | Self::LyingLayer { .. } => Class::Integrity,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Write(error) => error.hint(),
+            Self::Import { problem, .. } => problem.hint(),
             Self::CorruptBlob { path, .. } | Self::WrongSize { path, .. } => {
                 Some(format!("remove {path} and make it again: `cargo xtask build`"))
             }
@@ -200,6 +256,13 @@ impl Failure for Error {
             }),
             Self::UnknownPlatform { image, .. } => {
                 Some(format!("build it first: `cargo xtask build {image}`"))
+            }
+            Self::UnsupportedLayer { .. } => Some(
+                "have its owner push it with gzip layers, or pack it again yourself: `skopeo copy --dest-compress-format gzip docker://FROM docker://TO`"
+                    .to_owned(),
+            ),
+            Self::BrokenLayer { .. } | Self::UnsafeLayer { .. } | Self::LyingLayer { .. } => {
+                Some("whoever made the image made it wrong, or means harm: take another one".to_owned())
             }
             Self::Io { .. }
             | Self::Archive { .. }

@@ -33,19 +33,30 @@ impl Index {
 
 /// An index as the bytes that its digest is of. The manifests are put in order of architecture and variant, so that
 /// the order in which platforms were built does not matter.
-pub fn image_index(mut manifests: Vec<Descriptor>, notes: &Notes) -> Vec<u8> {
+pub fn image_index(manifests: Vec<Descriptor>, notes: &Notes) -> Vec<u8> {
+    sorted(manifests, notes.annotations())
+}
+
+fn sorted(mut manifests: Vec<Descriptor>, annotations: BTreeMap<String, String>) -> Vec<u8> {
     let key = |descriptor: &Descriptor| {
         let platform = descriptor.platform.clone();
         let platform = platform.map(|p| (p.os, p.architecture, p.variant));
         (platform, descriptor.digest.clone())
     };
     manifests.sort_by_cached_key(key);
-    to_json(&Index::new(manifests, notes.annotations()))
+    to_json(&Index::new(manifests, annotations))
 }
 
 /// Writes the index over an image's platforms, whose descriptors come from [`crate::manifest::write_platform`].
 pub fn write_index(blobs: &Blobs, manifests: Vec<Descriptor>, notes: &Notes) -> Result<Descriptor, Error> {
     let bytes = image_index(manifests, notes);
+    blobs.put(&bytes)?;
+    Ok(Descriptor::of(INDEX, &bytes))
+}
+
+/// Writes an index that says nothing but its manifests: the same ones always give the same digest.
+pub fn write_list(blobs: &Blobs, manifests: Vec<Descriptor>) -> Result<Descriptor, Error> {
+    let bytes = sorted(manifests, BTreeMap::new());
     blobs.put(&bytes)?;
     Ok(Descriptor::of(INDEX, &bytes))
 }

@@ -46,15 +46,18 @@ pub fn write_layer(tree: &Tree, blobs: &Blobs) -> Result<Layer, Error> {
 }
 
 fn write_tar(steps: &[Step<'_>], out: &mut impl Write) -> io::Result<Digest> {
-    let gzip: GzEncoder<_> =
-        GzBuilder::new().mtime(0).operating_system(OS_UNKNOWN).write(out, Compression::new(LEVEL));
-    let mut tar = Builder::new(Hashed::new(gzip));
+    let mut tar = Builder::new(Hashed::new(gzip(out)));
     for step in steps {
         append(&mut tar, step)?;
     }
     let (gzip, diff_id, _) = tar.into_inner()?.finish();
     gzip.finish()?;
     Ok(diff_id)
+}
+
+/// The one compressor of layers: the same bytes give the same bytes.
+pub(crate) fn gzip<W: Write>(out: W) -> GzEncoder<W> {
+    GzBuilder::new().mtime(0).operating_system(OS_UNKNOWN).write(out, Compression::new(LEVEL))
 }
 
 /// What becomes of one path.

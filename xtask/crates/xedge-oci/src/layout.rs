@@ -20,9 +20,9 @@ use crate::{Blobs, Descriptor, Error};
 pub use read::{ImageEntry, PlatformImage};
 
 /// The reference of a manifest in a layout (image-spec, annotations.md).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The full name under which containerd and the Engine's containerd store import an image.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
+pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The tag in the layout: only digests are ever worked with, the tag is for people and other tools.
 const TAG: &str = "latest";
 const MODE: u32 = 0o644;

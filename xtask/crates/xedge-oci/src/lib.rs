@@ -4,17 +4,19 @@
 //! folder and for every user. What is read back is checked against its digest before it is believed.
 
 pub mod archive;
+pub mod base;
 pub mod blobs;
 pub mod config;
 pub mod descriptor;
 pub mod error;
 mod hashed;
+pub mod import;
 pub mod index;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
 pub mod sbom;
-mod tarball;
+pub mod tarball;
 pub mod time;
 pub mod tree;
 

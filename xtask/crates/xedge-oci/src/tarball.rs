@@ -10,26 +10,31 @@ const NAME_ROOM: usize = 100;
 const ID_ROOM: u32 = 0o7_777_777;
 
 /// An entry without its content.
-pub(crate) struct Entry<'a> {
+pub struct Entry<'a> {
     /// Relative path; a folder's ends with `/`.
-    pub(crate) path: &'a str,
+    pub path: &'a str,
     /// Target of a symbolic or hard link, else empty.
-    pub(crate) link: &'a str,
-    pub(crate) kind: EntryType,
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) size: u64,
+    pub link: &'a str,
+    /// What it is.
+    pub kind: EntryType,
+    /// Permission bits.
+    pub mode: u32,
+    /// Number of its user.
+    pub uid: u32,
+    /// Number of its group.
+    pub gid: u32,
+    /// Length of the content in bytes.
+    pub size: u64,
 }
 
 impl<'a> Entry<'a> {
     /// A plain file of root.
-    pub(crate) fn file(path: &'a str, size: u64) -> Self {
+    pub fn file(path: &'a str, size: u64) -> Self {
         Self { path, link: "", kind: EntryType::Regular, mode: 0o644, uid: 0, gid: 0, size }
     }
 
     /// A folder of root.
-    pub(crate) fn folder(path: &'a str) -> Self {
+    pub fn folder(path: &'a str) -> Self {
         Self { kind: EntryType::Directory, mode: 0o755, ..Self::file(path, 0) }
     }
 
@@ -67,7 +72,7 @@ impl<'a> Entry<'a> {
 }
 
 /// Appends one entry; `content` must yield exactly as many bytes as the entry says.
-pub(crate) fn append(tar: &mut Builder<impl Write>, entry: &Entry<'_>, content: impl Read) -> io::Result<()> {
+pub fn append(tar: &mut Builder<impl Write>, entry: &Entry<'_>, content: impl Read) -> io::Result<()> {
     let records = entry.pax_records();
     if !records.is_empty() {
         let pax = Entry { kind: EntryType::XHeader, ..Entry::file("PaxHeaders/entry", records.len() as u64) };

@@ -10,6 +10,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::Error;
 
+pub(crate) use path::normalise;
+
 /// Permission bits that a node may have: set-user-id, set-group-id, sticky, and three times rwx.
 const MODE_BITS: u32 = 0o7777;
 
@@ -36,7 +38,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn noun(&self) -> &'static str {
+    pub(crate) fn noun(&self) -> &'static str {
         match self {
             Self::File { .. } => "file",
             Self::Dir => "folder",
@@ -95,7 +97,7 @@ impl Node {
         }
     }
 
-    fn is_dir(&self) -> bool {
+    pub(crate) fn is_dir(&self) -> bool {
         self.kind == Kind::Dir
     }
 }

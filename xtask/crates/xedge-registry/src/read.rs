@@ -120,7 +120,7 @@ impl Client {
     }
 
     /// Whether to read once more after a body was cut; if so, the pause is over when this returns.
-    async fn goes_on(&self, error: &Error, done: u32) -> bool {
+    pub(crate) async fn goes_on(&self, error: &Error, done: u32) -> bool {
         let again = error.may_pass() && done < error.tries(&self.settings.retry);
         if again {
             tokio::time::sleep(self.settings.retry.pause(done, None)).await;

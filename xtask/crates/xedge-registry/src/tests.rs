@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod credentials;
+mod downloads;
 mod fake;
 mod pushes;
 mod reads;

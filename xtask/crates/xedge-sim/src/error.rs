@@ -206,6 +206,9 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoEngine { detail, .. } if detail.contains("Permission denied") => {
+                Some("this user may not speak to it; what helps: `cargo xtask doctor`".into())
+            }
             Self::NoEngine { .. } | Self::NeedsDocker => {
                 Some("install and start a Docker Engine with `cargo xtask setup`".into())
             }
@@ -227,17 +230,13 @@ impl Failure for Error {
             Self::ForeignPlatform { .. } => {
                 Some("install the emulation of foreign platforms (binfmt) with `cargo xtask setup`".into())
             }
-            Self::EngineRefused { message, .. } if message.contains("address pool") => Some(
-                "all of the Engine's address pools are in use: remove left networks with `cargo xtask gc`"
-                    .into(),
-            ),
+            Self::EngineRefused { message, .. } => way_out(message).map(str::to_owned),
             Self::Write(error) => error.hint(),
             Self::Exited { .. } | Self::NotReady { .. } => Some(
                 "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
                     .into(),
             ),
-            Self::EngineRefused { .. }
-            | Self::Embedded { .. }
+            Self::Embedded { .. }
             | Self::Plan { .. }
             | Self::Lock { .. }
             | Self::RunExists { .. }
@@ -246,6 +245,29 @@ impl Failure for Error {
             | Self::Interrupted { .. } => None,
         }
     }
+}
+
+/// What mends a refusal, by the words that Engines and their runtimes have for it.
+fn way_out(message: &str) -> Option<&'static str> {
+    let table = [
+        (
+            "address pool",
+            "all of the Engine's address pools are in use: remove left networks with `cargo xtask gc`",
+        ),
+        (
+            "cgroups in hybrid mode",
+            "crun does not work with this machine's control groups: in containers.conf, below `[engine]`, `runtime = \"runc\"`",
+        ),
+        (
+            "RLIMIT_",
+            "containers get higher limits than this machine allows: in containers.conf, below `[containers]`, `default_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]`",
+        ),
+        (
+            "/dev/net/tun",
+            "Podman without root makes networks with this device: as root, `chmod 666 /dev/net/tun`",
+        ),
+    ];
+    table.into_iter().find(|(words, _)| message.contains(words)).map(|(_, hint)| hint)
 }
 
 #[cfg(test)]
@@ -307,5 +329,20 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_podman_refuses_on_some_machines_has_a_way_out() {
+        for (message, hint) in [
+            ("crun: cgroups in hybrid mode not supported, drop all controllers from cgroupv2", "runc"),
+            ("crun: setrlimit `RLIMIT_NOFILE`: Operation not permitted", "default_ulimits"),
+            ("/usr/bin/slirp4netns failed: \"open(\\\"/dev/net/tun\\\"): Permission denied", "chmod 666"),
+        ] {
+            let refused =
+                Error::EngineRefused { action: "start".into(), status: 500, message: message.into() };
+            assert!(refused.hint().is_some_and(|said| said.contains(hint)), "{message}");
+        }
+        let denied = Error::NoEngine { host: "x".into(), detail: "Permission denied (os error 13)".into() };
+        assert!(denied.hint().is_some_and(|said| said.contains("doctor")));
     }
 }

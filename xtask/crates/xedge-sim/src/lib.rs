@@ -16,7 +16,7 @@ pub mod seed;
 pub mod sweep;
 
 pub use check::{Claim, State, Verdict};
-pub use engine::{Docker, Embedded, Engine, EngineFacts, EngineKind};
+pub use engine::{BuildEnd, BuildFailure, BuildRequest, Docker, Embedded, Engine, EngineFacts, EngineKind};
 pub use error::Error;
 pub use lock::RunLock;
 pub use plan::{

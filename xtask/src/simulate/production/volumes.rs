@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use xedge_config::passwd::{Salt, secret_file};
+use xedge_config::passwd::secret_file;
 use xedge_config::{Rendered, RenderedFile};
 use xedge_model::compose::{MountSource, Service};
-use xedge_model::stack::{RelPath, SECRETS_FOLDER, SecretReference};
+use xedge_model::stack::{RelPath, SECRETS_FOLDER, SecretKind, SecretReference};
 use xedge_sim::{FilePlan, VolumePlan};
 
 use super::with_samples;
 use crate::commands::Context;
 use crate::error::{Error, Result};
+use crate::secrets::{Values, salts};
 
 /// Endings of paths that name a file; a volume in such a place would be a folder.
 const FILES: [&str; 16] = [
@@ -99,7 +100,7 @@ pub(super) fn secrets(
     cx: &Context<'_>,
     rendered: &Rendered,
     service: &Service,
-    passwords: &BTreeMap<String, String>,
+    values: &Values,
 ) -> Result<Option<VolumePlan>> {
     let mut files = Vec::new();
     for (name, target) in service.secret_targets() {
@@ -108,7 +109,10 @@ pub(super) fn secrets(
             path: "stack.yaml".into(),
             reason: format!("the secret `{name}` is mounted and not declared"),
         })?;
-        let bytes = secret_file(reference, passwords, &salts(cx, reference)?)?;
+        let bytes = match values.files.get(name) {
+            Some(bytes) if reference.kind == SecretKind::File => bytes.to_vec(),
+            _ => secret_file(reference, &values.passwords, &salts(cx, reference)?)?,
+        };
         let path = target.strip_prefix(SECRETS_FOLDER).unwrap_or(Utf8Path::new(name)).to_string();
         let owner = reference.owner;
         files.push(FilePlan { path, mode: SecretReference::MODE, uid: owner, gid: owner, bytes });
@@ -121,14 +125,4 @@ pub(super) fn secrets(
         ..VolumePlan::default()
     };
     Ok(Some(volume).filter(|volume| !volume.files.is_empty()))
-}
-
-fn salts(cx: &Context<'_>, reference: &SecretReference) -> Result<BTreeMap<String, Salt>> {
-    let mut salts = BTreeMap::new();
-    for user in &reference.users {
-        let mut salt = Salt::default();
-        cx.environment.random(&mut salt)?;
-        salts.insert(user.clone(), salt);
-    }
-    Ok(salts)
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::expect::is_node_id;
-use super::{Expectation, Implementation, Link, NetworkModel, Node, Profile, Role, Scenario};
-use crate::ImageName;
+use super::{Expectation, FORMAT, Implementation, Link, NetworkModel, Node, Profile, Role, Scenario};
 use crate::stack::{NAME_RULE, is_name};
 use crate::yaml::{Source, YamlError};
+use crate::{ImageName, format};
 
 impl Scenario {
     /// Reads and checks one scenario; what depends on other files (images, stacks) is checked by the caller.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
-        let scenario: Self = source.parse()?;
+        let scenario: Self = format::parse(source, FORMAT)?;
         scenario.check_simulation(source)?;
         scenario.check_nodes(source)?;
         scenario.check_network(source)?;

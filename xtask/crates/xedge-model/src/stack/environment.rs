@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::FORMAT;
-use crate::image::check_format;
+use crate::format;
 use crate::yaml::{Source, Spanned, YamlError};
 
 /// The name under which templates find the values of a device; no value of an environment has it.
@@ -42,8 +42,7 @@ pub enum EnvValue {
 impl Environment {
     /// Reads and checks one environment.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
-        let environment: Self = source.parse()?;
-        check_format(source, &environment.format, FORMAT)?;
+        let environment: Self = format::parse(source, FORMAT)?;
         for (key, value) in &environment.values {
             if key == DEVICE {
                 let message =

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
-use crate::image::check_format;
+use crate::format;
 use crate::yaml::{Source, Spanned, YamlError};
 
 /// The allowed differences between two environments.
@@ -86,8 +86,7 @@ impl Aspect {
 impl Parity {
     /// Reads and checks the file.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
-        let parity: Self = source.parse()?;
-        check_format(source, &parity.format, FORMAT)?;
+        let parity: Self = format::parse(source, FORMAT)?;
         for aspect in Aspect::ALL {
             let mut rows = parity.rows.value.iter().filter(|row| row.aspect.value == aspect);
             match (rows.next(), rows.next()) {

@@ -189,6 +189,17 @@ impl Layout {
         Ok(ImageEntry { name, index, platforms })
     }
 
+    /// The image of one platform by its manifest, whose blobs are all there; it needs no name. A config for another
+    /// platform is an error.
+    pub fn platform_of(&self, manifest: &Descriptor, platform: Platform) -> Result<PlatformImage, Error> {
+        let image = self.platform_image(manifest)?;
+        if platform_of(&image.config) == Some(platform) {
+            return Ok(image);
+        }
+        let why = format!("its config is not for {platform}, as the index says");
+        Err(Error::Inconsistent { digest: manifest.digest.clone(), why })
+    }
+
     fn platform_image(&self, descriptor: &Descriptor) -> Result<PlatformImage, Error> {
         let manifest: Manifest = self.document(descriptor, "an image manifest")?;
         let config: ImageConfig = self.document(&manifest.config, "an image config")?;

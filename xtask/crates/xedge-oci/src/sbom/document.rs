@@ -49,6 +49,8 @@ struct Package {
     license_declared: String,
     copyright_text: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     primary_package_purpose: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     checksums: Vec<Checksum>,
@@ -142,6 +144,7 @@ fn contained_package(from: &SbomPackage, id: String) -> Package {
         license_declared: from.license.as_deref().and_then(expression).unwrap_or_else(no_assertion),
         source_info: from.source.as_ref().map(|source| format!("built package from: {source}")),
         checksums: from.sha256.iter().map(sha256).collect(),
+        comment: from.comment.clone(),
         ..package(&from.name, id, &from.version, from.purl.clone())
     }
 }
@@ -159,6 +162,7 @@ fn package(name: &str, id: String, version: &str, purl: String) -> Package {
         license_concluded: NOASSERTION,
         license_declared: NOASSERTION.to_owned(),
         copyright_text: NOASSERTION,
+        comment: None,
         primary_package_purpose: None,
         checksums: Vec::new(),
         external_refs: [ExternalRef { category: "PACKAGE-MANAGER", kind: "purl", locator: purl }],

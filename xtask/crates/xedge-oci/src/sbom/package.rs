@@ -22,6 +22,8 @@ pub struct SbomPackage {
     pub sha256: Option<Digest>,
     /// Name and version of the source package that it was built from.
     pub source: Option<String>,
+    /// What else is known of it.
+    pub comment: Option<String>,
 }
 
 impl SbomPackage {
@@ -36,6 +38,44 @@ impl SbomPackage {
             license: None,
             sha256: Some(package.sha256.clone()),
             source: Some(format!("{source} {source_version}")),
+            comment: None,
+        }
+    }
+
+    /// A package as a base image's own list of packages has it: `kind` and `vendor` are those of package URLs.
+    pub fn installed(
+        kind: &str,
+        vendor: &str,
+        name: &str,
+        version: &str,
+        architecture: Option<&str>,
+    ) -> Self {
+        let arch = architecture.map(|arch| format!("?arch={}", percent(arch))).unwrap_or_default();
+        Self {
+            purl: format!("pkg:{kind}/{}/{}@{}{arch}", percent(vendor), percent(name), percent(version)),
+            name: name.to_owned(),
+            version: version.to_owned(),
+            supplier: None,
+            license: None,
+            sha256: None,
+            source: None,
+            comment: None,
+        }
+    }
+
+    /// A base image by digest; `repository` is host and path, `comment` says what is known of its content.
+    pub fn base_image(repository: &str, manifest: &Digest, architecture: &str, comment: String) -> Self {
+        let last = repository.rsplit('/').next().unwrap_or(repository);
+        let at = percent(repository).replace("%2F", "/");
+        Self {
+            purl: format!("pkg:oci/{}@{manifest}?arch={architecture}&repository_url={at}", percent(last)),
+            name: repository.to_owned(),
+            version: manifest.to_string(),
+            supplier: None,
+            license: None,
+            sha256: Some(manifest.clone()),
+            source: None,
+            comment: Some(comment),
         }
     }
 
@@ -49,6 +89,7 @@ impl SbomPackage {
             license: license.map(str::to_owned),
             sha256: checksum,
             source: None,
+            comment: None,
         }
     }
 }

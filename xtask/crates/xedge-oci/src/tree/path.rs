@@ -12,7 +12,7 @@ const MAX_PATH: usize = 4_095;
 const MAX_NAME: usize = 255;
 
 /// The path without `.`, doubled and final slashes, or why it is refused.
-pub(super) fn normalise(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+pub(crate) fn normalise(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     let refused = |why| Err(Error::UnsafePath { path: path.to_string(), why });
     if !path.is_absolute() {
         return refused("it is not an absolute path");

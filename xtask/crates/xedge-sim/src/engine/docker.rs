@@ -1,6 +1,8 @@
 //! The Docker Engine over its API. The only module that names bollard; it decides nothing about runs.
 
 mod body;
+mod build;
+mod pipe;
 
 use std::collections::HashMap;
 use std::io;
@@ -17,6 +19,8 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
 use self::body::{body, endpoint};
+pub use build::{BuildEnd, BuildFailure, BuildRequest};
+
 use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
 use crate::Error;
 
@@ -24,6 +28,11 @@ use crate::Error;
 const TIMEOUT_S: u64 = 120;
 /// The same for loading an image, which it answers only at the end.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// How Podman introduces itself.
+const PODMAN: &str = "Podman Engine";
+/// How long Podman may take to note down how a container ended.
+const NOTING: Duration = Duration::from_secs(10);
 
 /// A connection to a Docker Engine; cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,9 +56,15 @@ impl Docker {
         // Without this the client speaks its own newest version, whatever the Engine knows.
         let client = client.negotiate_version().await.map_err(|e| no_engine(&e))?;
         let version = client.version().await.map_err(|e| no_engine(&e))?;
+        let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
         let facts = EngineFacts {
-            kind: EngineKind::Docker,
-            name: version.platform.map_or_else(String::new, |p| p.name),
+            kind: if podman { EngineKind::Podman } else { EngineKind::Docker },
+            // Podman puts the machine's name there.
+            name: if podman {
+                PODMAN.to_owned()
+            } else {
+                version.platform.map_or_else(String::new, |p| p.name)
+            },
             version: version.version.unwrap_or_default(),
             api: client.client_version().to_string(),
             architecture: version.arch.unwrap_or_default(),
@@ -100,18 +115,7 @@ impl Docker {
         &self,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
     ) -> Result<(), Error> {
-        let (sender, mut receiver) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(8);
-        let writer = tokio::task::spawn_blocking(move || {
-            let mut sink = io::BufWriter::with_capacity(256 * 1024, super::files::Chunks(sender.clone()));
-            let result = fill(&mut sink).and_then(|()| io::Write::flush(&mut sink));
-            if let Err(error) = &result {
-                // The upload has to fail too, or half an archive would look like a whole one.
-                let broken = io::Error::new(error.kind(), error.to_string());
-                drop(sender.blocking_send(Err(broken)));
-            }
-            result
-        });
-        let stream = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        let (stream, writer) = pipe::written(fill);
         let loaded = self.load_image(stream).await;
         let written = writer.await.map_err(io::Error::other).and_then(|result| result);
         match (loaded, written) {
@@ -233,7 +237,7 @@ impl Docker {
     }
 
     async fn inspected(&self, container: &str) -> Result<models::ContainerInspectResponse, Error> {
-        let found = self.client.inspect_container(container, None).await;
+        let found = once_noted(|| self.client.inspect_container(container, None)).await;
         found.map_err(|e| self.failed(&format!("inspect container {container}"), e))
     }
 
@@ -277,7 +281,8 @@ impl Docker {
         let failed = |e| self.failed("list what simulations left", e);
         let filters = HashMap::from([("label", vec![label])]);
         let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self.client.list_containers(Some(options)).await.map_err(failed)?;
+        let list = || self.client.list_containers(Some(options.clone()));
+        let containers = once_noted(list).await.map_err(failed)?;
         let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
         let volumes = self.client.list_volumes(Some(options)).await.map_err(failed)?;
         let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
@@ -332,6 +337,22 @@ impl Docker {
                 Error::EngineRefused { action, status: 0, message: error }
             }
             other => Error::EngineLost { host: self.host.clone(), action, detail: detail(&other) },
+        }
+    }
+}
+
+/// Between two states of a container, as between its end and its exit code (`stopped`), Podman gives it one that Docker's
+/// API does not have, and the client library refuses the whole answer: asked again, until it is a state of both.
+async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
+    let end = tokio::time::Instant::now() + NOTING;
+    loop {
+        match ask().await {
+            Err(Refusal::JsonDataError { message, .. })
+                if message.contains("unknown variant") && tokio::time::Instant::now() < end =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
         }
     }
 }

@@ -51,7 +51,7 @@ fn append(
 }
 
 /// Hands what blocking code writes to a stream; full channels make the writer wait.
-pub(super) struct Chunks(pub(super) Sender<io::Result<Bytes>>);
+pub(in crate::engine) struct Chunks(pub(in crate::engine) Sender<io::Result<Bytes>>);
 
 impl io::Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

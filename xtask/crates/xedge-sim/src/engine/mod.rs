@@ -11,7 +11,7 @@ use xedge_model::Platform;
 
 use crate::plan::ContainerPlan;
 
-pub use docker::Docker;
+pub use docker::{BuildEnd, BuildFailure, BuildRequest, Docker};
 pub use either::Engine;
 pub use embedded::Embedded;
 pub(crate) use files::volume_tar;
@@ -20,8 +20,10 @@ pub(crate) use files::volume_tar;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
-    /// Behind the Docker Engine API: Docker or Podman.
+    /// Docker's Engine.
     Docker,
+    /// Podman, behind the Docker Engine API.
+    Podman,
     /// An OCI runtime in namespaces of our own.
     Embedded,
 }

@@ -1,0 +1,77 @@
+//! Secret files as a device's containers read them, from the values of an environment.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, chown};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use xedge_config::Rendered;
+use xedge_config::passwd::{Salt, secret_file};
+use xedge_model::atomic;
+use xedge_model::stack::{SecretKind, SecretReference};
+use xedge_sign::Zeroizing;
+
+use super::{Error, Store, value};
+use crate::commands::Context;
+use crate::error::{Error as Other, Result};
+
+/// Writes the secrets of a rendered stack into a folder, with the owners that they need if we may; gives the files, and for
+/// each whether its owner is right. Nothing is written if a value is missing.
+pub(crate) fn export(
+    cx: &Context<'_>,
+    rendered: &Rendered,
+    store: &Store,
+    environment: &str,
+    folder: &Utf8Path,
+) -> Result<Vec<(Utf8PathBuf, SecretReference, bool)>> {
+    let outputs = cx.project.root().join("target");
+    if folder.starts_with(cx.project.root()) && !folder.starts_with(outputs) {
+        return Err(Error::InProject(folder.to_owned()).into());
+    }
+    let mut contents = Vec::new();
+    for secret in rendered.secrets() {
+        contents.push((secret, content(cx, store, environment, secret)?));
+    }
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| Other::Write { path: folder.to_owned(), source })?;
+    let mut files = Vec::new();
+    for (secret, bytes) in contents {
+        let file = folder.join(&secret.name);
+        atomic::write(&file, &bytes, SecretReference::MODE)?;
+        let owned = chown(&file, Some(secret.owner), Some(secret.owner)).is_ok();
+        files.push((file, secret.clone(), owned));
+    }
+    Ok(files)
+}
+
+/// What one secret file holds.
+fn content(
+    cx: &Context<'_>,
+    store: &Store,
+    environment: &str,
+    secret: &SecretReference,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let there = |name: &str| -> Result<Zeroizing<Vec<u8>>> {
+        let missing = || Error::Missing { name: name.to_owned(), environment: environment.to_owned() };
+        Ok(store.read(name)?.ok_or_else(missing)?)
+    };
+    if secret.kind == SecretKind::File {
+        return there(&secret.name);
+    }
+    let mut passwords = BTreeMap::new();
+    for user in &secret.users {
+        passwords.insert(user.clone(), value::password(user, &there(user)?)?.to_string());
+    }
+    Ok(Zeroizing::new(secret_file(secret, &passwords, &salts(cx, secret)?)?))
+}
+
+/// A new salt for each user of a secret.
+pub(crate) fn salts(cx: &Context<'_>, secret: &SecretReference) -> Result<BTreeMap<String, Salt>> {
+    let mut salts = BTreeMap::new();
+    for user in &secret.users {
+        let mut salt = Salt::default();
+        cx.environment.random(&mut salt)?;
+        salts.insert(user.clone(), salt);
+    }
+    Ok(salts)
+}
