@@ -87,8 +87,10 @@ impl Walk<'_> {
     fn key(&mut self, out: &mut Service, path: &str, key: &Key, value: &Tree) -> Step {
         let at = key.at;
         match key.name.as_str() {
-            _ if matches!(value.value, Value::Null) && !key.name.starts_with("x-") => {
-                self.report.taken(path, at)
+            known
+                if matches!(value.value, Value::Null) && (SAME.contains(&known) || OWN.contains(&known)) =>
+            {
+                self.report.taken(path, at);
             }
             "shm_size" | "mem_limit" | "mem_reservation" => {
                 let size = self.size(value)?;
@@ -202,8 +204,8 @@ impl Walk<'_> {
                 }
             }
             _ => {
-                for (name, value) in value.entries() {
-                    labels.insert(name.name.clone(), json!(value.text().unwrap_or_default()));
+                for (name, value) in self.map(value)? {
+                    labels.insert(name.name.clone(), json!(self.text_or_nothing(value)?));
                 }
             }
         }
@@ -212,14 +214,12 @@ impl Walk<'_> {
 
     /// A command as a list: a line is split as Compose does it.
     pub(super) fn words(&self, value: &Tree) -> Step<Json> {
-        match &value.value {
-            Value::List(items) => items.iter().map(|item| Ok(json!(self.scalar(item)?))).collect(),
-            _ => {
-                let line = self.scalar(value)?;
-                let words = words::split(&line).map_err(|why| self.bad(value.at, why, None))?;
-                Ok(json!(words))
-            }
+        if let Value::List(items) = &value.value {
+            return items.iter().map(|item| Ok(json!(self.scalar(item)?))).collect();
         }
+        let line = self.scalar(value)?;
+        let words = words::split(&line).map_err(|why| self.bad(value.at, why, None))?;
+        Ok(json!(words))
     }
 
     fn size(&self, value: &Tree) -> Step<Json> {
@@ -309,11 +309,11 @@ impl Walk<'_> {
             return self.accept(out, "networks", plain(value), path, value.at);
         }
         let mut all = Map::new();
-        for (name, settings) in value.entries() {
+        for (name, settings) in self.map(value)? {
             self.declared(name.at, "network", &name.name)?;
             let network = join(path, &name.name);
             let mut kept = Map::new();
-            for (key, value) in settings.entries() {
+            for (key, value) in self.map(settings)? {
                 let path = join(&network, &key.name);
                 match key.name.as_str() {
                     "aliases" => {
@@ -355,11 +355,11 @@ impl Walk<'_> {
             return self.accept(out, "depends_on", plain(value), path, value.at);
         }
         let mut all = Map::new();
-        for (name, settings) in value.entries() {
+        for (name, settings) in self.map(value)? {
             self.declared(name.at, "service", &name.name)?;
             let on = join(path, &name.name);
             let mut condition = json!("service_started");
-            for (key, value) in settings.entries() {
+            for (key, value) in self.map(settings)? {
                 let path = join(&on, &key.name);
                 match (key.name.as_str(), value.text().as_deref()) {
                     ("condition", _) => {
@@ -367,7 +367,7 @@ impl Walk<'_> {
                         self.report.taken(&path, key.at);
                     }
                     ("required", Some("true")) | ("restart", Some("false")) => {
-                        self.report.taken(&path, key.at)
+                        self.report.taken(&path, key.at);
                     }
                     ("required", _) => {
                         self.report.unsupported(
@@ -398,7 +398,7 @@ impl Walk<'_> {
 
     fn healthcheck(&mut self, out: &mut Service, path: &str, value: &Tree) -> Step {
         let mut kept = Map::new();
-        for (key, value) in value.entries() {
+        for (key, value) in self.map(value)? {
             let at = join(path, &key.name);
             match key.name.as_str() {
                 "test" => {
@@ -455,14 +455,15 @@ impl Walk<'_> {
 
     fn logging(&mut self, out: &mut Service, path: &str, value: &Tree) -> Step {
         let mut kept = Map::new();
-        for (key, value) in value.entries() {
+        for (key, value) in self.map(value)? {
             match key.name.as_str() {
                 "driver" => kept.insert("driver".into(), plain(value)),
                 "options" => {
-                    let text = |(name, value): &(Key, Tree)| {
-                        (name.name.clone(), json!(value.text().unwrap_or_default()))
-                    };
-                    kept.insert("options".into(), Json::Object(value.entries().iter().map(text).collect()))
+                    let mut options = Map::new();
+                    for (name, value) in self.map(value)? {
+                        options.insert(name.name.clone(), json!(self.text_or_nothing(value)?));
+                    }
+                    kept.insert("options".into(), Json::Object(options))
                 }
                 other => return Err(self.unknown_key(key.at, other, &["driver", "options"])),
             };
@@ -483,7 +484,7 @@ impl Walk<'_> {
             "labels",
             "endpoint_mode",
         ];
-        for (key, value) in value.entries() {
+        for (key, value) in self.map(value)? {
             let at = join(path, &key.name);
             match (key.name.as_str(), value.text().as_deref()) {
                 ("resources", _) => self.resources(out, &at, value)?,
@@ -502,9 +503,9 @@ impl Walk<'_> {
     }
 
     fn resources(&mut self, out: &mut Service, path: &str, value: &Tree) -> Step {
-        for (kind, value) in value.entries() {
+        for (kind, value) in self.map(value)? {
             let above = join(path, &kind.name);
-            for (key, value) in value.entries() {
+            for (key, value) in self.map(value)? {
                 let at = join(&above, &key.name);
                 let short = match (kind.name.as_str(), key.name.as_str()) {
                     ("limits", "cpus") => "cpus",

@@ -149,7 +149,8 @@ impl Filler<'_> {
                 Err(self.source.error_in(at, message, Some(set_it(name))))
             }
             (Some(b'-' | b'?'), Some(value)) => {
-                self.used(path, name, &self.values.origin(name).unwrap_or_default().to_owned());
+                let values = self.values;
+                self.used(path, name, values.origin(name).unwrap_or_default());
                 Ok(value)
             }
             (Some(b'+'), set) => {
@@ -162,23 +163,15 @@ impl Filler<'_> {
 
     /// An unset variable is nothing, as Compose has it, and someone must decide whether that was meant.
     fn value(&mut self, path: &str, at: At, name: &str) -> String {
-        match (self.values.get(name), self.values.origin(name)) {
-            (Some(value), Some(from)) => {
-                let (value, from) = (value.to_owned(), from.to_owned());
-                self.used(path, name, &from);
-                value
-            }
-            _ => {
-                self.used(path, name, "nowhere: it is not set");
-                self.report.decide(
-                    path,
-                    at,
-                    format!("the variable `{name}` is not set: nothing stands there"),
-                    set_it(name),
-                );
-                String::new()
-            }
+        let values = self.values;
+        if let (Some(value), Some(from)) = (values.get(name), values.origin(name)) {
+            self.used(path, name, from);
+            return value.to_owned();
         }
+        self.used(path, name, "nowhere: it is not set");
+        let what = format!("the variable `{name}` is not set: nothing stands there");
+        self.report.decide(path, at, what, set_it(name));
+        String::new()
     }
 
     fn used(&mut self, path: &str, name: &str, from: &str) {
