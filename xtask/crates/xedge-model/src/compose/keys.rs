@@ -53,7 +53,11 @@ pub const SERVICE_KEYS: [KeyInfo; 38] = [
         "fresh volumes, the stack's files, memory; listed: a host folder is an empty volume, a host file is left out, a single file of the stack lies in a volume of its folder",
     ),
     key("tmpfs", AS_GIVEN, APPLIED),
-    key("networks", "with `aliases`", "listed: networks of the run's own, same names; services without a common one are kept apart"),
+    key(
+        "networks",
+        "with `aliases`",
+        "listed: networks of the run's own, same names; services without a common one are kept apart",
+    ),
     key("network_mode", "`host` or `none`", "listed: `host` is in the run's networks; `none` is applied"),
     key("extra_hosts", AS_GIVEN, "applied; listed: `host-gateway` is this machine's"),
     key("depends_on", "with `condition`", APPLIED),
