@@ -38,6 +38,7 @@ fn refused(from: &str, to: &str, message: &str) -> super::Ran {
 #[test]
 fn unknown_keys_have_a_place_and_a_near_name() {
     refused("ports:", "|prots:", "unknown key `prots`").says("did you mean `ports`?");
+    // Nothing stands behind it, and still it is no key.
     refused("ports: [\"8080:80\"]", "|prots:", "unknown key `prots`");
     refused("networks: {front: }", "|network: {front: }", "unknown key `network`")
         .says("did you mean `networks`?");
@@ -85,7 +86,9 @@ fn values_that_cannot_be_have_a_place() {
     for key in ["networks", "depends_on", "healthcheck", "logging", "deploy", "labels", "environment"] {
         refuse("image: postgres:16", &format!("image: p\n    {key}: |web"), "expected a");
     }
-    refuse("networks: {front: }", "networks: |[front]", "expected a map");
+    refuse("networks: {front: }", "networks: |[back]", "expected a map");
+    let twice = "image: p\n    mem_limit: 1g\n    deploy: {resources: {limits: {|memory: 2g}}}";
+    refuse("image: postgres:16", twice, "`mem_limit` and its long form say the same twice");
     refuse("image: postgres:16", "image: p\n    cap_add: |ALL", "expected a list");
     refuse("image: postgres:16", "image: p\n    labels: {a: |{b: c}}", "expected text");
     refuse("image: postgres:16", "image: p\n    mem_limit: |12q", "`12q` is not a size");

@@ -10,6 +10,7 @@ mod mounts;
 mod report;
 mod secrets;
 mod service;
+mod settings;
 mod top;
 mod vars;
 mod walk;
@@ -158,7 +159,9 @@ fn declared_names(walk: &mut Walk<'_>, tree: &Tree) -> Step {
     }
     for what in ["service", "network", "volume", "secret"] {
         let mut lower: Vec<(String, String)> = Vec::new();
-        for (name, _) in tree.get(&format!("{what}s")).map(Tree::entries).unwrap_or_default() {
+        let declared =
+            tree.get(&format!("{what}s")).map(|all| walk.map(all)).transpose()?.unwrap_or_default();
+        for (name, _) in declared {
             if !is_name(&name.name) {
                 return Err(walk.bad(
                     name.at,
