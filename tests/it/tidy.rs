@@ -45,7 +45,10 @@ fn churning_crates_are_named_in_one_module_each() {
     for (name, homes) in [
         (
             "bollard::",
-            &["xtask/crates/xedge-sim/src/engine/docker.rs", "xtask/crates/xedge-sim/src/engine/docker/build.rs"][..],
+            &[
+                "xtask/crates/xedge-sim/src/engine/docker.rs",
+                "xtask/crates/xedge-sim/src/engine/docker/build.rs",
+            ][..],
         ),
         ("minijinja::", &["xtask/crates/xedge-config/src/template.rs"]),
         ("oci_distribution::", &["xtask/crates/xedge-registry/src/reference.rs"]),

@@ -59,20 +59,25 @@ fn print(cx: &Context<'_>, name: &str, reference: &str, entry: &ImageEntry) -> R
             (platform.to_string(), json!(image.manifest().digest))
         };
         let manifests: serde_json::Map<_, _> = entry.platforms().iter().map(digest).collect();
-        return cx.printer.json(
-            &json!({"name": name, "reference": reference, "index": index, "manifests": manifests}),
-        );
+        return cx
+            .printer
+            .json(&json!({"name": name, "reference": reference, "index": index, "manifests": manifests}));
     }
     cx.printer.data(&format!("{name}@{index}"))
 }
 
 /// The name is a folder's and a repository's last part.
 fn folder_name(name: &str) -> Result<ImageName> {
-    let bad = |hint: &str| Error::Unknown { what: "a use for the name", name: name.to_owned(), hint: hint.to_owned() };
+    let bad = |hint: &str| Error::Unknown {
+        what: "a use for the name",
+        name: name.to_owned(),
+        hint: hint.to_owned(),
+    };
     if name.contains('/') {
         return Err(bad("it becomes a folder below images/: `--name sensor-hub`").into());
     }
-    name.parse().map_err(|_| bad("it has lower-case letters, digits, `.`, `_` and `-`: `--name sensor-hub`").into())
+    name.parse()
+        .map_err(|_| bad("it has lower-case letters, digits, `.`, `_` and `-`: `--name sensor-hub`").into())
 }
 
 fn from_engine(cx: &Context<'_>, reference: &str, blobs: &Blobs) -> Result<Vec<Imported>> {
@@ -81,7 +86,9 @@ fn from_engine(cx: &Context<'_>, reference: &str, blobs: &Blobs) -> Result<Vec<I
         let docker = engine.docker()?;
         if !docker.has_image(reference).await? {
             let hint = "it has these: `docker images`".to_owned();
-            return Err(Error::Unknown { what: "in the Engine the image", name: reference.to_owned(), hint }.into());
+            return Err(
+                Error::Unknown { what: "in the Engine the image", name: reference.to_owned(), hint }.into()
+            );
         }
         engine::export(cx, docker, reference, blobs).await
     })
@@ -114,7 +121,10 @@ fn by_platform(images: Vec<Imported>) -> Result<BTreeMap<Platform, Imported>> {
         let known = all.entry(image.platform).or_insert(image);
         if known.manifest.digest != digest {
             let (what, name) = ("one image for", known.platform.to_string());
-            let hint = format!("two files have different ones, {} and {digest}: name one file a platform", known.manifest.digest);
+            let hint = format!(
+                "two files have different ones, {} and {digest}: name one file a platform",
+                known.manifest.digest
+            );
             return Err(Error::Unknown { what, name, hint }.into());
         }
     }

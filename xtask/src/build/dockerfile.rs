@@ -108,7 +108,10 @@ impl<'a> Job<'a> {
         };
         if let (Some(needs), None) = (needs, &self.buildx) {
             let hint = "install docker's buildx plugin, which speaks to BuildKit: `docker buildx version`";
-            return Err(self.refused(&format!("{needs} BuildKit, and this machine has the Engine's own builder only"), hint));
+            return Err(self.refused(
+                &format!("{needs} BuildKit, and this machine has the Engine's own builder only"),
+                hint,
+            ));
         }
         match self.secrets.iter().find(|(_, path)| !path.is_file()) {
             Some((id, path)) => {
@@ -162,7 +165,9 @@ fn definition(image: &ImageSource, reason: &str, hint: &str) -> Failed {
 /// A path of image.yaml, which must be there and must not lead out of the project.
 fn inside(cx: &Context<'_>, image: &ImageSource, path: &Utf8PathBuf, what: &str) -> Result<Utf8PathBuf> {
     let shown = cx.project.relative(path);
-    let missing = || definition(image, &format!("there is no {shown}, its `{what}`"), &format!("make it: `ls {shown}`"));
+    let missing = || {
+        definition(image, &format!("there is no {shown}, its `{what}`"), &format!("make it: `ls {shown}`"))
+    };
     let real = path.canonicalize_utf8().map_err(|_| missing())?;
     let root = cx.project.root().canonicalize_utf8().map_err(|_| missing())?;
     match real.strip_prefix(&root) {
@@ -170,7 +175,11 @@ fn inside(cx: &Context<'_>, image: &ImageSource, path: &Utf8PathBuf, what: &str)
         Ok(below) => Ok(cx.project.root().join(below)),
         Err(_) => {
             let reason = format!("its `{what}`, {real}, is outside of the project");
-            Err(definition(image, &reason, &format!("move it below {root}, or import a finished image: `cargo xtask image import`")))
+            Err(definition(
+                image,
+                &reason,
+                &format!("move it below {root}, or import a finished image: `cargo xtask image import`"),
+            ))
         }
     }
 }
@@ -178,7 +187,11 @@ fn inside(cx: &Context<'_>, image: &ImageSource, path: &Utf8PathBuf, what: &str)
 /// What assembled images have; here the Dockerfile does it.
 fn refuse_content(image: &ImageSource) -> Result<()> {
     let def = &image.def;
-    let has = [(!def.users.is_empty(), "users"), (!def.directories.is_empty(), "directories"), (!def.payloads.is_empty(), "payloads")];
+    let has = [
+        (!def.users.is_empty(), "users"),
+        (!def.directories.is_empty(), "directories"),
+        (!def.payloads.is_empty(), "payloads"),
+    ];
     match has.iter().find(|(is_set, _)| *is_set) {
         Some((_, key)) => {
             Err(definition(image, &format!("`{key}` is for assembled images"), "do it in the Dockerfile"))
@@ -204,7 +217,8 @@ async fn manifest(
     spinner.finish_and_clear();
     let facts = Facts { started, bases: bases.packages(platform), image: job.image };
     let (made, leaked) = finish::write(cx, layout, &imported?, &facts)?;
-    let leaked = if leaked.is_empty() { "nothing of the builder is in it".to_owned() } else { leaked.join("; ") };
+    let leaked =
+        if leaked.is_empty() { "nothing of the builder is in it".to_owned() } else { leaked.join("; ") };
     cx.printer.say(&format!("{}: not reproducible: {leaked}", title(job, platform)));
     // What was edited while it was read may be in the image or not: such a result is used once and not remembered.
     if self::inputs(cx, job, bases, platform)? == inputs {
@@ -253,7 +267,11 @@ async fn build(
     let images = or_interrupt(engine::export(cx, docker, &id, layout.blobs())).await?;
     let found = images.iter().map(|image| image.platform.to_string()).collect::<Vec<_>>().join(", ");
     let of_platform = images.into_iter().find(|image| image.platform == platform);
-    Ok(of_platform.ok_or_else(|| Error::OtherPlatform { image: job.image.def.name.clone(), platform, found })?)
+    Ok(of_platform.ok_or_else(|| Error::OtherPlatform {
+        image: job.image.def.name.clone(),
+        platform,
+        found,
+    })?)
 }
 
 /// Ctrl-C drops the work: the Engine then stops the build and removes its container.
@@ -305,8 +323,9 @@ async fn with_buildx(
     for id in loaded.values() {
         docker.tag(id.as_str(), stand::TEMPORARY, &tag(id)).await?;
     }
-    let named =
-        |named: &syntax::Named| loaded.get(&named.image).map(|id| format!("{}:{}", stand::TEMPORARY, tag(id)));
+    let named = |named: &syntax::Named| {
+        loaded.get(&named.image).map(|id| format!("{}:{}", stand::TEMPORARY, tag(id)))
+    };
     let ours: String = job.ours(cx).iter().map(|path| format!("{path}\n")).collect();
     let request = buildx::Request {
         host: docker.host(),
@@ -329,8 +348,12 @@ async fn with_buildx(
 fn failed(cx: &Context<'_>, job: &Job<'_>, platform: Platform, failure: xedge_sim::BuildFailure) -> Failed {
     let image = job.image.def.name.clone();
     let around = Surroundings::of(&cx.environment, cx.project.root());
-    let does_not_start = failure.tail.iter().chain([&failure.message]).any(|line| line.contains("exec format error"));
-    if does_not_start && host_platform().is_ok_and(|host| host != platform) && !setup::starts_foreign(&around, platform) {
+    let does_not_start =
+        failure.tail.iter().chain([&failure.message]).any(|line| line.contains("exec format error"));
+    if does_not_start
+        && host_platform().is_ok_and(|host| host != platform)
+        && !setup::starts_foreign(&around, platform)
+    {
         return Error::NoEmulation { image, platform }.into();
     }
     let file = cx.project.relative(&job.file).to_owned();

@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 use crate::locks::{self, Mode};
 use crate::payload::{self, Programs};
 use crate::project::ImageSource;
-use inputs::Inputs;
 pub(crate) use dockerfile::{LEAKS, REPRODUCIBLE};
+use inputs::Inputs;
 pub(crate) use sbom::file as sbom_file;
 
 /// The project's layout, made if it is not there.

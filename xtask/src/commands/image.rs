@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use xedge_model::atomic;
-use xedge_oci::{ImageEntry, PlatformImage};
 use xedge_oci::archive::{self, Tag};
+use xedge_oci::{ImageEntry, PlatformImage};
 
 use super::Context;
 use super::build::host_platform;

@@ -35,13 +35,18 @@ impl Definition<'_> {
             let why = "this image is not an imported one, and importing would replace its `from`: choose another `--name`";
             return Err(source.error(why).into());
         }
-        if let Some(missing) = def.platforms.value.iter().find(|platform| !self.platforms.contains(platform)) {
+        if let Some(missing) = def.platforms.value.iter().find(|platform| !self.platforms.contains(platform))
+        {
             let has: Vec<&str> = self.platforms.iter().map(|platform| platform.as_str()).collect();
-            let why = format!("what was imported is for {} and not for {missing}: import a file for it too", has.join(", "));
+            let why = format!(
+                "what was imported is for {} and not for {missing}: import a file for it too",
+                has.join(", ")
+            );
             return Err(source.error_at(&def.platforms, why).into());
         }
         let text = with_from(source.text(), self.reference);
-        Ok(text.ok_or_else(|| source.error("`from` is not on a line of its own: write `from: imported/NAME`"))?)
+        Ok(text
+            .ok_or_else(|| source.error("`from` is not on a line of its own: write `from: imported/NAME`"))?)
     }
 }
 
@@ -90,7 +95,8 @@ mod tests {
         let both = text.replace("[linux/amd64]", "[linux/amd64, linux/arm64]");
         let refused = definition.updated(&Source::new("image.yaml", both)).unwrap_err();
         assert!(refused.chain()[0].contains("not for linux/arm64"), "{refused:?}");
-        let scratch = "format: 1\nname: x\nplatforms: [linux/amd64]\nfrom: scratch\nconfig: {command: [/x]}\n";
+        let scratch =
+            "format: 1\nname: x\nplatforms: [linux/amd64]\nfrom: scratch\nconfig: {command: [/x]}\n";
         definition.updated(&Source::new("image.yaml", scratch.to_owned())).unwrap_err();
     }
 }

@@ -114,7 +114,8 @@ impl FromStr for Reference {
         }
         let (named, digest) = match text.split_once('@') {
             Some((named, digest)) => {
-                let wrong_digest = |_| wrong("behind `@` belongs `sha256:` and 64 lower-case hexadecimal digits");
+                let wrong_digest =
+                    |_| wrong("behind `@` belongs `sha256:` and 64 lower-case hexadecimal digits");
                 (named, Some(digest.parse().map_err(wrong_digest)?))
             }
             None => (text, None),
@@ -130,7 +131,8 @@ impl FromStr for Reference {
             Some((first, rest)) if is_host(first) => (Some(first.to_owned()), rest),
             _ => (None, name),
         };
-        let path = path.parse().map_err(|_| wrong("its name has lower-case parts such as `library/nginx`"))?;
+        let path =
+            path.parse().map_err(|_| wrong("its name has lower-case parts such as `library/nginx`"))?;
         Ok(Self { name: name.to_owned(), host, path, tag: tag.map(str::to_owned), digest })
     }
 }

@@ -18,10 +18,12 @@ pub fn rfc3339(unix: i64) -> String {
 pub fn unix(text: &str) -> Option<i64> {
     let (date, rest) = text.split_at_checked(19)?;
     let part = |range: std::ops::Range<usize>| date.get(range)?.parse::<i64>().ok();
-    let marks: Vec<u8> = [4, 7, 10, 13, 16].into_iter().map(|at| date.as_bytes()[at].to_ascii_uppercase()).collect();
+    let marks: Vec<u8> =
+        [4, 7, 10, 13, 16].into_iter().map(|at| date.as_bytes()[at].to_ascii_uppercase()).collect();
     let (year, month, day) = (part(0..4)?, part(5..7)?, part(8..10)?);
     let (hour, minute, second) = (part(11..13)?, part(14..16)?, part(17..19)?);
-    let in_range = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    let in_range =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
     if marks != *b"--T::" || !in_range {
         return None;
     }
@@ -85,7 +87,14 @@ mod tests {
             assert_eq!(unix(&rfc3339(unix_time)), Some(unix_time));
         }
         assert_eq!(unix("2000-02-29T14:34:56.123456789+02:00"), Some(951_827_696));
-        for bad in ["", "2000-02-29", "2000-02-29T12:34:56", "2000-13-29T12:34:56Z", "2000-02-29T12:34:56+2", "zzzz-zz-zzTzz:zz:zzZ"] {
+        for bad in [
+            "",
+            "2000-02-29",
+            "2000-02-29T12:34:56",
+            "2000-13-29T12:34:56Z",
+            "2000-02-29T12:34:56+2",
+            "zzzz-zz-zzTzz:zz:zzZ",
+        ] {
             assert_eq!(unix(bad), None, "{bad}");
         }
     }

@@ -17,7 +17,8 @@ const TAIL: usize = 20;
 
 /// Whether the plugin is there. Its version is part of what an image is made from.
 pub(super) fn version() -> Option<String> {
-    let output = std::process::Command::new("docker").args(["buildx", "version"]).stdin(Stdio::null()).output();
+    let output =
+        std::process::Command::new("docker").args(["buildx", "version"]).stdin(Stdio::null()).output();
     let output = output.ok().filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     text.contains("buildx").then_some(text)
@@ -41,14 +42,16 @@ pub(super) struct Request<'a> {
 /// Builds. The process ends when this future is dropped.
 pub(super) async fn build(request: &Request<'_>, progress: impl Fn(&str)) -> Result<BuildEnd> {
     let scratch = tempfile::tempdir().map_err(|error| Error::Buildx(error.to_string()))?;
-    let folder = Utf8Path::from_path(scratch.path()).ok_or_else(|| Error::Buildx("its folder's name".to_owned()))?;
+    let folder =
+        Utf8Path::from_path(scratch.path()).ok_or_else(|| Error::Buildx("its folder's name".to_owned()))?;
     let (file, id) = (folder.join("Dockerfile"), folder.join("id"));
     let ignore = folder.join("Dockerfile.dockerignore");
     for (path, text) in [(&file, request.dockerfile), (&ignore, request.ignore)] {
         std::fs::write(path, text).map_err(|source| Shared::Write { path: path.clone(), source })?;
     }
     let mut command = command(request, &file, &id);
-    let mut child = command.spawn().map_err(|source| Shared::Spawn { program: "docker buildx".into(), source })?;
+    let mut child =
+        command.spawn().map_err(|source| Shared::Spawn { program: "docker buildx".into(), source })?;
     let mut output = Output::default();
     if let Some(stderr) = child.stderr.take() {
         let mut lines = BufReader::new(stderr).lines();
@@ -129,7 +132,8 @@ mod tests {
     #[test]
     fn the_failing_step_is_found() {
         let mut output = Output::default();
-        let lines = ["#1 [internal] load", "#5 [2/2] RUN false", "#5 0.1 said", "#5 ERROR: exit code: 1", "------"];
+        let lines =
+            ["#1 [internal] load", "#5 [2/2] RUN false", "#5 0.1 said", "#5 ERROR: exit code: 1", "------"];
         lines.iter().for_each(|line| output.take(line, &|_| {}));
         let failure = output.failure();
         assert_eq!((failure.step.as_str(), failure.message.as_str()), ("[2/2] RUN false", "exit code: 1"));

@@ -93,7 +93,8 @@ fn append(tar: &mut Builder<impl Write>, path: &str, file: &Utf8Path, metadata: 
     }
     if metadata.is_symlink() {
         let target = file.read_link_utf8()?;
-        let entry = Entry { kind: EntryType::Symlink, link: target.as_str(), mode: 0o777, ..Entry::file(path, 0) };
+        let entry =
+            Entry { kind: EntryType::Symlink, link: target.as_str(), mode: 0o777, ..Entry::file(path, 0) };
         return tarball::append(tar, &entry, io::empty());
     }
     if !metadata.is_file() {
@@ -157,7 +158,8 @@ mod tests {
         symlink("../nowhere", at("link")).unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap().to_owned();
         let context = Context::new(path.clone(), "*.md\n", vec!["image.yaml".to_owned()]);
-        let wanted = ["b/ 755", "b/c/ 755", "b/c/run 750", "link 777", ".xedge.Dockerfile 644", ".dockerignore 644"];
+        let wanted =
+            ["b/ 755", "b/c/ 755", "b/c/run 750", "link 777", ".xedge.Dockerfile 644", ".dockerignore 644"];
         assert_eq!(names(&context), wanted);
         let digest = context.digest().unwrap();
         fs::write(at("a.md"), "y").unwrap();
@@ -166,6 +168,8 @@ mod tests {
         fs::write(at("b/c/run"), "y").unwrap();
         assert_ne!(context.digest().unwrap(), digest);
         let back = Context::new(path, "b\n!b/c/run\n", Vec::new());
-        assert!(names(&back).contains(&"b/c/run 750".to_owned()) && !names(&back).contains(&"b/ 755".to_owned()));
+        assert!(
+            names(&back).contains(&"b/c/run 750".to_owned()) && !names(&back).contains(&"b/ 755".to_owned())
+        );
     }
 }

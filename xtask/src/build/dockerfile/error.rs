@@ -44,7 +44,9 @@ fn is_login(message: &str) -> bool {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Step { failure, .. } if is_pull(failure) && is_network(&failure.message) => Class::Environment,
+            Self::Step { failure, .. } if is_pull(failure) && is_network(&failure.message) => {
+                Class::Environment
+            }
             Self::NoEmulation { .. } | Self::Buildx(_) => Class::Environment,
             Self::Definition { .. }
             | Self::Cycle { .. }
@@ -58,7 +60,8 @@ impl Failure for Error {
         Some(match self {
             Self::Definition { hint, .. } => hint.clone(),
             Self::Cycle { .. } => {
-                "an image from a registry is named with its host: `FROM docker.io/library/NAME:TAG`".to_owned()
+                "an image from a registry is named with its host: `FROM docker.io/library/NAME:TAG`"
+                    .to_owned()
             }
             Self::NoDigest { named, .. } => {
                 format!("name it by digest: `docker image inspect --format '{{{{.RepoDigests}}}}' {named}`")
@@ -67,13 +70,17 @@ impl Failure for Error {
                 "the Engine does not reach the registry of that image: `docker pull IMAGE`".to_owned()
             }
             Self::Step { failure, .. } if is_pull(failure) && is_login(&failure.message) => {
-                "there is no such image, or it needs a login: `docker login HOST`, then `docker pull IMAGE`".to_owned()
+                "there is no such image, or it needs a login: `docker login HOST`, then `docker pull IMAGE`"
+                    .to_owned()
             }
             Self::Step { failure, .. } if needs_buildkit(failure) => {
-                "that instruction needs BuildKit: install docker's buildx plugin, `docker buildx version`".to_owned()
+                "that instruction needs BuildKit: install docker's buildx plugin, `docker buildx version`"
+                    .to_owned()
             }
             Self::Step { file, .. } => format!("mend that step: `cat {file}`"),
-            Self::NoEmulation { .. } => "let it start them by emulation (binfmt): `cargo xtask setup`".to_owned(),
+            Self::NoEmulation { .. } => {
+                "let it start them by emulation (binfmt): `cargo xtask setup`".to_owned()
+            }
             Self::OtherPlatform { .. } => {
                 "does its FROM name an image of that platform? `docker image inspect IMAGE`".to_owned()
             }

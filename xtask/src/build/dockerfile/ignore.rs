@@ -17,7 +17,9 @@ impl Ignore {
     /// Reads the lines of a file.
     pub(super) fn parse(text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self { patterns: text.lines().filter(|line| !line.starts_with('#')).filter_map(Pattern::parse).collect() }
+        Self {
+            patterns: text.lines().filter(|line| !line.starts_with('#')).filter_map(Pattern::parse).collect(),
+        }
     }
 
     /// Whether a path of the context, `a/b/c`, is left out.
@@ -61,7 +63,11 @@ fn fits(pattern: &[String], path: &[&str]) -> bool {
     let Some((first, rest)) = pattern.split_first() else { return path.is_empty() };
     if first == "**" {
         // At the end it is everything below, which is at least one name.
-        return if rest.is_empty() { !path.is_empty() } else { (0..=path.len()).any(|skip| fits(rest, &path[skip..])) };
+        return if rest.is_empty() {
+            !path.is_empty()
+        } else {
+            (0..=path.len()).any(|skip| fits(rest, &path[skip..]))
+        };
     }
     path.split_first().is_some_and(|(name, below)| part_fits(first, name) && fits(rest, below))
 }

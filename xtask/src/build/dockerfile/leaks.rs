@@ -35,10 +35,13 @@ fn args(history: &[Value]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for step in history {
         let Some(text) = step["created_by"].as_str() else { continue };
-        let Some(at) = text.find('|').filter(|at| *at == 0 || text[..*at].ends_with("RUN ")) else { continue };
+        let Some(at) = text.find('|').filter(|at| *at == 0 || text[..*at].ends_with("RUN ")) else {
+            continue;
+        };
         let mut words = text[at + 1..].split(' ');
         let count = words.next().and_then(|count| count.parse().ok()).unwrap_or(0);
-        let named = words.take(count).filter_map(|word| word.split_once('=')).map(|(name, _)| name.to_owned());
+        let named =
+            words.take(count).filter_map(|word| word.split_once('=')).map(|(name, _)| name.to_owned());
         names.extend(named);
     }
     names.sort();
@@ -79,6 +82,9 @@ mod tests {
             "files of 1 layers have the build's time",
         ];
         assert_eq!(leaks(&config, &imported(100), 100), wanted);
-        assert_eq!(leaks(&json!({"created": "1970-01-01T00:00:00Z"}), &imported(99), 100), Vec::<String>::new());
+        assert_eq!(
+            leaks(&json!({"created": "1970-01-01T00:00:00Z"}), &imported(99), 100),
+            Vec::<String>::new()
+        );
     }
 }

@@ -25,7 +25,12 @@ pub(super) const TEMPORARY: &str = "xedge-build";
 pub(super) struct Bases(BTreeMap<String, ImageEntry>);
 
 /// Builds them for these platforms. An image of elsewhere without digest is told, or refused where all is locked.
-pub(super) async fn bases(cx: &Context<'_>, job: &Job<'_>, platforms: &[Platform], mode: Mode) -> Result<Bases> {
+pub(super) async fn bases(
+    cx: &Context<'_>,
+    job: &Job<'_>,
+    platforms: &[Platform],
+    mode: Mode,
+) -> Result<Bases> {
     let all = cx.project.images()?;
     refuse_circle(cx, &all, job)?;
     let mut bases = BTreeMap::new();
@@ -78,7 +83,9 @@ impl Bases {
     }
 
     fn of(&self, platform: Platform) -> impl Iterator<Item = (&str, &xedge_oci::PlatformImage)> {
-        self.0.iter().filter_map(move |(name, entry)| Some((name.as_str(), entry.platforms().get(&platform)?)))
+        self.0
+            .iter()
+            .filter_map(move |(name, entry)| Some((name.as_str(), entry.platforms().get(&platform)?)))
     }
 }
 
@@ -94,9 +101,11 @@ fn of_project<'a>(all: &'a [ImageSource], named: &Named) -> Option<&'a ImageSour
 fn refuse_missing(job: &Job<'_>, source: &ImageSource, platforms: &[Platform]) -> Result<()> {
     match platforms.iter().find(|platform| !source.def.platforms.value.contains(platform)) {
         Some(missing) => {
-            let has: Vec<&str> = source.def.platforms.value.iter().map(|platform| platform.as_str()).collect();
+            let has: Vec<&str> =
+                source.def.platforms.value.iter().map(|platform| platform.as_str()).collect();
             let name = &source.def.name;
-            let reason = format!("it stands on {name}, which is for {} and not for {missing}", has.join(", "));
+            let reason =
+                format!("it stands on {name}, which is for {} and not for {missing}", has.join(", "));
             Err(job.refused(&reason, "give both the same `platforms` in their image.yaml"))
         }
         None => Ok(()),

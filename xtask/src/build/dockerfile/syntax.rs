@@ -214,7 +214,11 @@ mod tests {
     }
 
     fn images(text: &str) -> Vec<String> {
-        parse(text).images.iter().map(|named| format!("{}:{} {}", named.line, named.instruction, named.image)).collect()
+        parse(text)
+            .images
+            .iter()
+            .map(|named| format!("{}:{} {}", named.line, named.instruction, named.image))
+            .collect()
     }
 
     #[test]
@@ -244,7 +248,8 @@ mod tests {
         let text = "FROM a:1 AS x # a:1\nCOPY --from=b /a:1 /\nRUN --mount=type=cache,target=/x y\n";
         let file = parse(text);
         assert_eq!(file.mount, Some(3));
-        let other = file.with(|named| (named.image == "b" || named.image == "a:1").then(|| "sha256:00".to_owned()));
+        let other =
+            file.with(|named| (named.image == "b" || named.image == "a:1").then(|| "sha256:00".to_owned()));
         let wanted = text.replace("FROM a:1", "FROM sha256:00").replace("--from=b", "--from=sha256:00");
         assert_eq!(other, wanted);
     }

@@ -71,7 +71,9 @@ pub fn document(digest: &Digest, bytes: &[u8]) -> Result<Document, Error> {
         .map_err(|error| refused(format!("it is no index or manifest of version 2, {error}")))?;
     if raw.schema_version != 2 {
         let version = raw.schema_version;
-        return Err(refused(format!("it has version {version} of the format, which only old registries serve")));
+        return Err(refused(format!(
+            "it has version {version} of the format, which only old registries serve"
+        )));
     }
     match (raw.manifests, raw.config, raw.layers) {
         (Some(manifests), None, None) => Ok(Document::Index(Named(manifests))),

@@ -31,10 +31,16 @@ pub(super) struct Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A file, with its content if that is asked for.
-    File { content: Option<Arc<[u8]>> },
+    File {
+        content: Option<Arc<[u8]>>,
+    },
     Dir,
-    Symlink { target: String },
-    Hardlink { target: Utf8PathBuf },
+    Symlink {
+        target: String,
+    },
+    Hardlink {
+        target: Utf8PathBuf,
+    },
     /// A device, a pipe.
     Other,
 }

@@ -38,12 +38,8 @@ pub(super) struct Scanned {
 pub(super) fn scan(blobs: &Blobs, layer: &Descriptor) -> Result<Scanned, Error> {
     let blob = BufReader::with_capacity(256 << 10, blobs.open_sized(layer)?);
     let mut plain = Hashing { inner: unpacked(layer, blob), hasher: Hasher::new() };
-    let mut scanned = Scanned {
-        diff_id: Digest::of(b""),
-        deleted: Vec::new(),
-        emptied: Vec::new(),
-        brought: Vec::new(),
-    };
+    let mut scanned =
+        Scanned { diff_id: Digest::of(b""), deleted: Vec::new(), emptied: Vec::new(), brought: Vec::new() };
     match read(&mut plain, layer, &mut scanned) {
         Ok(Ok(())) => {
             scanned.diff_id = plain.hasher.finish();
@@ -119,8 +115,12 @@ fn take(
         };
         let header = entry.header();
         let number = |read: io::Result<u64>| read.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-        let node =
-            Node { kind, mode: header.mode()? & 0o7777, uid: number(header.uid())?, gid: number(header.gid())? };
+        let node = Node {
+            kind,
+            mode: header.mode()? & 0o7777,
+            uid: number(header.uid())?,
+            gid: number(header.gid())?,
+        };
         scanned.brought.push((path, node));
     }
     Ok(Ok(()))

@@ -54,7 +54,8 @@ impl<'a> Contents<'a> {
             let name = clean(&member.path).map_err(|why| unsafe_name(&member.path, why))?;
             match member.kind {
                 EntryType::Symlink => {
-                    let target = resolve(&name, &member.link).map_err(|why| unsafe_name(&member.link, why))?;
+                    let target =
+                        resolve(&name, &member.link).map_err(|why| unsafe_name(&member.link, why))?;
                     contents.links.insert(name, target);
                 }
                 EntryType::Link => {
@@ -70,7 +71,8 @@ impl<'a> Contents<'a> {
     /// Reads the files of an OCI layout folder; links in it are not followed.
     pub(super) fn of_folder(from: &'a str, folder: &Utf8Path, blobs: &'a Blobs) -> Result<Self, Error> {
         let mut contents = Self::new(from, blobs);
-        let listed = list(&folder.join(BLOBS)).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+        let listed =
+            list(&folder.join(BLOBS)).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
         let blobs = listed.into_iter().map(|name| format!("{BLOBS}{name}"));
         for name in ["oci-layout".to_owned(), "index.json".to_owned()].into_iter().chain(blobs) {
             let path = folder.join(&name);
@@ -126,7 +128,8 @@ impl<'a> Contents<'a> {
 
     /// A small member as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self, name: &str, what: &'static str) -> Result<T, Error> {
-        serde_json::from_slice(&self.bytes(name)?).map_err(|error| self.garbage(name, what, &error.to_string()))
+        serde_json::from_slice(&self.bytes(name)?)
+            .map_err(|error| self.garbage(name, what, &error.to_string()))
     }
 
     /// Refuses what has another digest than is claimed.
@@ -159,7 +162,9 @@ pub(super) fn problem_of(from: &str, problem: Problem) -> Error {
 pub(super) fn unreadable(from: &str, error: io::Error) -> Error {
     let problem = match error.kind() {
         io::ErrorKind::UnexpectedEof => Problem::Damaged { why: "it ends in the middle".to_owned() },
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Problem::Damaged { why: error.to_string() },
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            Problem::Damaged { why: error.to_string() }
+        }
         _ => Problem::Unreadable { why: error.to_string() },
     };
     problem_of(from, problem)

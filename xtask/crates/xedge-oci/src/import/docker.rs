@@ -30,7 +30,8 @@ impl Saved {
 
     fn called(&self) -> String {
         let tags = self.tags();
-        let digest = || digest_in(&self.config).map_or_else(|| self.config.clone(), |digest| digest.to_string());
+        let digest =
+            || digest_in(&self.config).map_or_else(|| self.config.clone(), |digest| digest.to_string());
         if tags.is_empty() { digest() } else { tags.join(" = ") }
     }
 }
@@ -58,7 +59,8 @@ fn select<'a>(contents: &Contents<'_>, all: &'a [Saved], wanted: Option<&str>) -
     match (&found[..], wanted) {
         ([one], _) => Ok(one),
         ([], None) => {
-            Err(contents.problem(Problem::NotAnArchive { why: "its manifest.json names no image".to_owned() }))
+            Err(contents
+                .problem(Problem::NotAnArchive { why: "its manifest.json names no image".to_owned() }))
         }
         ([], Some(wanted)) => {
             Err(contents.problem(Problem::NoSuchImage { wanted: wanted.to_owned(), names: names() }))

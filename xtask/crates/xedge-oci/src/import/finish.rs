@@ -42,7 +42,8 @@ pub(super) fn image(
         }
         _ => write(contents, config_blob, &unpacked, original.map(|(_, manifest)| manifest))?,
     };
-    let layers = unpacked.into_iter().map(|layer| ImportedLayer { diff_id: layer.diff_id, newest: layer.newest });
+    let layers =
+        unpacked.into_iter().map(|layer| ImportedLayer { diff_id: layer.diff_id, newest: layer.newest });
     Ok(Ok(Imported {
         platform,
         manifest: Descriptor { platform: Some(platform.into()), ..manifest },

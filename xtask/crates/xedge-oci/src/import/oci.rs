@@ -54,7 +54,8 @@ fn group(manifests: Vec<Descriptor>) -> Vec<Named> {
         let name = |key: &str| descriptor.annotations.get(key).cloned();
         let names: BTreeSet<String> = [name(CONTAINERD_NAME), name(REF_NAME)].into_iter().flatten().collect();
         let key = name(CONTAINERD_NAME).or_else(|| name(REF_NAME)).unwrap_or_default();
-        let group = groups.entry(key).or_insert_with(|| Named { names: BTreeSet::new(), roots: BTreeMap::new() });
+        let group =
+            groups.entry(key).or_insert_with(|| Named { names: BTreeSet::new(), roots: BTreeMap::new() });
         group.names.extend(names);
         group.roots.insert(descriptor.digest.clone(), descriptor);
     }
@@ -127,7 +128,8 @@ fn image(contents: &Contents<'_>, descriptor: &Descriptor) -> Result<Result<Impo
     }
     let manifest: Manifest = contents.json(&member, "an image manifest")?;
     let config = blob(contents, &manifest.config)?;
-    let layers: Vec<String> = manifest.layers.iter().map(|layer| blob(contents, layer)).collect::<Result<_, _>>()?;
+    let layers: Vec<String> =
+        manifest.layers.iter().map(|layer| blob(contents, layer)).collect::<Result<_, _>>()?;
     let done = finish::image(contents, &config, &layers, Some((descriptor, &manifest)))?;
     if let (Ok(imported), Some(stated)) = (&done, stated.and_then(|stated| stated.known()))
         && imported.platform != stated

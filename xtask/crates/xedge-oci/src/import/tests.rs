@@ -13,7 +13,9 @@ use crate::descriptor::LAYER as GZIP_LAYER;
 use crate::manifest::Manifest;
 use crate::sample::{self, folder as temporary, path};
 use crate::{Blobs, Error, Layout};
-use make::{Member, blob, config, descriptor, file, gzip, index, layer, layout, manifest, saved, symlink, tar};
+use make::{
+    Member, blob, config, descriptor, file, gzip, index, layer, layout, manifest, saved, symlink, tar,
+};
 
 fn import(members: &[Member]) -> Result<(tempfile::TempDir, Vec<Imported>), Error> {
     import_bytes(&tar(members), None)
@@ -147,9 +149,7 @@ fn of_several_images_the_named_one_is_taken() {
     };
     let ((one, one_layers), (two, two_layers)) = (image("one"), image("two"));
     let hex = |bytes: &[u8]| Digest::of(bytes).hex().to_owned();
-    let entry = |config: &[u8], tag: &str, layer: &str| {
-        serde_json::json!({"Config": format!("{}.json", hex(config)), "RepoTags": [tag], "Layers": [layer]})
-    };
+    let entry = |config: &[u8], tag: &str, layer: &str| serde_json::json!({"Config": format!("{}.json", hex(config)), "RepoTags": [tag], "Layers": [layer]});
     let list = serde_json::json!([entry(&one, "a/one:latest", "1.tar"), entry(&two, "a/two:2", "2.tar")]);
     let bytes = tar(&[
         file("1.tar", one_layers[0].clone()),
@@ -158,7 +158,8 @@ fn of_several_images_the_named_one_is_taken() {
         file(&format!("{}.json", hex(&two)), two.clone()),
         file("manifest.json", list.to_string()),
     ]);
-    for (wanted, config) in [("a/one", &one), ("docker.io/a/two:2", &two), (Digest::of(&two).as_str(), &two)] {
+    for (wanted, config) in [("a/one", &one), ("docker.io/a/two:2", &two), (Digest::of(&two).as_str(), &two)]
+    {
         let (dir, found) = import_bytes(&bytes, Some(wanted)).unwrap();
         assert_eq!(manifest_of(&dir, &found[0]).config.digest, Digest::of(config), "{wanted}");
     }
@@ -178,7 +179,9 @@ fn a_big_layer_passes_through() {
     header.set_mode(0o644);
     header.set_cksum();
     let plain = || {
-        io::Cursor::new(header.as_bytes().to_vec()).chain(io::repeat(0).take(SIZE)).chain(io::repeat(0).take(1024))
+        io::Cursor::new(header.as_bytes().to_vec())
+            .chain(io::repeat(0).take(SIZE))
+            .chain(io::repeat(0).take(1024))
     };
     let dir = temporary();
     let blobs = Blobs::at(path(&dir));

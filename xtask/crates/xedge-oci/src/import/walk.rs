@@ -154,7 +154,9 @@ fn member(header: &Header, extension: Extension, size: u64) -> Member {
         link: extension.link.unwrap_or_else(|| text(&header.link_name_bytes().unwrap_or_default())),
         kind,
         size: if is_empty { 0 } else { extension.size.unwrap_or(size) },
-        mtime: extension.mtime.unwrap_or_else(|| header.mtime().ok().and_then(|t| t.try_into().ok()).unwrap_or(0)),
+        mtime: extension
+            .mtime
+            .unwrap_or_else(|| header.mtime().ok().and_then(|t| t.try_into().ok()).unwrap_or(0)),
     }
 }
 

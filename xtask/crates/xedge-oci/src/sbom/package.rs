@@ -43,7 +43,13 @@ impl SbomPackage {
     }
 
     /// A package as a base image's own list of packages has it: `kind` and `vendor` are those of package URLs.
-    pub fn installed(kind: &str, vendor: &str, name: &str, version: &str, architecture: Option<&str>) -> Self {
+    pub fn installed(
+        kind: &str,
+        vendor: &str,
+        name: &str,
+        version: &str,
+        architecture: Option<&str>,
+    ) -> Self {
         let arch = architecture.map(|arch| format!("?arch={}", percent(arch))).unwrap_or_default();
         Self {
             purl: format!("pkg:{kind}/{}/{}@{}{arch}", percent(vendor), percent(name), percent(version)),

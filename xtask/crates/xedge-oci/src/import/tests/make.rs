@@ -103,7 +103,12 @@ pub(super) fn index(manifests: &[Value]) -> Vec<u8> {
 }
 
 /// The members of an OCI layout with one image of these layers.
-pub(super) fn layout(architecture: &str, media_type: &str, layers: &[Vec<u8>], plain: &[Vec<u8>]) -> Vec<Member> {
+pub(super) fn layout(
+    architecture: &str,
+    media_type: &str,
+    layers: &[Vec<u8>],
+    plain: &[Vec<u8>],
+) -> Vec<Member> {
     let config = config(architecture, plain);
     let manifest = manifest(&config, media_type, layers);
     let mut members = vec![file("oci-layout", r#"{"imageLayoutVersion": "1.0.0"}"#)];

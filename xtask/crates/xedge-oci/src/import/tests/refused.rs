@@ -76,7 +76,8 @@ fn archives_that_are_cut_off() {
         for cut in (0..end).step_by(97).chain([511, 512, 513, 1024, end]).filter(|cut| *cut <= end) {
             let dir = temporary();
             let blobs = Blobs::at(path(&dir));
-            let error = super::archive("x.tar", &bytes[..cut], None, &blobs).expect_err("half of it was taken over");
+            let error =
+                super::archive("x.tar", &bytes[..cut], None, &blobs).expect_err("half of it was taken over");
             assert!(matches!(error.class(), Class::Integrity | Class::Input), "{cut}: {error}");
             for entry in fs::read_dir(path(&dir).join("blobs/sha256")).into_iter().flatten() {
                 let entry = entry.unwrap();
@@ -126,7 +127,11 @@ fn names_that_lead_out_of_the_image() {
 
 #[test]
 fn layers_that_are_none() {
-    refused(&image(&[b"text".to_vec()]), Class::Input, "layer 0/layer.tar is no tar archive: it has no tar header");
+    refused(
+        &image(&[b"text".to_vec()]),
+        Class::Input,
+        "layer 0/layer.tar is no tar archive: it has no tar header",
+    );
     let mut broken = layer("one");
     broken[1024 + 3] ^= 1;
     refused(&image(&[broken]), Class::Input, "checksum");
