@@ -2,6 +2,6 @@
 
 mod engine;
 mod full;
-mod layout;
+pub mod layout;
 mod sources;
 mod whole;

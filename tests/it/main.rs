@@ -9,10 +9,14 @@ mod support;
 
 mod actions;
 mod bad_input;
+mod base;
 mod cli;
+mod dockerfile;
 mod images;
+mod import;
 mod locks;
 mod new;
+mod reach;
 mod registry;
 mod release;
 mod render;

@@ -2,8 +2,8 @@
 
 mod archive;
 mod cut;
-mod place;
+pub mod place;
 mod push;
-mod real;
-mod refused;
-mod stack;
+pub mod real;
+pub mod refused;
+pub mod stack;

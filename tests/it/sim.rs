@@ -3,9 +3,12 @@
 pub mod bench;
 mod broken;
 mod clean;
+mod embedded;
+mod engines;
 mod github;
 mod lost;
 mod passes;
+mod podman;
 mod production;
 mod services;
 mod signed;

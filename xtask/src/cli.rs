@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Look at built images, or save one
     #[command(subcommand)]
     Image(Image),
+    /// Make a stack of this project from a file of another tool; print what became of each key
+    #[command(subcommand)]
+    Import(Import),
     /// Render a stack's configuration for one environment
     Render(Render),
     /// Run scenarios against the images by digest; write reports and signed evidence
@@ -121,6 +124,25 @@ pub(crate) enum Command {
     Gc,
     /// Run CI jobs, the same as in GitHub Actions
     Ci(Ci),
+    /// A published port of the embedded engine, which starts this itself
+    #[command(hide = true)]
+    EmbeddedForward {
+        /// Network namespace of the run
+        network: String,
+        /// Address in it
+        to: std::net::SocketAddr,
+    },
+}
+
+impl Command {
+    /// What is to run containers.
+    pub(crate) fn engine(&self) -> EngineChoice {
+        match self {
+            Command::Sim(flags) => flags.engine,
+            Command::Release(flags) => flags.engine,
+            _ => EngineChoice::Auto,
+        }
+    }
 }
 
 /// `setup`.
@@ -220,6 +242,35 @@ pub(crate) struct ImageImport {
     pub(crate) image: Option<String>,
 }
 
+/// `import`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// A Compose file: stack, templates, image definitions and a scenario; no existing file is changed
+    Compose(ImportCompose),
+}
+
+/// `import compose`.
+#[derive(Args, Debug)]
+pub(crate) struct ImportCompose {
+    /// The Compose file
+    pub(crate) file: Utf8PathBuf,
+    /// Name of the stack; the file's `name`, else its folder's when not given
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// File of NAME=value for `${NAME}`, instead of the `.env` beside the Compose file; later ones win
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<Utf8PathBuf>,
+    /// Leave a key out, by the path that the report names
+    #[arg(long, value_name = "KEY")]
+    pub(crate) without: Vec<String>,
+    /// Platforms of the new image definitions
+    #[arg(long, value_name = "P", value_parser = platform)]
+    pub(crate) platform: Vec<Platform>,
+    /// Print the report and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// `render`.
 #[derive(Args, Debug)]
 pub(crate) struct Render {
@@ -258,11 +309,26 @@ pub(crate) struct Sim {
     /// Leave containers, volumes and network in the Engine; such a run is never evidence
     #[arg(long)]
     pub(crate) keep: bool,
+    /// What runs the containers
+    #[arg(long, env = "XEDGE_ENGINE", value_enum, default_value_t = EngineChoice::Auto)]
+    pub(crate) engine: EngineChoice,
     /// Fail where a lock cannot be used as it is
     #[arg(long)]
     pub(crate) locked: bool,
     #[command(subcommand)]
     pub(crate) command: Option<SimCommand>,
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineChoice {
+    /// Docker's API where it answers, else the embedded engine
+    #[default]
+    Auto,
+    /// Docker's API: Docker or Podman
+    Docker,
+    /// Namespaces of our own, with crun or runc; Linux, as root
+    Embedded,
 }
 
 /// `sim` subcommands.

@@ -3,56 +3,141 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::{Digest, ImageName, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
 use xedge_oci::import::{self, Imported};
 use xedge_oci::{Blobs, ImageEntry, PlatformImage};
-use xedge_sim::{Docker, Engine};
+use xedge_sim::engine::embedded::Settings;
+use xedge_sim::{Docker, Embedded, Engine};
 
 use crate::build;
+use crate::cli::EngineChoice;
 use crate::commands::Context;
 use crate::error::{Error, Failed, Result};
 use crate::project::entries;
-use crate::setup::{Surroundings, engine_sockets};
+use crate::setup::{Choice, Place, Surroundings, choose};
 
-/// Connects to `DOCKER_HOST`, else to the first of the usual sockets at which an Engine answers.
+/// The engine that the command line asks for. `auto` falls back to the embedded one where no Engine answers, unless
+/// somebody named one.
 pub(crate) async fn connect(cx: &Context<'_>) -> Result<Engine> {
-    if let Some(host) = cx.environment.var("DOCKER_HOST") {
-        refuse_remote(host)?;
-        return Ok(Engine::Docker(Docker::connect(host).await?));
+    match cx.engine {
+        EngineChoice::Docker => Ok(Engine::Docker(docker(cx).await?)),
+        EngineChoice::Embedded => Ok(Engine::Embedded(embedded(cx)?)),
+        EngineChoice::Auto => match docker(cx).await {
+            Ok(engine) => Ok(Engine::Docker(engine)),
+            Err(error) if is_named(cx) => Err(error),
+            Err(error) => fall_back(cx, error),
+        },
     }
-    let sockets = engine_sockets(&Surroundings::of(&cx.environment, cx.project.root()));
+}
+
+/// What is missing for a Docker Engine is the better advice where neither can be had.
+fn fall_back(cx: &Context<'_>, no_docker: Failed) -> Result<Engine> {
+    match embedded(cx) {
+        Ok(engine) => {
+            let engine = Engine::Embedded(engine);
+            let version = &engine.facts().version;
+            cx.printer
+                .say(&format!("no Docker Engine answers: containers run in the embedded engine ({version})"));
+            Ok(engine)
+        }
+        Err(error) => {
+            cx.printer.warn(&format!("no fallback: {}", error.chain().join(": ")));
+            Err(no_docker)
+        }
+    }
+}
+
+/// Where the embedded engine keeps images and containers.
+fn embedded_folder(cx: &Context<'_>) -> Result<Utf8PathBuf> {
+    Ok(cx.project.home()?.join("embedded"))
+}
+
+fn embedded(cx: &Context<'_>) -> Result<Embedded> {
+    let settings = Settings {
+        folder: embedded_folder(cx)?,
+        // This program, also when Cargo has built another in its place meanwhile.
+        program: "/proc/self/exe".into(),
+        path: cx.environment.var("PATH").unwrap_or_default().to_owned(),
+        runtime: cx.environment.var("XEDGE_RUNTIME").map(str::to_owned),
+    };
+    Ok(Embedded::open(settings)?)
+}
+
+/// The embedded engine as well, for clearing up, where it was ever used here and another one is chosen.
+pub(crate) fn embedded_beside(cx: &Context<'_>, engine: &Engine) -> Result<Option<Engine>> {
+    let used = matches!(engine, Engine::Docker(_)) && embedded_folder(cx)?.exists();
+    if used { Ok(Some(Engine::Embedded(embedded(cx)?))) } else { Ok(None) }
+}
+
+/// Whether somebody named an Engine: then no other takes its place.
+fn is_named(cx: &Context<'_>) -> bool {
+    let choice = choose(&Surroundings::of(&cx.environment, cx.project.root()));
+    !matches!(choice, Ok(Choice::Usual(_)))
+}
+
+/// Connects to the Engine that this user named, else to the first of the usual sockets at which one answers.
+pub(crate) async fn docker(cx: &Context<'_>) -> Result<Docker> {
+    let place = match choose(&Surroundings::of(&cx.environment, cx.project.root()))? {
+        Choice::Named(place) => place,
+        Choice::Usual(places) => return first(cx, places).await,
+    };
+    refuse_remote(&place)?;
+    let docker = Docker::connect(&place.host).await?;
+    cx.printer.say(&told(&docker, &place));
+    Ok(docker)
+}
+
+async fn first(cx: &Context<'_>, places: Vec<Place>) -> Result<Docker> {
     let mut problem = None;
-    for socket in sockets.iter().filter(|socket| socket.exists()) {
-        match Docker::connect(socket.as_str()).await {
-            Ok(engine) => return Ok(Engine::Docker(engine)),
-            Err(error) => problem = Some(error),
+    for place in places.iter().filter(|place| place.socket().is_some_and(Utf8Path::exists)) {
+        match Docker::connect(&place.host).await {
+            Ok(docker) => {
+                if place != &places[0] {
+                    cx.printer.say(&told(&docker, place));
+                }
+                return Ok(docker);
+            }
+            Err(error) => problem = problem.or(Some(error)),
         }
     }
     match problem {
         Some(error) => Err(error.into()),
         // None is there: the error of the usual one says what to do.
-        None => Ok(Engine::Docker(Docker::connect("/var/run/docker.sock").await?)),
+        None => Ok(Docker::connect(&places[0].host).await?),
     }
 }
 
-/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them.
+/// Which Engine was taken, and why.
+fn told(docker: &Docker, place: &Place) -> String {
+    let facts = docker.facts();
+    format!("engine: {} {} at {} ({})", facts.name, facts.version, place.host, place.from)
+}
+
+/// A run needs the ports that the Engine publishes; a container with a network of its own does not see them. Says what
+/// else of a run does not hold there.
 pub(crate) fn refuse_elsewhere(cx: &Context<'_>, engine: &Engine) -> Result<()> {
+    let Ok(engine) = engine.docker() else { return Ok(()) };
     let around = Surroundings::of(&cx.environment, cx.project.root());
     if crate::setup::is_elsewhere(&around, engine.host()) {
         return Err(Error::EngineElsewhere(engine.host().to_owned()).into());
+    }
+    if crate::setup::ignores_limits(engine.host()) {
+        let why = "it runs without root, on a system with control groups of version 1";
+        cx.printer.warn(&format!("this Engine applies no limits of memory, CPU and processes: {why}"));
     }
     Ok(())
 }
 
 /// Models reach containers through loopback ports, which an Engine on another machine does not open here.
-fn refuse_remote(host: &str) -> Result<()> {
-    let Some((scheme, rest)) = host.split_once("://") else { return Ok(()) };
-    let local = ["127.", "localhost", "[::1]"].iter().any(|name| rest.starts_with(name));
-    match scheme {
-        "tcp" | "http" | "https" if !local => Err(Error::RemoteEngine(host.to_owned()).into()),
-        "ssh" => Err(Error::RemoteEngine(host.to_owned()).into()),
+fn refuse_remote(place: &Place) -> Result<()> {
+    let local = |address: &str| ["127.", "localhost", "[::1]"].iter().any(|name| address.starts_with(name));
+    match place.address() {
+        Some(address) if !local(address) => {
+            let (host, from) = (place.host.clone(), place.from.clone());
+            Err(Error::RemoteEngine { host, from }.into())
+        }
         _ => Ok(()),
     }
 }
@@ -73,8 +158,10 @@ pub(crate) async fn ensure(
     if let Some(id) = loaded(engine, image).await? {
         return Ok(id);
     }
-    // Written down first, so that `gc` also finds what a killed run left.
-    note_loaded(cx, image.config_blob().digest.as_str(), entry.name())?;
+    if engine.docker().is_ok() {
+        // Written down first, so that `gc` also finds what a killed run left.
+        note_loaded(cx, image.config_blob().digest.as_str(), entry.name())?;
+    }
     load(cx, engine, entry, platform, Tag::None).await
 }
 
@@ -92,6 +179,13 @@ fn loads(cx: &Context<'_>) -> Result<Utf8PathBuf> {
 /// Removes images that runs put into the Engine, unless they have a tag or a container by now; returns how many.
 pub(crate) async fn remove_loaded(cx: &Context<'_>, engine: &Engine) -> Result<usize> {
     let mut removed = 0;
+    if let Engine::Embedded(embedded) = engine {
+        // All of them are a run's.
+        for id in embedded.images().await? {
+            removed += usize::from(engine.remove_untagged(id.as_str()).await?);
+        }
+        return Ok(removed);
+    }
     for record in entries(&loads(cx)?)? {
         let Some(Ok(id)) = record.file_name().map(Digest::from_hex) else { continue };
         if engine.remove_untagged(id.as_str()).await? {
@@ -101,6 +195,17 @@ pub(crate) async fn remove_loaded(cx: &Context<'_>, engine: &Engine) -> Result<u
         std::fs::remove_file(&record).map_err(|source| Error::Write { path: record.clone(), source })?;
     }
     Ok(removed)
+}
+
+/// How to look at a run that was kept.
+pub(crate) fn kept(engine: &Engine, run_id: &str) -> String {
+    match engine {
+        Engine::Docker(_) => format!("look with `docker ps --filter label=xedge.run={run_id}`"),
+        Engine::Embedded(_) => format!(
+            "its containers run on, without network and ports; look into {}/containers/xedge-{run_id}-NODE",
+            engine.host()
+        ),
+    }
 }
 
 /// Streams one platform of an image into the Engine; every blob is checked on the way.

@@ -26,6 +26,13 @@ impl Environment {
         }
     }
 
+    /// One with these variables alone.
+    #[cfg(test)]
+    pub(crate) fn for_tests<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let owned = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self { variables: owned.collect(), folder: Some("/".into()) }
+    }
+
     /// A variable that is set and not empty.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())

@@ -82,6 +82,8 @@ pub(crate) enum Error {
     Unknown { what: &'static str, name: String, hint: String },
     #[error("failed to fetch {url}")]
     Fetch { url: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("failed to fetch {url}: its certificate is not trusted here")]
+    Certificate { url: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("failed to fetch {url}: the server answered {status}")]
     FetchStatus { url: String, status: u16 },
     #[error("failed to trust {path}: it has {found}, expected {expected}; it was removed")]
@@ -92,6 +94,14 @@ pub(crate) enum Error {
     NoMirror { pocket: String },
     #[error("failed to fetch {0}: the mirror's index names them, and the mirror does not have them")]
     OutOfStep(String),
+    #[error("failed to use {reference} for {platform}: it is for {}", if has.is_empty() { "no platform".to_owned() } else { has.join(", ") })]
+    BasePlatform { reference: String, platform: xedge_model::Platform, has: Vec<String> },
+    #[error("failed to find {reference}: it was not imported on this machine")]
+    NotImported { reference: String },
+    #[error(
+        "failed to add the user {name} with the number {id}: in the base image it has the number {found}"
+    )]
+    UserTaken { name: String, id: u32, found: String },
     #[error("failed to use {path} as it is: {reason}")]
     Lock { path: Utf8PathBuf, reason: String },
     #[error("failed to build {package} for {platform}: cargo stopped with an error{output}")]
@@ -110,8 +120,8 @@ pub(crate) enum Error {
     Formats(usize),
     #[error("stopped: nothing was changed")]
     Declined,
-    #[error("failed to use the Engine at {0}: a run needs its ports on this machine")]
-    RemoteEngine(String),
+    #[error("failed to use the Engine at {host}, which {from} names: a run needs its ports on this machine")]
+    RemoteEngine { host: String, from: String },
     #[error("failed to use the Engine at {0}: it publishes ports on another loopback than this container's")]
     EngineElsewhere(String),
     #[error("failed to build {0}: cargo metadata stopped with an error: {1}")]
@@ -126,6 +136,10 @@ pub(crate) enum Error {
     NoPlatform { stack: String },
     #[error("failed to find an image of this project for the service {service}: its image is {image}")]
     ServiceImage { service: String, image: xedge_model::ImageName },
+    #[error(
+        "failed to put {first} and {second} into one bundle: Docker's and OCI's words for the layer {layer} differ"
+    )]
+    TwoTypes { layer: Digest, first: xedge_model::ImageName, second: xedge_model::ImageName },
     #[error("failed to find a trusted root at {0}")]
     NoRoot(Utf8PathBuf),
     #[error("failed to read a passphrase: {0}")]
@@ -162,9 +176,10 @@ impl Failure for Error {
             | Error::Write { .. }
             | Error::Fetch { .. }
             | Error::FetchStatus { .. }
+            | Error::Certificate { .. }
             | Error::NoMirror { .. }
             | Error::OutOfStep(_)
-            | Error::RemoteEngine(_)
+            | Error::RemoteEngine { .. }
             | Error::EngineElsewhere(_)
             | Error::Spawn { .. }
             | Error::Problems(_)
@@ -172,12 +187,16 @@ impl Failure for Error {
             Error::NoProject(_)
             | Error::BadFile { .. }
             | Error::Unknown { .. }
+            | Error::BasePlatform { .. }
+            | Error::NotImported { .. }
+            | Error::UserTaken { .. }
             | Error::Lock { .. }
             | Error::Formats(_)
             | Error::Cargo { .. }
             | Error::Metadata(..)
             | Error::NoPlatform { .. }
             | Error::ServiceImage { .. }
+            | Error::TwoTypes { .. }
             | Error::Passphrase(_)
             | Error::Password(_)
             | Error::UnknownRefusal(_)
@@ -206,7 +225,10 @@ impl Failure for Error {
             Error::NoProject(_) => "go into the project, or name it: `cargo xtask --project DIR …`".into(),
             Error::Unknown { hint, .. } | Error::Job { hint, .. } => hint.clone(),
             Error::Fetch { .. } | Error::FetchStatus { .. } | Error::OutOfStep(_) => {
-                "is the mirror reachable? another one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()
+                "is the mirror reachable? another one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`; which mirror and proxy are in use: `cargo xtask doctor`".into()
+            }
+            Error::Certificate { .. } => {
+                "where a private authority signed it, name that one, in PEM: `export XEDGE_CA=FILE`, or for good `ca_file: FILE` in config.yaml of the data folder".into()
             }
             Error::FetchDigest { .. } => "a proxy or mirror changed the file; another mirror: `XEDGE_DEBIAN_MIRROR=http://HOST/debian`".into(),
             Error::Damaged { .. } => "the file was damaged on this disk; fetch it again: `cargo xtask build`".into(),
@@ -220,6 +242,9 @@ impl Failure for Error {
             Error::Evidence { .. } => "make it anew: `cargo xtask sim`".into(),
             Error::NoPlatform { .. } => "give them one: `platforms: [linux/amd64, linux/arm64]` in images/*/image.yaml".into(),
             Error::ServiceImage { .. } => "add it, or name one of: `cargo xtask image ls`".into(),
+            Error::TwoTypes { .. } => {
+                "one of them is its base as it is: add something to it, a label in its `config` is enough".into()
+            }
             Error::NoRoot(_) => "name the root that you trust: `cargo xtask verify FILE --root N.root.json`; for keys of your own, restore the folder trust from their backup, or make new ones: `cargo xtask keys init`".into(),
             Error::Passphrase(_) => "put it on the first line of a file of mode 0600: `--passphrase-file FILE`".into(),
             Error::Password(_) => "pipe it in: `cargo xtask registry login HOST --username USER --password-stdin < FILE`".into(),
@@ -230,14 +255,21 @@ impl Failure for Error {
             Error::BadFile { path, .. } => format!("look at it: `cat {path}`"),
             Error::SeqTaken { .. } => "somebody released from another machine at the same time: run `cargo xtask release` again".into(),
             Error::UnknownRefusal(_) => "a code stands in brackets in the refusal: `cargo xtask bundle why CODE`".into(),
-            Error::RemoteEngine(_) => "use the Engine of this machine: `unset DOCKER_HOST && cargo xtask sim`".into(),
+            Error::RemoteEngine { .. } => {
+                "use the Engine of this machine: `DOCKER_HOST=unix:///var/run/docker.sock cargo xtask sim`".into()
+            }
             Error::EngineElsewhere(_) => {
                 "run the job on the machine itself, without `container:`, or with `docker run --network host`: `cargo xtask doctor`".into()
             }
             Error::NotLoaded { .. } => "the Engine says what it has: `docker images --no-trunc`".into(),
             Error::NoMirror { .. } => {
-                "this machine's apt sources name none; name one: `XEDGE_DEBIAN_MIRROR=http://HOST/debian cargo xtask build`".into()
+                "this machine's apt sources name none; name one: `export XEDGE_DEBIAN_MIRROR=http://HOST/debian`, or for good `debian_mirror: http://HOST/debian` in config.yaml of the data folder".into()
             }
+            Error::BasePlatform { platform, .. } => {
+                format!("take {platform} out of `platforms` in image.yaml, or stand on another image")
+            }
+            Error::NotImported { .. } => "import it again: `cargo xtask image import --help`".into(),
+            Error::UserTaken { .. } => "give it that number, or another name, in image.yaml".into(),
             Error::Lock { .. } => "resolve it again and review the change: `cargo xtask lock --update && git diff images`".into(),
             Error::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
                 format!("there is no such file: `ls {}`", path.parent().unwrap_or(path))

@@ -10,7 +10,7 @@ use xedge_bundle::statement::{
 };
 use xedge_model::{Digest, atomic};
 use xedge_sign::GateKey;
-use xedge_sim::{Outcome, State};
+use xedge_sim::{EngineFacts, Outcome, State};
 
 use crate::build;
 use crate::commands::Context;
@@ -108,7 +108,7 @@ fn statement(
         scenario_digest: prepared.digest.clone(),
         seed: outcome.seed(),
         duration_ms: u64::try_from(outcome.duration().as_millis()).unwrap_or(u64::MAX),
-        engine: Engine { kind: EngineKind::Docker, version: outcome.engine().version.clone() },
+        engine: engine(outcome.engine()),
         honesty: BTreeSet::from([Honesty::L1, Honesty::L2]),
         config_digest: config(prepared).cloned(),
         platforms,
@@ -126,6 +126,15 @@ fn statement(
             xedge: record,
         },
     }
+}
+
+fn engine(facts: &EngineFacts) -> Engine {
+    let kind = match facts.kind {
+        xedge_sim::EngineKind::Docker => EngineKind::Docker,
+        xedge_sim::EngineKind::Podman => EngineKind::Podman,
+        xedge_sim::EngineKind::Embedded => EngineKind::Embedded,
+    };
+    Engine { kind, version: facts.version.clone() }
 }
 
 /// Platform manifests that ran, and the configuration that was mounted.

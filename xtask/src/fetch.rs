@@ -1,6 +1,7 @@
 //! The only network code of the build: files over HTTP into the content-addressed store, by digest.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fs::File;
 use std::io::Seek;
 use std::time::Duration;
@@ -8,11 +9,12 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
-use reqwest::Client;
+use reqwest::{Certificate, Client, NoProxy, Proxy};
 use tokio::io::AsyncWriteExt;
 use xedge_model::{Digest, Hasher};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, read_bytes};
+use crate::reach::{Reach, Set};
 
 /// Pauses between tries, in milliseconds.
 const PAUSES_MS: [u64; 2] = [500, 1_500];
@@ -37,6 +39,11 @@ impl Store {
     /// The store in `folder`.
     pub(crate) fn new(folder: &Utf8Path) -> Self {
         Self(folder.join("sha256"))
+    }
+
+    /// The folder with the content, each file named by its digest's digits.
+    pub(crate) fn folder(&self) -> &Utf8Path {
+        &self.0
     }
 
     /// Where the content with this digest is, or would be.
@@ -80,15 +87,34 @@ pub(crate) enum Fetched {
     Gone(Vec<Digest>),
 }
 
-/// An HTTP client that honours the proxy settings of the environment.
-pub(crate) fn client() -> Result<Client> {
+/// An HTTP client that goes through this user's proxy, the environment's or that of `config.yaml`, and trusts the
+/// private authority that they named beside those of the system.
+pub(crate) fn client(reach: &Reach) -> Result<Client> {
+    let failed = |source: reqwest::Error| Error::Fetch { url: "any address".into(), source: source.into() };
     let agent = concat!("xedge/", env!("CARGO_PKG_VERSION"));
-    let built = Client::builder()
+    let mut builder = Client::builder()
         .user_agent(agent)
         .connect_timeout(Duration::from_secs(15))
-        .read_timeout(Duration::from_secs(30))
-        .build();
-    Ok(built.map_err(|source| Error::Fetch { url: "any address".into(), source: source.into() })?)
+        .read_timeout(Duration::from_secs(30));
+    if let Some(set) = &reach.ca {
+        builder = builder.tls_certs_merge(authorities(set)?);
+    }
+    if let Some(set) = &reach.proxy {
+        let except = NoProxy::from_string(&set.value.except.join(","));
+        let proxy = Proxy::all(&set.value.url).map_err(failed)?;
+        builder = builder.proxy(proxy.no_proxy(except));
+    }
+    Ok(builder.build().map_err(failed)?)
+}
+
+fn authorities(set: &Set<Utf8PathBuf>) -> Result<Vec<Certificate>> {
+    let path = set.value.clone();
+    let found = Certificate::from_pem_bundle(&read_bytes(&path)?).unwrap_or_default();
+    if found.is_empty() {
+        let reason = format!("there is no certificate in PEM in it, and {} names it", set.from);
+        return Err(Error::BadFile { path, reason }.into());
+    }
+    Ok(found)
 }
 
 /// Reads a small file whose digest is not known (a signed index).
@@ -114,9 +140,19 @@ async fn patiently<T>(
     attempt().await
 }
 
+/// An error on the way, told apart by whether the other end's certificate is what is wrong.
+fn cut(url: &str, source: reqwest::Error) -> Error {
+    let (url, source) = (shown(url), source.without_url());
+    let causes = std::iter::successors(source.source(), |&cause| cause.source());
+    // The TLS library's own type is behind three others, so its words are what tells.
+    let certificate =
+        causes.into_iter().any(|cause| cause.to_string().starts_with("invalid peer certificate"));
+    let source = source.into();
+    if certificate { Error::Certificate { url, source } } else { Error::Fetch { url, source } }
+}
+
 async fn try_small(client: &Client, url: &str) -> std::result::Result<Vec<u8>, Error> {
-    let failed =
-        |source: reqwest::Error| Error::Fetch { url: shown(url), source: source.without_url().into() };
+    let failed = |source: reqwest::Error| cut(url, source);
     let response = client.get(url).send().await.map_err(failed)?;
     if !response.status().is_success() {
         return Err(Error::FetchStatus { url: shown(url), status: response.status().as_u16() });
@@ -160,8 +196,7 @@ async fn try_one(
     bar: &ProgressBar,
 ) -> std::result::Result<(), Error> {
     let url = &wanted.url;
-    let failed =
-        |source: reqwest::Error| Error::Fetch { url: shown(url), source: source.without_url().into() };
+    let failed = |source: reqwest::Error| cut(url, source);
     let response = client.get(url).send().await.map_err(failed)?;
     if !response.status().is_success() {
         return Err(Error::FetchStatus { url: shown(url), status: response.status().as_u16() });
@@ -200,7 +235,7 @@ async fn try_one(
 }
 
 /// An address without the name and password that it may carry.
-fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_once('/').unwrap_or((rest, ""));

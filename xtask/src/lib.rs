@@ -14,15 +14,18 @@ pub mod stage;
 pub mod ui;
 
 mod archive;
+mod base;
 mod build;
 mod engine;
 mod evidence;
 mod fetch;
 mod foreign;
 mod formats;
+mod import;
 mod locks;
 mod passphrase;
 mod payload;
+mod reach;
 mod registry;
 mod release;
 mod scaffold;

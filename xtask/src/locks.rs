@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use xedge_debian::{Mirrors, Release, Universe, index, release, resolve, skew, suite};
 use xedge_model::image::{DebianBase, From};
 use xedge_model::lock::{FORMAT, LockedPackage, PlatformLock};
-use xedge_model::{Digest, ImageLock, Platform, atomic};
+use xedge_model::{Digest, ImageLock, Platform, Reference, atomic};
 
 use crate::archive;
+use crate::base;
 use crate::commands::Context;
 use crate::error::{Error, Result, read_bytes, read_text};
 use crate::fetch::{self, Fetched, Store, Wanted};
 use crate::payload;
 use crate::project::{ImageSource, entries};
+use crate::reach::Reach;
 
 /// How a lock may be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +55,54 @@ pub(crate) async fn ensure(
         (_, Mode::Update) => None,
         (Some(lock), _) if meets(lock, image) => Some(lock.clone()),
         (found, _) => {
-            let reason =
-                if found.is_some() { "image.yaml asks for something else now" } else { "there is no lock" };
-            refuse_if_locked(cx, image, mode, reason)?;
+            refuse_if_locked(cx, image, mode, &unusable(image, found.is_some()))?;
             None
         }
     };
     if let Some(lock) = usable {
-        let gone = fetch_packages(cx, image, &lock, platforms).await?;
+        let gone = fetch_locked(cx, image, &lock, platforms).await?;
         if gone.is_empty() {
             return Ok(lock);
         }
-        refuse_if_locked(cx, image, mode, &format!("the mirror no longer has {}", gone.join(", ")))?;
+        let from = if is_on_base(image) { "registry" } else { "mirror" };
+        refuse_if_locked(cx, image, mode, &format!("the {from} no longer has {}", gone.join(", ")))?;
     }
-    renew(cx, image, platforms, found.as_ref(), mode).await
+    match &image.def.from {
+        From::Image(reference) if mode == Mode::Update => update(cx, image, reference, found.as_ref()).await,
+        _ => renew(cx, image, platforms, found.as_ref(), mode).await,
+    }
+}
+
+fn unusable(image: &ImageSource, is_there: bool) -> String {
+    let why = if is_there { "image.yaml asks for something else now" } else { "there is no lock" };
+    match &image.def.from {
+        From::Image(reference) if reference.digest().is_none() => {
+            format!("{why}, and {reference} has no digest")
+        }
+        _ => why.to_owned(),
+    }
+}
+
+fn is_on_base(image: &ImageSource) -> bool {
+    matches!(image.def.from, From::Image(_))
+}
+
+/// A base whose tag moved gets its new digest in image.yaml too, once all of it is here.
+async fn update(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    reference: &Reference,
+    old: Option<&ImageLock>,
+) -> Result<ImageLock> {
+    let Some(moved) = base::follow(cx, reference).await? else {
+        return renew(cx, image, &image.def.platforms.value, old, Mode::Update).await;
+    };
+    let text = base::rewritten(image, reference, &moved)?;
+    let mut image = image.clone();
+    image.def.from = From::Image(moved);
+    let lock = renew(cx, &image, &image.def.platforms.value, old, Mode::Update).await?;
+    atomic::write(&image.folder.join("image.yaml"), text.as_bytes(), 0o644)?;
+    Ok(lock)
 }
 
 fn refuse_if_locked(cx: &Context<'_>, image: &ImageSource, mode: Mode, reason: &str) -> Result<()> {
@@ -95,15 +131,60 @@ async fn renew(
             old.and_then(|old| old.platforms.get(platform)).and_then(|old| old.rustc.clone())
         };
     }
-    let gone = fetch_packages(cx, image, &lock, platforms).await?;
+    let gone = fetch_locked(cx, image, &lock, platforms).await?;
+    if let (From::Image(reference), false) = (&image.def.from, gone.is_empty()) {
+        let what = format!("{reference}: {}", gone.join(", "));
+        return Err(xedge_registry::Error::NotFound { what }.into());
+    }
     if !gone.is_empty() {
         return Err(Error::OutOfStep(gone.join(", ")).into());
     }
     if old != Some(&lock) {
         write(image, &lock)?;
         report_changes(cx, old, &lock);
+        report_bases(cx, image, old, &lock).await?;
     }
     Ok(lock)
+}
+
+/// Everything that a lock names of these platforms; returns what is no longer to be had.
+async fn fetch_locked(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    lock: &ImageLock,
+    platforms: &[Platform],
+) -> Result<Vec<String>> {
+    match &image.def.from {
+        From::Image(reference) => base::fetch(cx, image, reference, lock, platforms).await,
+        From::Scratch | From::Debian(_) | From::Dockerfile(_) => {
+            fetch_packages(cx, image, lock, platforms).await
+        }
+    }
+}
+
+async fn report_bases(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    old: Option<&ImageLock>,
+    new: &ImageLock,
+) -> Result<()> {
+    let (Some(old), From::Image(reference)) = (old, &image.def.from) else { return Ok(()) };
+    let index =
+        |lock: &ImageLock| lock.platforms.values().find_map(|lock| Some(lock.base.as_ref()?.index.clone()));
+    if let (Some(old), Some(new), None) = (index(old), index(new), reference.digest())
+        && old != new
+    {
+        cx.printer.say(&format!("{reference} moved: {old} -> {new}"));
+    }
+    for (platform, new) in &new.platforms {
+        let before = old.platforms.get(platform).and_then(|old| old.base.as_ref());
+        if let (Some(before), Some(now)) = (before, &new.base)
+            && before.manifest != now.manifest
+        {
+            base::report(cx, reference, *platform, before, now).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a lock in its canonical form.
@@ -170,6 +251,12 @@ fn versions(lock: &PlatformLock) -> BTreeMap<&str, &str> {
 }
 
 async fn resolve_image(cx: &Context<'_>, image: &ImageSource) -> Result<ImageLock> {
+    let lock = |platforms| ImageLock { format: FORMAT, request: request(image), platforms };
+    if let From::Image(reference) = &image.def.from {
+        let bases = base::resolve(cx, reference, &image.def.platforms.value).await?;
+        let on = |base| PlatformLock { base: Some(base), ..PlatformLock::default() };
+        return Ok(lock(bases.into_iter().map(|(platform, base)| (platform, on(base))).collect()));
+    }
     let mut packages = BTreeMap::new();
     for platform in &image.def.platforms.value {
         let found = match &image.def.from {
@@ -179,9 +266,8 @@ async fn resolve_image(cx: &Context<'_>, image: &ImageSource) -> Result<ImageLoc
         packages.insert(*platform, found);
     }
     skew::check_skew(&packages)?;
-    let lock = |packages| PlatformLock { packages, rustc: None, base: None };
-    let platforms = packages.into_iter().map(|(platform, packages)| (platform, lock(packages))).collect();
-    Ok(ImageLock { format: FORMAT, request: request(image), platforms })
+    let of = |packages| PlatformLock { packages, ..PlatformLock::default() };
+    Ok(lock(packages.into_iter().map(|(platform, packages)| (platform, of(packages))).collect()))
 }
 
 async fn resolve_platform(
@@ -218,7 +304,7 @@ async fn read_pocket_from(
     universe: &mut Universe,
 ) -> Result<()> {
     let dists = format!("{mirror}/dists/{pocket}");
-    let client = fetch::client()?;
+    let client = fetch::client(&Reach::of(&cx.environment)?)?;
     let signed = fetch::small(&client, &format!("{dists}/InRelease")).await?;
     let release = release::verify_inrelease(&signed, keys, &cx.project.output("scratch"))?;
     check_age(cx, &release, pocket)?;
@@ -279,7 +365,7 @@ async fn from_mirrors<'a>(
     store: &Store,
     mut missing: Vec<&'a LockedPackage>,
 ) -> Result<Vec<&'a LockedPackage>> {
-    let (client, mirrors) = (fetch::client()?, mirrors(cx)?);
+    let (client, mirrors) = (fetch::client(&Reach::of(&cx.environment)?)?, mirrors(cx)?);
     for rank in 0.. {
         let list = urls(&mirrors, &missing, rank)?;
         if list.is_empty() {
@@ -315,11 +401,16 @@ fn wanted(package: &LockedPackage, url: String) -> Wanted {
 
 /// The mirror that the user named, else those of the machine's apt sources.
 fn mirrors(cx: &Context<'_>) -> Result<Mirrors> {
-    if let Some(url) = cx.environment.var("XEDGE_DEBIAN_MIRROR") {
-        return Ok(Mirrors::from_override(url));
+    if let Some(set) = Reach::of(&cx.environment)?.mirror {
+        return Ok(Mirrors::from_override(&set.value));
     }
-    let mut files = vec![Utf8PathBuf::from("/etc/apt/sources.list")];
-    files.extend(entries("/etc/apt/sources.list.d".into())?);
+    apt_mirrors("/".into())
+}
+
+/// The mirrors in the apt sources of the machine whose files lie below `root`.
+pub(crate) fn apt_mirrors(root: &Utf8Path) -> Result<Mirrors> {
+    let mut files = vec![root.join("etc/apt/sources.list")];
+    files.extend(entries(&root.join("etc/apt/sources.list.d"))?);
     files.retain(|file| file.is_file());
     let mut texts = Vec::new();
     for file in files {

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use camino::Utf8PathBuf;
 use xedge_model::{Digest, ImageName};
 use xedge_registry::server::{self, Running, Store};
-use xedge_registry::{Client, Repository, Settings, Target};
+use xedge_registry::{Client, Proxy, Repository, Settings, Target};
 
 use crate::cli::{ReachArgs, RegistryArgs};
 use crate::commands::Context;
 use crate::error::Result;
+use crate::reach::Reach;
 
 /// What stands for the embedded registry in references: it has no address while nobody serves it.
 const EMBEDDED: &str = "embedded";
@@ -101,9 +102,13 @@ pub(crate) fn client(cx: &Context<'_>, reach: &ReachArgs) -> Result<Client> {
     let mut settings = Settings::new(concat!("xedge/", env!("CARGO_PKG_VERSION")));
     settings.config_files = config_files(cx)?;
     settings.plain_http.clone_from(&reach.plain_http);
-    if let Some(file) = &reach.ca {
-        settings.ca_files.push(cx.environment.folder()?.join(file));
+    let set = Reach::of(&cx.environment)?;
+    match (&reach.ca, set.ca) {
+        (Some(file), _) => settings.ca_files.push(cx.environment.folder()?.join(file)),
+        (None, Some(set)) => settings.ca_files.push(set.value),
+        (None, None) => {}
     }
+    settings.proxy = set.proxy.map(|set| Proxy { url: set.value.url, except: set.value.except });
     Ok(Client::new(settings)?)
 }
 

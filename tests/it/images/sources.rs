@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::layout::{Layout, built};
+use super::layout::{ASSEMBLE, Layout, built};
 use crate::support::{edit, project_with_packages, run};
 
 /// One test for both, because the payload's dependencies are built only once that way: it is by far the longest. It needs
@@ -10,7 +10,7 @@ use crate::support::{edit, project_with_packages, run};
 #[test]
 fn another_folder_gives_the_same_digests_and_a_payload_that_does_not_compile_gives_nothing() {
     let project = project_with_packages();
-    assert_eq!(run(project.path(), &["build"]).expect(0).stdout, built());
+    assert_eq!(run(project.path(), ASSEMBLE).expect(0).stdout, built());
 
     let index = fs::read(project.path().join("target/xedge/layout/index.json")).unwrap();
     let program = project.path().join("images/gateway/src/main.rs");
@@ -25,7 +25,7 @@ fn another_folder_gives_the_same_digests_and_a_payload_that_does_not_compile_giv
     assert_eq!(fs::read(project.path().join("target/xedge/layout/index.json")).unwrap(), index);
 
     fs::write(&program, good).unwrap();
-    let mended = run(project.path(), &["build"]).expect(0).stdout;
+    let mended = run(project.path(), ASSEMBLE).expect(0).stdout;
     assert_eq!(mended, built());
 }
 

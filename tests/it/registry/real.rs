@@ -108,7 +108,7 @@ impl Drop for Real {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a bound listener has an address").port()
 }
@@ -158,21 +158,27 @@ fn auth(folder: &Path, user: &str, password: &str) -> String {
     format!("auth:\n  htpasswd:\n    realm: xedge-test\n    path: {}\n", file.display())
 }
 
-/// Makes a CA and a certificate for `localhost`, and gives the lines that name them.
+/// Makes a CA and a certificate for `localhost` and for a name that only a proxy knows, and gives the lines that name them.
 #[track_caller]
 fn tls(folder: &Path) -> String {
+    certificate(folder, "DNS:localhost,DNS:registry.invalid,IP:127.0.0.1,IP:::ffff:127.0.0.1");
+    let path = |name: &str| folder.join(name).display().to_string();
+    format!("  tls:\n    certificate: {}\n    key: {}\n", path("tls.pem"), path("tls.key"))
+}
+
+/// Makes a CA, `ca.pem`, and a certificate for these names, `tls.pem` with `tls.key`.
+#[track_caller]
+pub fn certificate(folder: &Path, names: &str) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"];
     let ca = ["-x509", "-days", "2", "-subj", "/CN=xedge test CA", "-keyout", "ca.key", "-out", "ca.pem"];
     openssl(folder, &[&["req"], &key[..], &ca[..]].concat());
     let request = ["-subj", "/CN=localhost", "-keyout", "tls.key", "-out", "tls.csr"];
     openssl(folder, &[&["req"], &key[..], &request[..]].concat());
-    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::ffff:127.0.0.1\n\
-                 basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n";
+    let names =
+        format!("subjectAltName={names}\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n");
     fs::write(folder.join("tls.ext"), names).expect("a written file");
     let by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "tls.ext"];
     openssl(folder, &[&["x509", "-req", "-in", "tls.csr", "-out", "tls.pem"], &by[..]].concat());
-    let path = |name: &str| folder.join(name).display().to_string();
-    format!("  tls:\n    certificate: {}\n    key: {}\n", path("tls.pem"), path("tls.key"))
 }
 
 #[track_caller]

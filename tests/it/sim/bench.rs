@@ -34,8 +34,16 @@ enum Turn {
     Guest,
 }
 
+/// What runs the containers of a bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arm {
+    Docker,
+    Embedded,
+}
+
 /// A project and a data folder.
 pub struct Bench {
+    arm: Arm,
     project: PathBuf,
     home: TempDir,
     /// How names of scenarios begin whose outputs are removed from a project that is not a copy.
@@ -66,14 +74,27 @@ impl Bench {
     /// get names of their own, so that nobody's evidence is touched.
     pub fn here() -> Self {
         let home = tempfile::tempdir().unwrap();
-        Self { project: root(), home, visited: Vec::new(), images: Vec::new(), _copy: None, _turn: shared() }
+        let (visited, images) = (Vec::new(), Vec::new());
+        Self { arm: Arm::Docker, project: root(), home, visited, images, _copy: None, _turn: shared() }
     }
 
     fn with(turn: Turn) -> Self {
         let copy = copy();
         copy_outputs(copy.path());
         let (project, home) = (copy.path().to_owned(), tempfile::tempdir().unwrap());
-        Self { project, home, visited: Vec::new(), images: Vec::new(), _copy: Some(copy), _turn: turn }
+        let (visited, images) = (Vec::new(), Vec::new());
+        Self { arm: Arm::Docker, project, home, visited, images, _copy: Some(copy), _turn: turn }
+    }
+
+    /// The same on another engine.
+    pub fn on(mut self, arm: Arm) -> Self {
+        self.arm = arm;
+        self
+    }
+
+    /// Which engine that is.
+    pub fn arm(&self) -> Arm {
+        self.arm
     }
 
     /// The project's folder.
@@ -98,9 +119,17 @@ impl Bench {
 
     /// A shipped scenario, word for word, in a file whose name no other run has.
     pub fn shipped(&mut self, name: &str) -> String {
-        let alias = format!("it-{}-{name}", std::process::id());
+        let text = fs::read_to_string(root().join(format!("scenarios/{name}.yaml"))).unwrap();
+        self.own(name, &text)
+    }
+
+    /// A scenario in a file whose name no other run has.
+    pub fn own(&mut self, name: &str, text: &str) -> String {
+        let mut alias = format!("it-{}-{name}", std::process::id());
+        // Several tests run the same scenario at the same time.
+        alias.extend(self.home.path().file_name().unwrap().to_string_lossy().chars().rev().take(4));
         let file = self.home().join(format!("{alias}.yaml"));
-        fs::copy(root().join(format!("scenarios/{name}.yaml")), &file).unwrap();
+        fs::write(&file, text).unwrap();
         self.visited.push(alias);
         file.into_string()
     }
@@ -122,7 +151,7 @@ impl Bench {
 
     /// Runs `sim`.
     pub fn sim(&self, arguments: &[&str]) -> Ran {
-        self.run(&[&["sim"], arguments].concat())
+        finish(self.sim_command(arguments))
     }
 
     /// Runs any command.
@@ -132,7 +161,15 @@ impl Bench {
 
     /// Starts `sim` and goes on.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        Running::start(self.command(&[&["sim"], arguments].concat()))
+        Running::start(self.sim_command(arguments))
+    }
+
+    fn sim_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(&[&["sim"], arguments].concat());
+        if self.arm == Arm::Embedded {
+            command.env("XEDGE_ENGINE", "embedded");
+        }
+        command
     }
 
     /// The report of a scenario's last run.
@@ -154,6 +191,9 @@ impl Bench {
 
     /// Everything in the Engine that runs with this data folder left there, as `KIND ID`.
     pub fn objects(&self) -> Vec<String> {
+        if self.arm == Arm::Embedded {
+            return self.embedded_objects();
+        }
         let home = self.home.path().canonicalize().unwrap();
         let mut found = Vec::new();
         for (kind, arguments) in [
@@ -166,6 +206,17 @@ impl Bench {
                 if Path::new(lock).starts_with(&home) {
                     found.push(format!("{kind} {id}"));
                 }
+            }
+        }
+        found
+    }
+
+    fn embedded_objects(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for kind in ["container", "volume", "network"] {
+            let folder = self.home().join(format!("embedded/{kind}s"));
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                found.push(format!("{kind} {}", entry.file_name().display()));
             }
         }
         found
@@ -206,12 +257,30 @@ impl Bench {
         assert_eq!(self.objects(), [""; 0], "left in the Engine");
         let locks = fs::read_dir(self.home.path().join("runs")).map_or(0, Iterator::count);
         assert_eq!(locks, 0, "a lock file was left");
+        if self.arm == Arm::Embedded {
+            assert_eq!(self.processes(), [""; 0], "processes were left");
+            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+            assert!(!mounts.contains(self.home().as_str()), "mounts were left: {mounts}");
+        }
+    }
+
+    /// Command lines of processes that the embedded engine started for this data folder.
+    pub fn processes(&self) -> Vec<String> {
+        let folder = self.home().join("embedded");
+        let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path().join("cmdline"));
+        let line =
+            |path: PathBuf| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "));
+        all.filter_map(|path| line(path).ok()).filter(|line| line.contains(folder.as_str())).collect()
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        for object in self.objects() {
+        if self.arm == Arm::Embedded {
+            let _ = finish(self.command(&["gc"]));
+        }
+        let left = if self.arm == Arm::Docker { self.objects() } else { Vec::new() };
+        for object in left {
             let (kind, id) = object.split_once(' ').unwrap();
             let force: &[&str] = if kind == "container" { &["--force", "--volumes"] } else { &[] };
             let _ = Command::new("docker").args([kind, "rm"]).args(force).arg(id).output();

@@ -9,7 +9,10 @@ fn with_image(name: &str) -> String {
 
 #[test]
 fn a_broker_that_ends_at_once_fails_with_its_last_words() {
-    let mut bench = Bench::new();
+    ends_at_once(Bench::new());
+}
+
+pub fn ends_at_once(mut bench: Bench) {
     bench.own_broker("xedgetest/ends", "persistence false", "persistence nonsense");
     bench.scenario("ends", &with_image("xedgetest/ends"));
     bench.pretend_evidence("ends");
@@ -28,7 +31,10 @@ fn a_broker_that_ends_at_once_fails_with_its_last_words() {
 
 #[test]
 fn a_broker_that_wants_a_password_refuses_models_without_a_user() {
-    let mut bench = Bench::new();
+    refuses(Bench::new());
+}
+
+pub fn refuses(mut bench: Bench) {
     bench.own_broker("xedgetest/closed", "allow_anonymous true", "allow_anonymous false");
     bench.scenario("closed", &with_image("xedgetest/closed"));
     let ran = bench.sim(&["closed", "--duration", "1s"]).expect(2);

@@ -25,7 +25,7 @@ fn an_interrupted_run_takes_everything_away_and_leaves_others_alone() {
     other.assert_clean();
 }
 
-fn interrupted(bench: &Bench, signal: Signal) {
+pub fn interrupted(bench: &Bench, signal: Signal) {
     bench.pretend_evidence("small");
     let mut run = bench.start(&["small"]);
     run.until("  publish");
@@ -55,7 +55,10 @@ fn a_run_interrupted_under_emulation_takes_everything_away_and_gives_no_evidence
 
 #[test]
 fn what_a_killed_run_left_is_removed_by_the_next_one() {
-    let bench = Bench::alone();
+    killed(&Bench::alone());
+}
+
+pub fn killed(bench: &Bench) {
     bench.scenario("small", SMALL);
     let mut run = bench.start(&["mqtt_test"]);
     run.until("  publish");
@@ -86,7 +89,7 @@ fn a_kept_run_stays_until_gc_which_leaves_running_ones_alone() {
     bench.assert_clean();
 }
 
-fn kept(bench: &Bench, run: Running) -> Vec<String> {
+pub fn kept(bench: &Bench, run: Running) -> Vec<String> {
     run.finish().expect(0).says("no evidence").says("cargo xtask gc");
     assert!(!bench.evidence("small").exists(), "evidence of an earlier run was left");
     let kept = bench.objects();

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use xedge_model::Digest;
+
 use super::bench::{Bench, Running, SMALL};
 use super::signed::starts_foreign;
 use crate::support::finish;
@@ -23,6 +25,38 @@ fn without_an_engine_the_hint_is_setup() {
     ran.says("failed to reach a Docker Engine at unix:///nonexistent.sock")
         .says("hint:")
         .says("`cargo xtask setup`");
+}
+
+#[test]
+fn a_context_of_the_docker_client_is_followed_and_a_broken_one_is_an_error() {
+    let bench = Bench::new();
+    bench.scenario("small", SMALL);
+    let proxy = Proxy::start(bench.home().join("engine.sock").as_std_path());
+    let config = bench.home().join("docker");
+    let context = config.join("contexts/meta").join(Digest::of(b"lab").hex());
+    fs::create_dir_all(&context).unwrap();
+    fs::write(config.join("config.json"), r#"{"currentContext":"lab"}"#).unwrap();
+    let meta = |host: &str| {
+        let endpoint = format!(r#"{{"Name":"lab","Endpoints":{{"docker":{{"Host":"{host}"}}}}}}"#);
+        fs::write(context.join("meta.json"), endpoint).unwrap();
+    };
+    let sim = || {
+        let mut command = bench.command(&["sim", "small", "--duration", "1s"]);
+        command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT").env("DOCKER_CONFIG", &config);
+        finish(command)
+    };
+    meta(&format!("unix://{}", proxy.socket.display()));
+    sim().expect(0).says("(the docker context `lab`)").says("engine: ");
+    proxy.cut();
+    // An Engine answers at the usual socket all the while.
+    sim().expect(1).says("failed to reach a Docker Engine at unix://").says("engine.sock");
+    meta("ssh://me@lab");
+    sim().expect(1).says("it is reached over ssh").says("export DOCKER_HOST=unix:///var/run/docker.sock");
+    meta("tcp://lab.example:2375");
+    sim().expect(1).says("the docker context `lab` names: a run needs its ports on this machine");
+    fs::remove_file(context.join("meta.json")).unwrap();
+    sim().expect(1).says("failed to find the docker context `lab`").says("`docker context ls`");
+    bench.assert_clean();
 }
 
 #[test]

@@ -26,21 +26,24 @@ fn count(report: &Value, id: &str, what: &str) -> u64 {
 
 #[test]
 fn the_seed_scenario_passes_beside_a_broker_on_its_port() {
-    let bench = Bench::new();
+    seed_scenario(&Bench::new());
+}
+
+pub fn seed_scenario(bench: &Bench) {
     bench.pretend_evidence("mqtt_test");
     // Taken by somebody else is as good: then something listens there, too.
     let _taken = TcpListener::bind("127.0.0.1:1883");
 
     let ran = bench.sim(&["mqtt_test", "--duration", "3s"]).expect(0);
     assert_eq!(ran.stdout, "mqtt_test passed target/xedge/reports/mqtt_test\n");
-    let digest = broker_manifest(&bench);
+    let digest = broker_manifest(bench);
     ran.says("note: there is no containers/mqtt-broker")
         .says(&format!("mqtt-broker: xedgesim/mosquitto:latest is {digest} ("))
         .says("no evidence: the run was shortened");
     assert!(!bench.evidence("mqtt_test").exists(), "evidence of an earlier run was left");
     bench.assert_clean();
     the_seed_claims_held(&bench.report("mqtt_test"));
-    every_form_of_the_report_is_there(&bench);
+    every_form_of_the_report_is_there(bench);
 }
 
 fn broker_manifest(bench: &Bench) -> String {

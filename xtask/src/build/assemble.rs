@@ -3,7 +3,6 @@
 //! Nothing is executed, so that any machine makes an image for any platform.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::BufReader;
 
@@ -11,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xedge_debian::deb::{self, Kind};
 use xedge_model::image::{ImageDef, User};
 use xedge_model::lock::LockedPackage;
+use xedge_oci::base::RootFs;
 use xedge_oci::{Node, Tree};
 
 use crate::error::{Error, Result, read_bytes};
@@ -27,6 +27,11 @@ const LEFT_OUT: [&str; 6] = [
     "usr/share/bug/",
     "usr/share/doc-base/",
 ];
+
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+const NSSWITCH: &str = "/etc/nsswitch.conf";
+const NSSWITCH_TEXT: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
 
 /// Debian packages as one tree, and the date of the newest one in seconds since 1970.
 pub(super) fn packages(store: &Store, packages: &[LockedPackage]) -> Result<(Tree, i64)> {
@@ -86,50 +91,118 @@ fn status(tree: &mut Tree, package: &LockedPackage, control: &deb::DebControl) -
     Ok(())
 }
 
+/// Entries of a layer by absolute path, in the order in which they are put in.
+pub(super) type Entries = Vec<(Utf8PathBuf, Node)>;
+
 /// Users, folders and the files of `rootfs/`.
 pub(super) fn files(def: &ImageDef, folder: &Utf8Path) -> Result<Tree> {
+    let mut entries = users(&def.users);
+    entries.extend(content(def, folder)?);
+    tree(entries)
+}
+
+/// Entries as a tree of their own.
+pub(super) fn tree(entries: Entries) -> Result<Tree> {
     let mut tree = Tree::new();
-    if !def.users.is_empty() {
-        tree.insert("/etc/passwd", Node::file(passwd(&def.users).into_bytes(), 0o644))?;
-        tree.insert("/etc/group", Node::file(group(&def.users).into_bytes(), 0o644))?;
-        tree.insert(
-            "/etc/nsswitch.conf",
-            Node::file(b"passwd: files\ngroup: files\nhosts: files dns\n".to_vec(), 0o644),
-        )?;
-    }
-    for directory in &def.directories {
-        tree.insert(&directory.path, Node::dir(directory.mode.0).owned_by(directory.owner, directory.owner))?;
-    }
-    for (path, file) in rootfs(folder)? {
-        tree.insert(&path, Node::file(read_bytes(&file)?, mode_of(&file)?))?;
+    for (path, node) in entries {
+        tree.insert(path, node)?;
     }
     Ok(tree)
+}
+
+/// Folders and the files of `rootfs/`.
+pub(super) fn content(def: &ImageDef, folder: &Utf8Path) -> Result<Entries> {
+    let mut entries = Entries::new();
+    for directory in &def.directories {
+        let node = Node::dir(directory.mode.0).owned_by(directory.owner, directory.owner);
+        entries.push((directory.path.clone(), node));
+    }
+    for (path, file) in rootfs(folder)? {
+        let node = Node::file(read_bytes(&file)?, mode_of(&file)?);
+        entries.push((path, node));
+    }
+    Ok(entries)
 }
 
 /// The static programs.
-pub(super) fn programs(programs: &[Program]) -> Result<Tree> {
-    let mut tree = Tree::new();
-    for program in programs {
-        tree.insert(&program.path, Node::file(read_bytes(&program.file)?, 0o755))?;
+pub(super) fn programs(programs: &[Program]) -> Result<Entries> {
+    let entry = |program: &Program| {
+        let node = Node::file(read_bytes(&program.file)?, 0o755);
+        Ok((program.path.clone(), node))
+    };
+    programs.iter().map(entry).collect()
+}
+
+/// The files that name users where there were none before.
+fn users(users: &[User]) -> Entries {
+    if users.is_empty() {
+        return Entries::new();
     }
-    Ok(tree)
+    let file = |path: &str, text: String| (Utf8PathBuf::from(path), Node::file(text.into_bytes(), 0o644));
+    vec![file(PASSWD, passwd(users)), file(GROUP, group(users)), file(NSSWITCH, NSSWITCH_TEXT.to_owned())]
+}
+
+/// The base's files that name users, with those of the definition behind the base's own.
+pub(super) fn users_on(base: &RootFs, wanted: &[User]) -> Result<Entries> {
+    if wanted.is_empty() {
+        return Ok(Entries::new());
+    }
+    let mut entries = Entries::new();
+    for (path, node) in users(wanted) {
+        let line = |user: &User| match path.as_str() {
+            PASSWD => passwd_line(user),
+            _ => group_line(user),
+        };
+        match base.file(path.as_str())? {
+            Some(old) if path != NSSWITCH => {
+                let text = String::from_utf8_lossy(old.content().unwrap_or_default()).into_owned();
+                let content = extended(text, wanted, line)?.into_bytes();
+                entries.push((path, Node::file(content, old.mode).owned_by(old.uid, old.gid)));
+            }
+            Some(_) => {}
+            None => entries.push((path, node)),
+        }
+    }
+    Ok(entries)
+}
+
+/// A user whom the base has under the same number stays as it is there.
+fn extended(mut text: String, wanted: &[User], line: impl Fn(&User) -> String) -> Result<String> {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    for user in wanted {
+        let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let known = lines.find(|fields| fields.first() == Some(&user.name.as_str()));
+        match known.and_then(|fields| fields.get(2).map(|id| (*id).to_owned())) {
+            Some(found) if found == user.id.to_string() => {}
+            Some(found) => {
+                return Err(Error::UserTaken { name: user.name.clone(), id: user.id, found }.into());
+            }
+            None => text.push_str(&line(user)),
+        }
+    }
+    Ok(text)
+}
+
+fn passwd_line(User { name, id, home }: &User) -> String {
+    format!("{name}:x:{id}:{id}:{name}:{home}:/usr/sbin/nologin\n")
+}
+
+fn group_line(User { name, id, .. }: &User) -> String {
+    format!("{name}:x:{id}:\n")
 }
 
 fn passwd(users: &[User]) -> String {
-    let mut text = String::from("root:x:0:0:root:/root:/usr/sbin/nologin\n");
-    for User { name, id, home } in users {
-        writeln!(text, "{name}:x:{id}:{id}:{name}:{home}:/usr/sbin/nologin")
-            .expect("writing to a string cannot fail");
-    }
-    text + "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    let own: String = users.iter().map(passwd_line).collect();
+    format!(
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n{own}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    )
 }
 
 fn group(users: &[User]) -> String {
-    let mut text = String::from("root:x:0:\n");
-    for User { name, id, .. } in users {
-        writeln!(text, "{name}:x:{id}:").expect("writing to a string cannot fail");
-    }
-    text + "nogroup:x:65534:\n"
+    let own: String = users.iter().map(group_line).collect();
+    format!("root:x:0:\n{own}nogroup:x:65534:\n")
 }
 
 /// The files of `rootfs/`: path in the image, file on this machine.

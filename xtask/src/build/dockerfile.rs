@@ -11,6 +11,7 @@ mod leaks;
 mod stand;
 mod syntax;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
@@ -20,7 +21,7 @@ use xedge_model::{Digest, Platform};
 use xedge_oci::Layout;
 use xedge_oci::config::Execution;
 use xedge_oci::import::Imported;
-use xedge_sim::{BuildEnd, BuildRequest, Docker, Engine};
+use xedge_sim::{BuildEnd, BuildProgress, BuildRequest, Docker, Engine};
 
 use super::Made;
 use super::inputs::Inputs;
@@ -53,11 +54,11 @@ pub(super) async fn manifests(
 ) -> Result<BTreeMap<Platform, Made>> {
     let job = Job::new(cx, image, build)?;
     let bases = stand::bases(cx, &job, platforms, mode).await?;
-    let mut made = BTreeMap::new();
+    let mut done = BTreeMap::new();
     for platform in platforms {
-        made.insert(*platform, manifest(cx, &job, &bases, *platform, layout).await?);
+        done.insert(*platform, manifest(cx, &job, &bases, *platform, layout).await?);
     }
-    Ok(made)
+    Ok(done)
 }
 
 /// What one image is built from; the same for every platform but for names that depend on it.
@@ -170,18 +171,13 @@ fn inside(cx: &Context<'_>, image: &ImageSource, path: &Utf8PathBuf, what: &str)
     };
     let real = path.canonicalize_utf8().map_err(|_| missing())?;
     let root = cx.project.root().canonicalize_utf8().map_err(|_| missing())?;
-    match real.strip_prefix(&root) {
+    if let Ok(below) = real.strip_prefix(&root) {
         // Named below the root as the project has it, so that paths compare.
-        Ok(below) => Ok(cx.project.root().join(below)),
-        Err(_) => {
-            let reason = format!("its `{what}`, {real}, is outside of the project");
-            Err(definition(
-                image,
-                &reason,
-                &format!("move it below {root}, or import a finished image: `cargo xtask image import`"),
-            ))
-        }
+        return Ok(cx.project.root().join(below));
     }
+    let reason = format!("its `{what}`, {real}, is outside of the project");
+    let hint = format!("move it below {root}, or import a finished image: `cargo xtask image import`");
+    Err(definition(image, &reason, &hint))
 }
 
 /// What assembled images have; here the Dockerfile does it.
@@ -254,24 +250,25 @@ async fn build(
     let docker = engine.docker()?;
     let loaded = bases.load(cx, engine, platform).await?;
     let step = |step: &str| spinner.set_message(format!("{}: {step}", title(job, platform)));
-    let end = match &job.buildx {
-        Some(_) => with_buildx(cx, docker, job, &loaded, platform, step).await?,
-        None => with_engine(cx, docker, job, &loaded, platform, step).await?,
-    };
-    let id = match end {
-        BuildEnd::Image(id) => id,
-        BuildEnd::Failed(failure) => return Err(failed(cx, job, platform, failure)),
-    };
-    engine::note_loaded(cx, &id, &job.image.def.name)?;
-    spinner.set_message(format!("{}: out of the Engine", title(job, platform)));
-    let images = or_interrupt(engine::export(cx, docker, &id, layout.blobs())).await?;
-    let found = images.iter().map(|image| image.platform.to_string()).collect::<Vec<_>>().join(", ");
-    let of_platform = images.into_iter().find(|image| image.platform == platform);
-    Ok(of_platform.ok_or_else(|| Error::OtherPlatform {
-        image: job.image.def.name.clone(),
-        platform,
-        found,
-    })?)
+    // The Engine's own builder knows no platform in its cache: over `FROM scratch` it takes steps of another one.
+    let mut found = String::new();
+    for cached in [true, false] {
+        let end = match &job.buildx {
+            Some(_) => with_buildx(cx, docker, job, &loaded, platform, step).await?,
+            None => with_engine(cx, docker, job, &loaded, (platform, cached), step).await?,
+        };
+        let id = match end {
+            BuildEnd::Image(id) => id,
+            BuildEnd::Failed(failure) => return Err(failed(cx, job, platform, failure)),
+        };
+        engine::note_loaded(cx, &id, &job.image.def.name)?;
+        let images = or_interrupt(engine::export(cx, docker, &id, layout.blobs())).await?;
+        found = images.iter().map(|image| image.platform.to_string()).collect::<Vec<_>>().join(", ");
+        if let Some(image) = images.into_iter().find(|image| image.platform == platform) {
+            return Ok(image);
+        }
+    }
+    Err(Error::OtherPlatform { image: job.image.def.name.clone(), platform, found }.into())
 }
 
 /// Ctrl-C drops the work: the Engine then stops the build and removes its container.
@@ -288,7 +285,7 @@ async fn with_engine(
     docker: &Docker,
     job: &Job<'_>,
     loaded: &BTreeMap<String, Digest>,
-    platform: Platform,
+    (platform, cached): (Platform, bool),
     step: impl Fn(&str),
 ) -> Result<BuildEnd> {
     let named = |named: &syntax::Named| loaded.get(&named.image).map(Digest::to_string);
@@ -299,15 +296,33 @@ async fn with_engine(
         target: job.build.target.clone(),
         args: job.build.args.clone(),
         platform,
+        cached,
     };
     let fill = move |sink: &mut dyn std::io::Write| context.write(&dockerfile, sink);
+    let left = Cell::new(None);
+    let progress = |progress: BuildProgress<'_>| match progress {
+        BuildProgress::Step(text) => step(text),
+        BuildProgress::Image(id) => left.set(Some(id.to_owned())),
+    };
     let built = async {
-        docker.build_image(&request, fill, step).await.map_err(|error| match error {
+        docker.build_image(&request, fill, progress).await.map_err(|error| match error {
             xedge_sim::Error::Archive(source) => job.context(cx).error(source),
             other => other.into(),
         })
     };
-    or_interrupt(built).await
+    let built = or_interrupt(built).await;
+    if let (false, Some(id)) = (matches!(built, Ok(BuildEnd::Image(_))), left.take()) {
+        note_left(cx, docker, job, &id).await;
+    }
+    built
+}
+
+/// The steps before the one that failed stay in the Engine, which makes the next try quick; `gc` removes them.
+async fn note_left(cx: &Context<'_>, docker: &Docker, job: &Job<'_>, id: &str) {
+    if let Ok(Some(id)) = docker.image_id(id).await {
+        // The build's own error is the one to tell.
+        let _untold = engine::note_loaded(cx, &id, &job.image.def.name);
+    }
 }
 
 /// By a tag of ours that is taken away again: buildx takes no ids.
@@ -326,7 +341,7 @@ async fn with_buildx(
     let named = |named: &syntax::Named| {
         loaded.get(&named.image).map(|id| format!("{}:{}", stand::TEMPORARY, tag(id)))
     };
-    let ours: String = job.ours(cx).iter().map(|path| format!("{path}\n")).collect();
+    let ours: String = job.ours(cx).iter().flat_map(|path| [path, "\n"]).collect();
     let request = buildx::Request {
         host: docker.host(),
         context: &job.folder,

@@ -1,6 +1,7 @@
 //! `ImageDef` to `Layout`: locks, packages and payloads become image manifests, and an unchanged image is not made again.
 
 mod assemble;
+mod based;
 mod dockerfile;
 mod inputs;
 mod sbom;
@@ -14,7 +15,7 @@ use xedge_model::image::From;
 use xedge_model::lock::LockedPackage;
 use xedge_model::{Digest, ImageLock, Platform};
 use xedge_oci::config::History;
-use xedge_oci::manifest::{Notes, PlatformParts, write_platform};
+use xedge_oci::manifest::{Base, Notes, PlatformParts, write_platform};
 use xedge_oci::{Descriptor, ImageEntry, Layout, Tree, index, rfc3339, write_layer};
 
 use crate::commands::Context;
@@ -80,7 +81,8 @@ pub(crate) async fn exactly(
     mode: Mode,
 ) -> Result<Built> {
     let (layout, _held) = (layout(cx)?, hold(cx)?);
-    let (done, lock) = manifests(cx, image, platforms, mode, &layout).await?;
+    let done = manifests(cx, image, platforms, mode, &layout).await?;
+    let lock = done.lock.clone();
     Ok(Built { entry: name(&layout, image, done)?, lock_file: locks::file(image), lock })
 }
 
@@ -93,9 +95,10 @@ pub(crate) async fn at_least(
     mode: Mode,
 ) -> Result<Built> {
     let (layout, _held) = (layout(cx)?, hold(cx)?);
-    let (done, lock) = manifests(cx, image, platforms, mode, &layout).await?;
+    let done = manifests(cx, image, platforms, mode, &layout).await?;
+    let lock = done.lock.clone();
     let entry = match layout.image(&image.def.name) {
-        Ok(entry) if covers(&entry, image, &done) => entry,
+        Ok(entry) if covers(&entry, image, &done.by_platform) => entry,
         _ => name(&layout, image, done)?,
     };
     Ok(Built { entry, lock_file: locks::file(image), lock })
@@ -109,12 +112,22 @@ fn covers(entry: &ImageEntry, image: &ImageSource, done: &BTreeMap<Platform, Mad
     done.iter().all(has) && entry.platforms().keys().all(|platform| wanted.contains(platform))
 }
 
-fn name(layout: &Layout, image: &ImageSource, done: BTreeMap<Platform, Made>) -> Result<ImageEntry> {
-    let notes = Notes { title: image.def.name.to_string(), created: newest(&done), base: None };
-    let manifests: Vec<Descriptor> = done.into_values().map(|made| made.manifest).collect();
+fn name(layout: &Layout, image: &ImageSource, made: Manifests) -> Result<ImageEntry> {
+    let created = newest(&made.by_platform);
+    let notes = Notes { title: image.def.name.to_string(), created, base: made.base };
+    let manifests: Vec<Descriptor> = made.by_platform.into_values().map(|made| made.manifest).collect();
     let index = index::write_index(layout.blobs(), manifests, &notes)?;
     layout.set_image(&image.def.name, index.clone())?;
     Ok(layout.entry(image.def.name.clone(), index)?)
+}
+
+/// The manifests of an image, not yet in an index.
+struct Manifests {
+    by_platform: BTreeMap<Platform, Made>,
+    /// Digest of the lock's canonical text.
+    lock: Digest,
+    /// The image that they stand on.
+    base: Option<Base>,
 }
 
 async fn manifests(
@@ -123,7 +136,7 @@ async fn manifests(
     platforms: &[Platform],
     mode: Mode,
     layout: &Layout,
-) -> Result<(BTreeMap<Platform, Made>, Digest)> {
+) -> Result<Manifests> {
     let lock = locks::ensure(cx, image, platforms, mode).await?;
     let spinner = cx.printer.spinner(&format!("{}: building", image.def.name));
     let done = match &image.def.from {
@@ -131,8 +144,9 @@ async fn manifests(
             platform_manifests(cx, image, platforms, &lock, mode, layout)
         }
         From::Dockerfile(build) => {
-            let built = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
-            built.map(|made| (made, Digest::of(lock.to_text().as_bytes())))
+            let all = dockerfile::manifests(cx, image, build, platforms, mode, layout).await;
+            let lock = Digest::of(lock.to_text().as_bytes());
+            all.map(|by_platform| Manifests { by_platform, lock, base: None })
         }
     };
     spinner.finish_and_clear();
@@ -159,15 +173,16 @@ fn platform_manifests(
     lock: &ImageLock,
     mode: Mode,
     layout: &Layout,
-) -> Result<(BTreeMap<Platform, Made>, Digest)> {
+) -> Result<Manifests> {
     let programs: BTreeMap<Platform, Programs> = side_by_side(platforms, |platform| {
         payload::build(&cx.project, &cx.environment, &image.def.payloads, platform)
     })?;
     let lock = record_compilers(cx, image, lock, &programs, mode)?;
-    let done = side_by_side(platforms, |platform| {
+    let by_platform = side_by_side(platforms, |platform| {
         platform_manifest(cx, image, platform, &lock, &programs[&platform], layout)
     })?;
-    Ok((done, Digest::of(lock.to_text().as_bytes())))
+    let base = based::noted(image, &lock);
+    Ok(Manifests { by_platform, lock: Digest::of(lock.to_text().as_bytes()), base })
 }
 
 fn side_by_side<T: Send>(
@@ -238,7 +253,12 @@ fn platform_manifest(
     if let Some(made) = inputs.made(cx, layout)? {
         return Ok(made);
     }
-    let made = assembled(cx, image, platform, &locked.packages, programs, layout)?;
+    let made = match (&image.def.from, &locked.base) {
+        (From::Image(reference), Some(base)) => {
+            based::manifest(cx, image, platform, reference, base, programs, layout)?
+        }
+        _ => assembled(cx, image, platform, &locked.packages, programs, layout)?,
+    };
     // What was edited while it was read may be in the image or not: such a result is used once and not remembered.
     if Inputs::gather(cx, image, platform, locked, programs)? == inputs {
         inputs.remember(cx, &made)?;
@@ -259,7 +279,7 @@ fn assembled(
     let steps = [
         ("Debian packages", package_tree),
         ("users, folders and files", assemble::files(&image.def, &image.folder)?),
-        ("programs", assemble::programs(&programs.programs)?),
+        ("programs", assemble::tree(assemble::programs(&programs.programs)?)?),
     ];
     let created = rfc3339(date);
     let (layers, history) = write_layers(layout, steps, &created)?;
@@ -275,7 +295,7 @@ type Step = (&'static str, Tree);
 
 fn write_layers(
     layout: &Layout,
-    steps: [Step; 3],
+    steps: impl IntoIterator<Item = Step>,
     created: &str,
 ) -> Result<(Vec<xedge_oci::Layer>, Vec<History>)> {
     let mut layers = Vec::new();

@@ -27,7 +27,18 @@ pub(super) fn write(
     created: &str,
     packages: &[LockedPackage],
 ) -> Result<()> {
-    let mut listed: Vec<SbomPackage> = packages.iter().map(SbomPackage::debian).collect();
+    write_listed(cx, image, platform, manifest, created, packages.iter().map(SbomPackage::debian).collect())
+}
+
+/// Writes the SBOM of one platform: these packages, and the crates of its payloads.
+pub(super) fn write_listed(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platform: Platform,
+    manifest: &Digest,
+    created: &str,
+    mut listed: Vec<SbomPackage>,
+) -> Result<()> {
     if !image.def.payloads.is_empty() {
         let roots: Vec<&str> = image.def.payloads.iter().map(|payload| payload.package.as_str()).collect();
         listed.extend(crates(cx, &roots, platform)?);

@@ -4,6 +4,8 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use xedge_sign::Role;
 
+use super::EngineChoice;
+
 /// Where images go, and how the registry is reached.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegistryArgs {
@@ -38,6 +40,9 @@ pub(crate) struct Release {
     /// Further tags, which may move
     #[arg(long, value_name = "TAG", value_parser = tag)]
     pub(crate) tag: Vec<String>,
+    /// What runs the containers of scenarios that have no evidence
+    #[arg(long, env = "XEDGE_ENGINE", value_enum, default_value_t = EngineChoice::Auto)]
+    pub(crate) engine: EngineChoice,
     /// Take evidence from this folder, made on other machines, and run no scenario
     #[arg(long, value_name = "DIR")]
     pub(crate) evidence: Option<Utf8PathBuf>,

@@ -3,6 +3,7 @@
 use serde_json::json;
 use xedge_model::{Class, Platform};
 use xedge_oci::archive::Tag;
+use xedge_sim::Engine;
 
 use super::Context;
 use crate::cli::Build;
@@ -27,7 +28,9 @@ pub(super) fn run(cx: &Context<'_>, flags: &Build) -> Result<()> {
     let worst = Class::worst(failures.iter().map(Failed::class));
     let Some(at) = failures.iter().position(|error| Some(error.class()) == worst) else { return Ok(()) };
     let decides = failures.remove(at);
-    failures.iter().for_each(|error| cx.printer.report(error));
+    for error in &failures {
+        cx.printer.report(error);
+    }
     Err(decides)
 }
 
@@ -56,7 +59,7 @@ fn build_one(
     }
     if flags.load {
         runtime.block_on(async {
-            let engine = engine::connect(cx).await?;
+            let engine = Engine::Docker(engine::docker(cx).await?);
             engine::load(cx, &engine, &entry, host_platform()?, Tag::Latest).await
         })?;
     }

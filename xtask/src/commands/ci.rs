@@ -64,6 +64,7 @@ fn test(cx: &Context<'_>) -> Result<()> {
 
 fn sim(cx: &Context<'_>) -> Result<()> {
     let everything = Sim {
+        engine: cx.engine,
         scenarios: Vec::new(),
         env: crate::evidence::PRODUCTION.to_owned(),
         duration: None,

@@ -5,15 +5,26 @@ use serde_json::json;
 use super::Context;
 use crate::error::{Error, Result};
 use crate::formats;
+use crate::reach::Reach;
+use crate::setup::machine::Engine;
 use crate::setup::{Surroundings, doctor, probe, render_problems};
 
 /// Prints the problems as data; an error if one of them is not optional.
 pub(super) fn run(cx: &Context<'_>) -> Result<()> {
     let disagreements = formats::disagreements(&cx.project)?;
+    let reach = Reach::of(&cx.environment)?;
     let machine = probe(&Surroundings::of(&cx.environment, cx.project.root()))?;
     let problems = doctor(&machine);
+    if let Engine::Up { at, product, version, from } = &machine.engine {
+        cx.printer.say(&format!("engine: {product} {version} at {at} ({from})"));
+    }
+    for line in reach.lines() {
+        cx.printer.say(&line);
+    }
     if cx.printer.is_json() {
-        cx.printer.json(&json!({ "problems": problems, "formats": disagreements }))?;
+        let network = reach.lines();
+        cx.printer.json(&json!({ "engine": machine.engine, "network": network, "problems": problems,
+            "formats": disagreements }))?;
     } else {
         for disagreement in &disagreements {
             cx.printer.data(&disagreement.text())?;

@@ -1,5 +1,7 @@
 //! `gc`: remove what kept or dead runs left in the Engine, and blobs that no image needs.
 
+use xedge_sim::Engine;
+
 use super::Context;
 use crate::error::{Error, Result};
 use crate::project::entries;
@@ -20,17 +22,22 @@ pub(super) fn run(cx: &Context<'_>) -> Result<()> {
     cx.printer.say(&format!("removed {reports} reports of runs that were killed"));
     super::runtime()?.block_on(async {
         let engine = engine::connect(cx).await?;
-        engine::sweep(cx, &engine).await?;
-        let kept = xedge_sim::remove_kept(&engine, &cx.environment.host_name()).await?;
-        cx.printer.say(&format!(
-            "removed {} kept runs ({} objects) from the Engine",
-            kept.runs.len(),
-            kept.objects
-        ));
-        let images = engine::remove_loaded(cx, &engine).await?;
-        cx.printer.say(&format!("removed {images} images that runs had put into the Engine"));
-        Ok(())
+        clear(cx, &engine, "the Engine").await?;
+        match engine::embedded_beside(cx, &engine)? {
+            Some(embedded) => clear(cx, &embedded, "the embedded engine").await,
+            None => Ok(()),
+        }
     })
+}
+
+async fn clear(cx: &Context<'_>, engine: &Engine, name: &str) -> Result<()> {
+    engine::sweep(cx, engine).await?;
+    let kept = xedge_sim::remove_kept(engine, &cx.environment.host_name()).await?;
+    let (runs, objects) = (kept.runs.len(), kept.objects);
+    cx.printer.say(&format!("removed {runs} kept runs ({objects} objects) from {name}"));
+    let images = engine::remove_loaded(cx, engine).await?;
+    cx.printer.say(&format!("removed {images} images that runs had put into {name}"));
+    Ok(())
 }
 
 /// A run writes its report into `reports/.RUNID` and holds a lock of that name; one without its lock was killed.

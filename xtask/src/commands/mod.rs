@@ -6,6 +6,7 @@ mod ci;
 mod doctor;
 mod gc;
 mod image;
+mod import;
 mod keys;
 mod lock;
 mod new;
@@ -24,7 +25,7 @@ use camino::Utf8PathBuf;
 use xedge_model::Failure;
 use xedge_sign::Passphrase;
 
-use crate::cli::{Cli, Command, New};
+use crate::cli::{Cli, Command, EngineChoice, New};
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::project::Project;
@@ -42,6 +43,8 @@ pub(crate) struct Context<'a> {
     pub(crate) passphrase_file: Option<Utf8PathBuf>,
     /// The passphrase, once it was read.
     pub(crate) passphrase: OnceLock<Passphrase>,
+    /// What is to run containers.
+    pub(crate) engine: EngineChoice,
     /// The way out.
     pub(crate) printer: &'a Printer,
 }
@@ -71,9 +74,13 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
     if let Command::New(flags @ New { command: None, .. }) = &cli.command {
         return new::project(&environment, printer, flags);
     }
+    if let Command::EmbeddedForward { network, to } = &cli.command {
+        return forward(network, *to);
+    }
     let project = Project::find(cli.global.project.as_deref(), &environment)?;
     let passphrase_file = cli.global.passphrase_file;
-    let cx = &Context { project, environment, passphrase_file, passphrase: OnceLock::new(), printer };
+    let engine = cli.command.engine();
+    let cx = &Context { project, environment, passphrase_file, passphrase: OnceLock::new(), engine, printer };
     match cli.command {
         Command::Setup(flags) => setup::run(cx, &flags),
         Command::Doctor => doctor::run(cx),
@@ -83,6 +90,7 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Lock(flags) => lock::run(cx, &flags),
         Command::Build(flags) => build::run(cx, &flags),
         Command::Image(command) => image::run(cx, command),
+        Command::Import(command) => import::run(cx, &command),
         Command::Render(flags) => render::run(cx, &flags),
         Command::Sim(flags) => sim::run(cx, &flags),
         Command::Release(flags) => release::run(cx, &flags),
@@ -94,7 +102,15 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Bundle(command) => bundle::run(cx, &command),
         Command::Gc => gc::run(cx),
         Command::Ci(flags) => ci::run(cx, &flags),
+        Command::EmbeddedForward { network, to } => forward(&network, to),
     }
+}
+
+/// Needs no project: it only passes connections on.
+fn forward(network: &str, to: std::net::SocketAddr) -> Result<()> {
+    let forwarded = xedge_sim::engine::embedded::forward(network, to);
+    Ok(forwarded
+        .map_err(|source| crate::error::Error::Spawn { program: "a published port".into(), source })?)
 }
 
 /// The runtime of the network and engine edges.

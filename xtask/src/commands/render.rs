@@ -2,7 +2,7 @@
 
 use camino::Utf8PathBuf;
 use serde_json::json;
-use xedge_config::parity::{compare, reasons};
+use xedge_config::parity::{compare_among, reasons};
 use xedge_config::render;
 
 use super::Context;
@@ -37,7 +37,13 @@ pub(super) fn run(cx: &Context<'_>, flags: &Render) -> Result<()> {
 }
 
 fn diff(cx: &Context<'_>, from: &xedge_config::Rendered, to: &xedge_config::Rendered) -> Result<()> {
-    let table = compare(from, to, &reasons(&cx.project.templates())?)?;
+    let templates = cx.project.templates();
+    let mut others = Vec::new();
+    for stack in cx.project.stacks()?.iter().filter(|stack| *stack != to.stack()) {
+        let of = |environment| render(&templates, stack, environment);
+        others.push((of(from.environment())?, of(to.environment())?));
+    }
+    let table = compare_among(from, to, &reasons(&templates)?, &others)?;
     if cx.printer.is_json() {
         cx.printer.json(&json!(table))?;
     } else {

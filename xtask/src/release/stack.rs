@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use xedge_config::{Rendered, render, stack};
-use xedge_model::{ImageName, Platform};
+use xedge_model::{Digest, ImageName, Platform};
+use xedge_oci::PlatformImage;
 
 use crate::build::{self, Built};
 use crate::cli::StackArgs;
@@ -45,6 +46,7 @@ impl ReadyStack {
             let built = build::exactly(cx, &source, &source.def.platforms.value, mode).await?;
             images.insert(source.def.name.clone(), built);
         }
+        refuse_two_types(&images)?;
         Ok(Self { name, rendered, services, images, platforms, scenarios })
     }
 
@@ -65,6 +67,23 @@ impl ReadyStack {
             manifests,
         }
     }
+}
+
+/// A bundle's list gives each blob one type, and who reads it takes no other. Docker's own manifests and OCI's name the
+/// same layer of a base by two.
+fn refuse_two_types(images: &BTreeMap<ImageName, Built>) -> Result<()> {
+    let mut seen: BTreeMap<Digest, (&str, &ImageName)> = BTreeMap::new();
+    for (image, built) in images {
+        for layer in built.entry.platforms().values().flat_map(PlatformImage::layers) {
+            let (known, first) =
+                seen.entry(layer.digest.clone()).or_insert((layer.media_type.as_str(), image));
+            if *known != layer.media_type {
+                let (first, second) = ((*first).clone(), image.clone());
+                return Err(Error::TwoTypes { layer: layer.digest.clone(), first, second }.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn services(rendered: &Rendered) -> BTreeMap<String, ImageName> {

@@ -5,10 +5,12 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde::Deserialize;
+use xedge_model::Failure;
 
 use super::Surroundings;
+use super::discover::{Choice, Place, choose};
 use super::machine::Engine;
 
 /// How long one answer may take. A healthy Engine needs milliseconds, one under load a second or two.
@@ -17,44 +19,28 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The most that is read of an answer, in bytes: it is about a kilobyte.
 const LONGEST_ANSWER: u64 = 256 * 1024;
 
-/// The sockets where an Engine may answer, best first; with a `DOCKER_HOST` that names a socket, only that.
-pub fn engine_sockets(around: &Surroundings) -> Vec<Utf8PathBuf> {
-    if let Some(host) = &around.docker_host {
-        return host.strip_prefix("unix://").map(Utf8PathBuf::from).into_iter().collect();
-    }
-    let home = around.home.as_deref();
-    let runtime = around.runtime_dir.as_deref();
-    let below = |folder: Option<&Utf8Path>, name: &str| folder.map(|folder| folder.join(name));
-    [
-        Some(around.file("/var/run/docker.sock")),
-        below(runtime, "docker.sock"),
-        below(home, ".docker/run/docker.sock"),
-        below(home, ".docker/desktop/docker.sock"),
-        below(home, ".colima/default/docker.sock"),
-        Some(around.file("/run/podman/podman.sock")),
-        below(runtime, "podman/podman.sock"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
 /// The state of the engine.
 pub(super) fn look(around: &Surroundings) -> Engine {
-    match around.docker_host.as_deref() {
-        Some(host) if !host.starts_with("unix://") => look_over_network(host),
-        Some(host) => look_at_sockets(around).unwrap_or_else(|| Engine::Elsewhere { at: host.to_owned() }),
-        None => look_at_sockets(around).unwrap_or_else(|| look_on_disk(around)),
+    match choose(around) {
+        Ok(Choice::Named(place)) => look_at(&place).unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Engine::Denied { at: place.host },
+            _ => Engine::Elsewhere { at: place.host, from: place.from },
+        }),
+        Ok(Choice::Usual(places)) => look_at_all(&places).unwrap_or_else(|| look_on_disk(around)),
+        Err(error) => Engine::Unusable {
+            problem: error.to_string(),
+            fix: error.hint().into_iter().map(|hint| format!("# {hint}")).collect(),
+        },
     }
 }
 
-fn look_at_sockets(around: &Surroundings) -> Option<Engine> {
+fn look_at_all(places: &[Place]) -> Option<Engine> {
     let mut denied = None;
-    for socket in engine_sockets(around) {
-        match version_of(at_socket(&socket, "/version")) {
-            Ok(version) => return Some(Engine::Up { at: socket.into_string(), version }),
+    for place in places {
+        match look_at(place) {
+            Ok(engine) => return Some(engine),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                denied.get_or_insert(Engine::Denied { at: socket.into_string() });
+                denied.get_or_insert(Engine::Denied { at: place.host.clone() });
             }
             Err(_) => {}
         }
@@ -62,38 +48,36 @@ fn look_at_sockets(around: &Surroundings) -> Option<Engine> {
     denied
 }
 
-/// Plain TCP can be asked; behind ssh and TLS the docker client's own set-up is needed, which is not repeated here.
-fn look_over_network(host: &str) -> Engine {
-    let at = host.to_owned();
-    let Some(address) = plain_address(host) else { return Engine::Unseen { at } };
-    match version_of(at_address(address, "/version")) {
-        Ok(version) => Engine::Up { at, version },
-        Err(_) => Engine::Elsewhere { at },
-    }
-}
-
-fn plain_address(host: &str) -> Option<&str> {
-    let address = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"))?;
-    Some(address.trim_end_matches('/')).filter(|address| !address.ends_with(":2376"))
+fn look_at(place: &Place) -> io::Result<Engine> {
+    let answer = match (place.socket(), place.address()) {
+        (Some(socket), _) => at_socket(socket, "/version")?,
+        (None, Some(address)) => at_address(address, "/version")?,
+        (None, None) => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    let Introduction { product, version } = introduction(&answer).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Engine::Up { at: place.host.clone(), product, version, from: place.from.clone() })
 }
 
 fn look_on_disk(around: &Surroundings) -> Engine {
     let daemon = around.which("dockerd").is_some() || around.file("/usr/sbin/dockerd").exists();
     let desktop = around.os == "macos" && around.file("/Applications/Docker.app").exists();
-    if daemon || desktop { Engine::Down } else { Engine::Absent }
+    if daemon || desktop {
+        Engine::Down
+    } else if around.which("podman").is_some() {
+        Engine::PodmanIdle
+    } else {
+        Engine::Absent
+    }
 }
 
-/// What the Engine at `host` answers to a question; `None` for an Engine that cannot be asked, and for an error.
+/// What the Engine at `host` answers to a question; `None` for an error.
 pub(super) fn ask(host: &str, path: &str) -> Option<String> {
-    let answer = match plain_address(host) {
+    let place = Place { host: host.to_owned(), from: String::new() };
+    let answer = match place.address() {
         Some(address) => at_address(address, path),
-        None => at_socket(Utf8Path::new(host.strip_prefix("unix://").unwrap_or(host)), path),
+        None => at_socket(place.socket()?, path),
     };
     body_of(&answer.ok()?).map(str::to_owned)
-}
-
-fn version_of(answer: io::Result<Vec<u8>>) -> io::Result<String> {
-    version_in(&answer?).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn at_socket(socket: &Utf8Path, path: &str) -> io::Result<Vec<u8>> {
@@ -126,16 +110,32 @@ fn body_of(answer: &[u8]) -> Option<&str> {
     (status == "200").then_some(body)
 }
 
-/// The version in a complete HTTP answer; `None` for anything that an Engine would not say.
-pub(super) fn version_in(answer: &[u8]) -> Option<String> {
+/// Who answers, and in which version.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Introduction {
+    pub(super) product: String,
+    pub(super) version: String,
+}
+
+/// What a complete HTTP answer says; `None` for anything that an Engine would not say.
+pub(super) fn introduction(answer: &[u8]) -> Option<Introduction> {
     #[derive(Deserialize)]
-    struct Version {
-        #[serde(rename = "Version")]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
         version: String,
         // Both Docker and Podman send it; a web server that happens to answer does not.
         #[serde(rename = "ApiVersion")]
         _api: String,
+        #[serde(default)]
+        components: Vec<Component>,
     }
-    let answer: Version = serde_json::from_str(body_of(answer)?).ok()?;
-    Some(answer.version)
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Component {
+        name: String,
+    }
+    let answer: Answer = serde_json::from_str(body_of(answer)?).ok()?;
+    let podman = answer.components.iter().any(|component| component.name.starts_with("Podman"));
+    let product = if podman { "Podman" } else { "Docker" }.to_owned();
+    Some(Introduction { product, version: answer.version })
 }

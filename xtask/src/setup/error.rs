@@ -1,5 +1,6 @@
 //! What can go wrong while a machine is set up. All of it is the environment's fault, and each says the way out.
 
+use camino::Utf8PathBuf;
 use xedge_model::{Class, Failure, Platform};
 
 use super::need::Problem;
@@ -39,6 +40,32 @@ pub enum Error {
         log: String,
         /// The last lines of its log.
         tail: String,
+    },
+    /// The docker client's current context is not there.
+    #[error("failed to find the docker context `{name}`, which {named_by} names")]
+    NoContext {
+        /// The context.
+        name: String,
+        /// A variable or file.
+        named_by: String,
+    },
+    /// A file of the docker client says nothing that can be used.
+    #[error("failed to read {file}: {problem}")]
+    DockerFile {
+        /// The file.
+        file: Utf8PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An Engine is named that is reached in a way of its own.
+    #[error("failed to use the Engine at {host}, which {from} names: {problem}")]
+    EngineUnspoken {
+        /// Its address.
+        host: String,
+        /// Who named it.
+        from: String,
+        /// What is not spoken.
+        problem: &'static str,
     },
     /// Needed things are missing, after the plan ran or because it is not ours to run.
     #[error("failed to find all that xedge needs on this machine\n{}", list(.problems))]
@@ -82,6 +109,9 @@ pub enum Error {
     },
 }
 
+/// The setting that outranks every context.
+const DOCKER_HOST: &str = "DOCKER_HOST=unix:///var/run/docker.sock";
+
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
@@ -89,6 +119,9 @@ impl Failure for Error {
             | Error::Start { .. }
             | Error::Command { .. }
             | Error::EngineSilent { .. }
+            | Error::NoContext { .. }
+            | Error::DockerFile { .. }
+            | Error::EngineUnspoken { .. }
             | Error::Missing { .. }
             | Error::NoRustTarget { .. }
             | Error::NoLinker { .. }
@@ -104,6 +137,15 @@ impl Failure for Error {
             }
             Error::Command { command, .. } => format!("run it by hand to see all that it says: `{command}`"),
             Error::EngineSilent { log, .. } => format!("read its log: `{log}`"),
+            Error::NoContext { .. } => {
+                "see which there are: `docker context ls`; take one: `docker context use NAME`".to_owned()
+            }
+            Error::DockerFile { file, .. } => {
+                format!("look at it: `cat {file}`; without contexts: `export {DOCKER_HOST}`")
+            }
+            Error::EngineUnspoken { .. } => format!(
+                "give it a socket or a port on this machine, or use the one that is here: `export {DOCKER_HOST}`"
+            ),
             Error::Missing { next, .. } => next.clone(),
             Error::NoRustTarget { .. } | Error::NoLinker { .. } => {
                 "get it with `cargo xtask setup`".to_owned()

@@ -27,6 +27,13 @@ pub fn is_elsewhere(around: &Surroundings, host: &str) -> bool {
         && ask("/info").is_some_and(|info| !is_rootless(&info))
 }
 
+/// Whether the Engine at `host` takes limits of memory, CPU and processes and does not apply them: without root, on
+/// a system whose control groups (version 1) cannot be handed to users.
+pub fn ignores_limits(host: &str) -> bool {
+    engine::ask(host, "/info")
+        .is_some_and(|info| is_rootless(&info) && info.contains(r#""CgroupVersion":"1""#))
+}
+
 /// The default bridge of an Engine.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bridge {
@@ -118,6 +125,10 @@ pub(super) fn is_docker(answer: &str) -> bool {
 /// Whether an answer to `/info` is of an Engine without root, whose bridge lies in a network of its own.
 pub(super) fn is_rootless(answer: &str) -> bool {
     let Ok(answer) = serde_json::from_str::<serde_json::Value>(answer) else { return true };
+    // Podman's own field.
+    if answer["Rootless"] == true {
+        return true;
+    }
     let mut options = answer["SecurityOptions"].as_array().into_iter().flatten();
     options.any(|option| option.as_str().is_some_and(|option| option.contains("rootless")))
 }

@@ -22,6 +22,8 @@ pub struct Machine {
     pub packages: BTreeSet<String>,
     /// `dpkg`'s foreign architectures.
     pub foreign: BTreeSet<String>,
+    /// The user's `config.yaml`, whether or not it is there.
+    pub config: String,
     /// Origins of the apt lists, such as `Debian`; empty where they were never fetched.
     pub origins: BTreeSet<String>,
     /// The programs that were looked for and found on `PATH`.
@@ -58,6 +60,8 @@ pub enum Trait {
     PythonVenv,
     /// The project has the Python tools of its tests, in the pinned versions.
     PythonTools,
+    /// A mirror of Debian's archive is named, by the user or by apt's sources.
+    DebianMirror,
     /// The Engine publishes ports on another loopback than ours.
     EngineElsewhere,
 }
@@ -109,26 +113,36 @@ pub enum Engine {
     Up {
         /// Socket or address.
         at: String,
+        /// `Docker` or `Podman`.
+        product: String,
         /// Its version, such as `20.10.24`.
         version: String,
+        /// Why this one: who named it, or which usual socket it is.
+        from: String,
     },
     /// There is one, but this user may not speak to it.
     Denied {
         /// The socket.
         at: String,
     },
-    /// `DOCKER_HOST` names a place that does not answer.
+    /// Somebody named a place that does not answer.
     Elsewhere {
-        /// The value of `DOCKER_HOST`.
+        /// Socket or address.
         at: String,
+        /// Who named it.
+        from: String,
     },
-    /// `DOCKER_HOST` names a place that cannot be looked at (ssh, TLS): believed to be there.
-    Unseen {
-        /// The value of `DOCKER_HOST`.
-        at: String,
+    /// What is named cannot be read, or is reached in a way that xedge does not speak.
+    Unusable {
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        fix: Vec<String>,
     },
     /// It is installed and does not run.
     Down,
+    /// Podman is installed, nothing of Docker's is, and no socket of Podman's answers.
+    PodmanIdle,
     /// There is none.
     Absent,
 }

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod binfmt;
+pub mod discover;
 pub mod engine;
 pub mod error;
 pub mod loopback;
@@ -20,9 +21,9 @@ pub mod surroundings;
 pub mod toolchain;
 
 pub use act::{Mode, Outcome, Talk, setup};
-pub use engine::engine_sockets;
+pub use discover::{Choice, Place, choose};
 pub use error::Error;
-pub use loopback::is_elsewhere;
+pub use loopback::{ignores_limits, is_elsewhere};
 pub use machine::Machine;
 pub use need::{Need, Problem, doctor, render_problems};
 pub use plan::{Step, plan, render_plan};

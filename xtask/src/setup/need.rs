@@ -26,6 +26,12 @@ pub enum Need {
     RustTarget(Platform),
     /// An emulator for a foreign platform, registered with the kernel.
     Emulation(Platform),
+    /// A mirror of Debian's archive: one that the user named, or one of apt's.
+    DebianMirror,
+    /// crun or runc, and `ip`: what the embedded engine works with.
+    Runtime,
+    /// Podman with its network programs.
+    Podman,
     /// `docker-compose`.
     Compose,
     /// `mosquitto_pub` and `mosquitto_sub`.
@@ -73,6 +79,11 @@ impl Need {
         if machine.is_linux() {
             needs.extend(machine.foreign_platforms().map(Need::Emulation));
         }
+        needs.push(Need::DebianMirror);
+        // Both work with the kernel of this machine.
+        if machine.is_linux() {
+            needs.extend([Need::Runtime, Need::Podman]);
+        }
         needs.extend([Need::Compose, Need::MqttClients, Need::Registry, Need::Htpasswd, Need::Openssl]);
         needs.extend([Need::PythonTools, Need::Rustfmt, Need::Clippy]);
         needs
@@ -89,13 +100,18 @@ impl Need {
     /// Whether `machine` has it.
     pub fn is_met(self, machine: &Machine) -> bool {
         match self {
-            Need::Engine => matches!(machine.engine, Engine::Up { .. } | Engine::Unseen { .. }),
+            Need::Engine => matches!(machine.engine, Engine::Up { .. }),
             Need::EnginePorts => !machine.has(Trait::EngineElsewhere),
             Need::Gpgv => machine.programs.contains("gpgv"),
             Need::Certificates => machine.has(Trait::Certificates),
             Need::Linker(platform) => machine.linkers.contains_key(&platform),
             Need::RustTarget(platform) => machine.rust.contains_key(&platform),
             Need::Emulation(platform) => machine.emulated.contains(&platform),
+            Need::DebianMirror => machine.has(Trait::DebianMirror),
+            Need::Runtime => has_runtime(machine) && machine.programs.contains("ip"),
+            Need::Podman => {
+                ["podman", "netavark", "aardvark-dns"].iter().all(|p| machine.programs.contains(*p))
+            }
             Need::Compose => machine.programs.contains("docker-compose"),
             Need::MqttClients => {
                 ["mosquitto_pub", "mosquitto_sub"].iter().all(|p| machine.programs.contains(*p))
@@ -118,7 +134,7 @@ impl Need {
             | Need::Certificates
             | Need::Linker(_)
             | Need::RustTarget(_) => false,
-            Need::Emulation(_) | Need::Rustfmt | Need::Clippy => true,
+            Need::Emulation(_) | Need::DebianMirror | Need::Runtime | Need::Rustfmt | Need::Clippy => true,
             _ => self.is_for_tests(),
         }
     }
@@ -127,7 +143,8 @@ impl Need {
     fn is_for_tests(self) -> bool {
         matches!(
             self,
-            Need::Compose
+            Need::Podman
+                | Need::Compose
                 | Need::MqttClients
                 | Need::Registry
                 | Need::Htpasswd
@@ -148,6 +165,9 @@ impl Need {
             Need::Linker(platform) => format!("no C compiler links static programs for {platform}"),
             Need::RustTarget(platform) => format!("no Rust compiler builds for {platform}"),
             Need::Emulation(platform) => format!("containers for {platform} do not run"),
+            Need::DebianMirror => "no mirror of Debian's archive is named".to_owned(),
+            Need::Runtime => "the embedded engine lacks crun or runc, or `ip`".to_owned(),
+            Need::Podman => "podman, netavark or aardvark-dns is not installed".to_owned(),
             Need::Compose => "docker-compose is not installed".to_owned(),
             Need::MqttClients => "mosquitto_pub and mosquitto_sub are not installed".to_owned(),
             Need::Registry => "docker-registry is not installed".to_owned(),
@@ -175,6 +195,11 @@ impl Need {
             Need::Emulation(_) => {
                 "a release is simulated for every platform, emulated where it cannot be native"
             }
+            Need::DebianMirror => {
+                "images are made of Debian's packages, and apt on this machine has none of them"
+            }
+            Need::Runtime => "simulation runs containers with them where no Engine answers",
+            Need::Podman => "the tests compare its verdicts with those of Docker's Engine",
             Need::Compose => "the tests give rendered Compose files to it",
             Need::MqttClients => "the tests speak to the broker with them",
             Need::Registry => "the tests push to it, as to a registry that is not ours",
@@ -200,9 +225,12 @@ impl Need {
             Need::Linker(platform) | Need::RustTarget(platform) => {
                 vec![platform_build(platform), "release".into()]
             }
+            Need::DebianMirror => ["lock", "build (Debian packages)"].map(str::to_owned).to_vec(),
+            Need::Runtime => vec!["sim --engine embedded".to_owned()],
             Need::Emulation(platform) => vec![format!("sim: the probe of {platform} images")],
             Need::Rustfmt | Need::Clippy => vec!["ci lint".to_owned()],
-            Need::Compose
+            Need::Podman
+            | Need::Compose
             | Need::MqttClients
             | Need::Registry
             | Need::Htpasswd
@@ -224,7 +252,12 @@ impl Need {
             Need::Emulation(_) => {
                 "builds for every platform (nothing of an image is run for them); the gate records `not simulated`"
             }
-            Need::Compose
+            Need::DebianMirror => {
+                "builds whose packages are in the store or in an archive, and all after the build"
+            }
+            Need::Runtime => "all of xedge, with an Engine",
+            Need::Podman
+            | Need::Compose
             | Need::MqttClients
             | Need::Registry
             | Need::Htpasswd
@@ -238,12 +271,19 @@ impl Need {
     }
 }
 
+/// Whether a program is there that starts containers from an OCI bundle.
+pub(super) fn has_runtime(machine: &Machine) -> bool {
+    ["crun", "runc"].iter().any(|name| machine.programs.contains(*name))
+}
+
 fn engine_trouble(machine: &Machine) -> String {
     match &machine.engine {
-        Engine::Up { at, .. } | Engine::Unseen { at } => format!("the Engine is at {at}"),
+        Engine::Up { at, .. } => format!("the Engine is at {at}"),
         Engine::Denied { at } => format!("this user may not speak to the Engine at {at}"),
-        Engine::Elsewhere { at } => format!("no Engine answers at {at}, which DOCKER_HOST names"),
+        Engine::Elsewhere { at, from } => format!("no Engine answers at {at}, which {from} names"),
+        Engine::Unusable { problem, .. } => problem.clone(),
         Engine::Down => "the container Engine is installed but does not run".to_owned(),
+        Engine::PodmanIdle => "Podman is installed, and its socket does not answer".to_owned(),
         Engine::Absent => "no container Engine is installed".to_owned(),
     }
 }
@@ -258,6 +298,9 @@ impl fmt::Display for Need {
             Need::Linker(platform) => write!(f, "linker-{}", platform.debian()),
             Need::RustTarget(platform) => write!(f, "rust-target-{}", platform.debian()),
             Need::Emulation(platform) => write!(f, "emulation-{}", platform.debian()),
+            Need::DebianMirror => f.write_str("debian-mirror"),
+            Need::Runtime => f.write_str("oci-runtime"),
+            Need::Podman => f.write_str("podman"),
             Need::Compose => f.write_str("compose"),
             Need::MqttClients => f.write_str("mqtt-clients"),
             Need::Registry => f.write_str("registry"),

@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::machine::{Engine, Machine, Privilege};
 use super::need::Need;
 use super::remedy::{
-    REGISTRY_PACKAGE, Remedy, install_command, join_docker_group, prepare_commands, remedy, stop_registry,
+    PODMAN_PACKAGE, REGISTRY_PACKAGE, Remedy, install_command, join_docker_group, prepare_commands, remedy,
+    stop_podman, stop_registry,
 };
 
 /// One step of a plan.
@@ -94,6 +95,7 @@ fn package_steps(machine: &Machine, missing: &[(Need, Remedy)]) -> Vec<Step> {
         needs,
     });
     steps.extend(keep_registry_still(machine, &packages, by_hand));
+    steps.extend(keep_podman_still(machine, &packages, by_hand));
     steps
 }
 
@@ -101,17 +103,35 @@ fn package_steps(machine: &Machine, missing: &[(Need, Remedy)]) -> Vec<Step> {
 /// machine. The tests start their own, so a service that came with our installation goes again; one that was there
 /// before is not missing, and never touched.
 fn keep_registry_still(machine: &Machine, packages: &[String], by_hand: bool) -> Option<Step> {
-    let commands = packages.iter().any(|name| name == REGISTRY_PACKAGE).then(|| stop_registry(machine))?;
+    let command = packages.iter().any(|name| name == REGISTRY_PACKAGE).then(|| stop_registry(machine))?;
     Some(Step {
         title: "keep the installed registry from running".to_owned(),
         why: "its package starts a service on port 5000, and the tests start a registry of their own"
             .to_owned(),
         needs: Vec::new(),
-        commands: vec![commands],
+        commands: vec![command],
         fallback: Vec::new(),
         optional: true,
         by_hand,
         without: "all of xedge; an idle registry listens on port 5000".to_owned(),
+    })
+}
+
+/// The same with Podman: its socket would be an Engine that nobody asked for, and its timer pulls images.
+fn keep_podman_still(machine: &Machine, packages: &[String], by_hand: bool) -> Option<Step> {
+    // One that was there before may be somebody's Engine.
+    let new = packages.iter().any(|name| name == PODMAN_PACKAGE) && !machine.programs.contains("podman");
+    let command = new.then(|| stop_podman(machine))??;
+    Some(Step {
+        title: "keep the installed Podman from running".to_owned(),
+        why: "its package starts a socket for root and a timer, and the tests start a Podman of their own"
+            .to_owned(),
+        needs: Vec::new(),
+        commands: vec![command],
+        fallback: Vec::new(),
+        optional: true,
+        by_hand,
+        without: "all of xedge; Podman answers at /run/podman/podman.sock".to_owned(),
     })
 }
 
@@ -160,9 +180,12 @@ fn title(machine: &Machine, need: Need) -> String {
         Need::RustTarget(platform) => format!("get Rust for {platform}"),
         Need::Emulation(platform) => format!("register the emulator for {platform}"),
         Need::EnginePorts => "share a network with the Engine".to_owned(),
+        Need::DebianMirror => "name a mirror of Debian's archive".to_owned(),
         Need::PythonTools => "get the Python tools of the tests".to_owned(),
         Need::Gpgv
         | Need::Certificates
+        | Need::Runtime
+        | Need::Podman
         | Need::Compose
         | Need::MqttClients
         | Need::Registry

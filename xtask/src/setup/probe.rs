@@ -10,17 +10,27 @@ use super::machine::{Engine, Family, Machine, Privilege, RustFrom, System, Trait
 use super::{Error, Surroundings, binfmt, engine, loopback, packages, python, toolchain};
 
 /// The programs whose presence a plan depends on.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 15] = [
+    "aardvark-dns",
     "apparmor_parser",
+    "crun",
     "docker-compose",
     "docker-registry",
     "gpgv",
     "htpasswd",
+    "ip",
     "mosquitto_pub",
     "mosquitto_sub",
+    "netavark",
     "openssl",
+    "podman",
+    "runc",
     "rustup",
 ];
+
+/// Where programs lie beside the folders of `PATH`: the system's own, which are not on every user's, and those that
+/// Podman starts (Debian and Fedora).
+const OTHER_FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/lib/podman", "/usr/libexec/podman"];
 
 /// Where TLS libraries look for the certificates of public authorities (Debian and Fedora).
 const CERTIFICATES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -42,6 +52,7 @@ pub fn probe(around: &Surroundings) -> Result<Machine, Error> {
         privilege: privilege(around, &sh),
         traits,
         engine,
+        config: around.config.to_string(),
         packages: packages::installed(&ask(&["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"])),
         foreign: ask(&["dpkg", "--print-foreign-architectures"])
             .split_whitespace()
@@ -100,10 +111,9 @@ pub(super) fn is_container(around: &Surroundings) -> bool {
 }
 
 fn programs(around: &Surroundings) -> BTreeSet<String> {
-    // The system's programs are not on every user's PATH.
     let found = |name: &str| {
         around.which(name).is_some()
-            || ["/usr/sbin", "/sbin"].iter().any(|folder| around.file(folder).join(name).exists())
+            || OTHER_FOLDERS.iter().any(|folder| around.file(folder).join(name).exists())
     };
     let mut programs: BTreeSet<String> =
         PROGRAMS.iter().filter(|name| found(name)).map(|name| (*name).to_owned()).collect();
@@ -139,10 +149,17 @@ fn traits(around: &Surroundings, sh: &Shell, family: Family) -> BTreeSet<Trait> 
         (Trait::Clippy, output(sh, &["cargo", "clippy", "--version"]).is_some()),
         (Trait::PythonVenv, output(sh, &["python3", "-c", "import ensurepip, venv"]).is_some()),
         (Trait::PythonTools, python::is_there(around)),
+        (Trait::DebianMirror, around.mirror_named || apt_names_a_mirror(around)),
     ]
     .into_iter()
     .filter_map(|(name, holds)| holds.then_some(name))
     .collect()
+}
+
+/// Whether packages of every pocket can be fetched from apt's own sources.
+fn apt_names_a_mirror(around: &Surroundings) -> bool {
+    let Ok(mirrors) = crate::locks::apt_mirrors(&around.root) else { return false };
+    ["stable", "stable-security"].iter().all(|pocket| mirrors.pocket_url(pocket).is_some())
 }
 
 /// Whether the rustc in use comes from a folder that stands behind `/usr/bin` in `PATH`.

@@ -3,8 +3,8 @@
 use xedge_model::Platform;
 
 use super::binfmt;
-use super::machine::{Engine, Family, Machine, Trait};
-use super::need::Need;
+use super::machine::{Engine, Family, Machine, Privilege, Trait};
+use super::need::{Need, has_runtime};
 use super::python;
 
 /// How one missing thing is got.
@@ -62,6 +62,11 @@ pub(super) fn remedy(machine: &Machine, need: Need) -> Remedy {
             advice("the certificates of public authorities (ca-certificates)")
         }
         (Need::Certificates, _) => Remedy::packages(&["ca-certificates"]),
+        (Need::DebianMirror, _) => name_a_mirror(machine),
+        (Need::Runtime, family) => runtime(machine, family),
+        (Need::Podman, Family::Debian | Family::Ubuntu) => Remedy::packages(&PODMAN_PACKAGES),
+        (Need::Podman, Family::Fedora) => Remedy::packages(&["podman", "netavark", "aardvark-dns"]),
+        (Need::Podman, _) => advice("podman, netavark and aardvark-dns"),
         (Need::Compose, Family::Other) => advice("docker-compose"),
         (Need::Compose, _) => Remedy::packages(&["docker-compose"]),
         // Not `mosquitto`: on Debian and Ubuntu that starts a broker on port 1883.
@@ -77,15 +82,49 @@ fn advice(thing: &str) -> Remedy {
 
 fn engine(machine: &Machine) -> Remedy {
     match &machine.engine {
-        Engine::Up { .. } | Engine::Unseen { .. } => Remedy::default(),
-        Engine::Denied { .. } => Remedy::by_hand(join_docker_group(machine)),
-        Engine::Elsewhere { at } => Remedy::by_hand([
+        Engine::Up { .. } => Remedy::default(),
+        Engine::Denied { at } => denied(machine, at),
+        Engine::Elsewhere { at, from } => Remedy::by_hand([
             format!("# start the Engine at {at}, or use the one of this machine:"),
-            "unset DOCKER_HOST".into(),
+            forget(from).to_owned(),
         ]),
+        Engine::Unusable { fix, .. } => Remedy::by_hand(fix.clone()),
         Engine::Down => Remedy::default().then(start_commands(machine)),
+        Engine::PodmanIdle => Remedy::by_hand(start_podman(machine)),
         Engine::Absent => install_engine(machine),
     }
+}
+
+/// What makes the usual sockets count again.
+fn forget(from: &str) -> &'static str {
+    if from == "DOCKER_HOST" { "unset DOCKER_HOST" } else { "docker context use default" }
+}
+
+/// Who has Podman and no Docker chose it: no second Engine is installed, and where its socket is to be is their decision.
+fn start_podman(machine: &Machine) -> Vec<String> {
+    let own = machine.privilege == Privilege::Root;
+    match (machine.system.family, machine.has(Trait::Systemd)) {
+        (Family::MacOs, _) => {
+            vec!["podman machine start".to_owned(), "# then set DOCKER_HOST as it says".to_owned()]
+        }
+        (_, true) if own => vec!["systemctl enable --now podman.socket".to_owned()],
+        (_, true) => vec!["systemctl --user enable --now podman.socket".to_owned()],
+        (_, false) => {
+            let socket = if own { "/run/podman/podman.sock" } else { "$XDG_RUNTIME_DIR/podman/podman.sock" };
+            vec![
+                "# in a shell of its own, where it stays:".to_owned(),
+                format!("mkdir -p \"$(dirname {socket})\" && podman system service --time 0 unix://{socket}"),
+            ]
+        }
+    }
+}
+
+/// Podman's system-wide socket is root's alone; every user has one of their own instead.
+fn denied(machine: &Machine, at: &str) -> Remedy {
+    if at.contains("podman") {
+        return Remedy::by_hand(["systemctl --user enable --now podman.socket".to_owned()]);
+    }
+    Remedy::by_hand(join_docker_group(machine))
 }
 
 fn install_engine(machine: &Machine) -> Remedy {
@@ -115,16 +154,56 @@ fn share_network() -> Remedy {
     )
 }
 
-/// Debian's and Ubuntu's package of the registry, which brings a service with it.
-pub(super) const REGISTRY_PACKAGE: &str = "docker-registry";
+/// Which mirror to take is the person's choice, and no mirror's name stands in xedge.
+fn name_a_mirror(machine: &Machine) -> Remedy {
+    Remedy::by_hand([
+        "# name a mirror near you for every project of this user, in place of HOST:".to_owned(),
+        format!("printf 'format: 1\\ndebian_mirror: http://HOST/debian\\n' >'{}'", machine.config),
+        "# or in this shell alone:".to_owned(),
+        "export XEDGE_DEBIAN_MIRROR=http://HOST/debian".to_owned(),
+    ])
+}
 
-/// Stops the service that comes with [`REGISTRY_PACKAGE`], and keeps it from the next start of the machine.
+/// Where runc is there, as with Docker's Engine, it will do.
+fn runtime(machine: &Machine, family: Family) -> Remedy {
+    let ip = if family == Family::Fedora { "iproute" } else { "iproute2" };
+    let names = [("crun", has_runtime(machine)), (ip, machine.programs.contains("ip"))];
+    let missing: Vec<&str> = names.into_iter().filter_map(|(name, there)| (!there).then_some(name)).collect();
+    match family {
+        Family::Other => advice(&missing.join(" and ")),
+        _ => Remedy::packages(&missing),
+    }
+}
+
+/// Podman with what it needs for networks, and for users without root.
+const PODMAN_PACKAGES: [&str; 8] = [
+    PODMAN_PACKAGE,
+    "crun",
+    "netavark",
+    "aardvark-dns",
+    "iptables",
+    "uidmap",
+    "slirp4netns",
+    "fuse-overlayfs",
+];
+
+/// Debian's and Ubuntu's packages that bring services with them.
+pub(super) const REGISTRY_PACKAGE: &str = "docker-registry";
+pub(super) const PODMAN_PACKAGE: &str = "podman";
+
+/// Stops the services that come with [`REGISTRY_PACKAGE`], and keeps them from the next start of the machine.
 pub(super) fn stop_registry(machine: &Machine) -> String {
     machine.as_root(if machine.has(Trait::Systemd) {
         "systemctl disable --now docker-registry"
     } else {
         "sh -c 'service docker-registry stop; update-rc.d docker-registry disable'"
     })
+}
+
+/// The same for [`PODMAN_PACKAGE`], whose services only systemd starts.
+pub(super) fn stop_podman(machine: &Machine) -> Option<String> {
+    let services = "podman.socket podman.service podman-restart.service podman-auto-update.timer";
+    machine.has(Trait::Systemd).then(|| machine.as_root(&format!("systemctl disable --now {services}")))
 }
 
 fn test_program(need: Need, family: Family) -> Remedy {

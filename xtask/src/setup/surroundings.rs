@@ -5,6 +5,7 @@ use xshell::Shell;
 
 use super::Error;
 use crate::environment::Environment;
+use crate::reach::Reach;
 
 /// Everything that the probe and the commands take from outside; tests make their own.
 #[derive(Clone, Debug)]
@@ -21,6 +22,16 @@ pub struct Surroundings {
     pub runtime_dir: Option<Utf8PathBuf>,
     /// `DOCKER_HOST`, as it is.
     pub docker_host: Option<String>,
+    /// `DOCKER_CONTEXT`, which outranks the docker client's configuration.
+    pub docker_context: Option<String>,
+    /// `DOCKER_CONFIG`, the docker client's folder where it is not `~/.docker`.
+    pub docker_config: Option<Utf8PathBuf>,
+    /// Whether `DOCKER_TLS_VERIFY` is set: then `DOCKER_HOST` speaks TLS.
+    pub docker_tls: bool,
+    /// The user's `config.yaml`, whether or not it is there.
+    pub config: Utf8PathBuf,
+    /// Whether the environment or that file names a mirror of Debian's archive.
+    pub mirror_named: bool,
     /// The cargo that runs us (`CARGO`), if one does.
     pub cargo: Option<Utf8PathBuf>,
     /// `std::env::consts::OS`.
@@ -40,6 +51,11 @@ impl Surroundings {
             home: path("HOME"),
             runtime_dir: path("XDG_RUNTIME_DIR"),
             docker_host: environment.var("DOCKER_HOST").map(str::to_owned),
+            docker_context: environment.var("DOCKER_CONTEXT").map(str::to_owned),
+            docker_config: path("DOCKER_CONFIG"),
+            docker_tls: environment.var("DOCKER_TLS_VERIFY").is_some(),
+            config: crate::reach::file(environment),
+            mirror_named: Reach::of(environment).is_ok_and(|reach| reach.mirror.is_some()),
             cargo: path("CARGO"),
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),

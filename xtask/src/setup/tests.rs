@@ -1,5 +1,6 @@
 //! The plan as a table of machines, and the probe on machines made of files and small scripts.
 
+mod discover;
 mod elsewhere;
 mod looks;
 mod plans;
@@ -27,16 +28,23 @@ fn complete() -> Machine {
             Trait::Clippy,
             Trait::PythonVenv,
             Trait::PythonTools,
+            Trait::DebianMirror,
         ]),
         engine: up(),
+        config: "/home/u/.local/share/xedge/config.yaml".to_owned(),
         packages: BTreeSet::new(),
         foreign: BTreeSet::new(),
         origins: BTreeSet::from(["Debian".to_owned()]),
         programs: [
+            "aardvark-dns",
+            "crun",
             "docker-compose",
             "docker-registry",
             "gpgv",
             "htpasswd",
+            "ip",
+            "netavark",
+            "podman",
             "mosquitto_pub",
             "mosquitto_sub",
             "openssl",
@@ -52,14 +60,19 @@ fn complete() -> Machine {
 }
 
 fn up() -> Engine {
-    Engine::Up { at: "/var/run/docker.sock".to_owned(), version: "20.10.24".to_owned() }
+    Engine::Up {
+        at: "/var/run/docker.sock".to_owned(),
+        product: "Docker".to_owned(),
+        version: "20.10.24".to_owned(),
+        from: "the usual socket of Docker".to_owned(),
+    }
 }
 
 /// A machine as its installer leaves it, with the rustup that runs us and root's rights.
 fn fresh() -> Machine {
     Machine {
         engine: Engine::Absent,
-        traits: BTreeSet::from([Trait::Systemd, Trait::Rustfmt, Trait::Clippy]),
+        traits: BTreeSet::from([Trait::Systemd, Trait::Rustfmt, Trait::Clippy, Trait::DebianMirror]),
         programs: BTreeSet::from(["rustup".to_owned()]),
         linkers: BTreeMap::new(),
         rust: BTreeMap::from([(Platform::LinuxAmd64, RustFrom::Path)]),

@@ -91,8 +91,8 @@ pub(crate) async fn scenario(
     let claims = outcome.claims().to_vec();
     let mut finished = Finished { class: outcome.verdict().class(), evidence: None, claims };
     if flags.keep {
-        let filter = format!("`docker ps --filter label=xedge.run={}`", plan.run_id);
-        cx.printer.say(&format!("kept: look with {filter}, remove with `cargo xtask gc`"));
+        cx.printer
+            .say(&format!("kept: {}, remove with `cargo xtask gc`", engine::kept(engine, &plan.run_id)));
     }
     if flags.proves() && outcome.eligible_for_evidence() {
         let mut platforms = images.native(native);

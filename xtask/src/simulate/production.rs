@@ -1,6 +1,7 @@
 //! A service of a rendered stack as a container of the simulation: the same files and settings, and a list of every
 //! difference that is left, each with its reason. No setting is neither applied nor on the list.
 
+mod capabilities;
 mod differences;
 mod extras;
 mod ulimits;

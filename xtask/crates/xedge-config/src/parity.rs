@@ -86,8 +86,21 @@ pub fn reasons(root: &Utf8Path) -> Result<Parity, Error> {
 /// Compares two renderings of one stack. A place in `reasons` at which nothing differs is an error; differences that
 /// nothing explains are listed in the table, see [`Table::check`].
 pub fn compare(from: &Rendered, to: &Rendered, reasons: &Parity) -> Result<Table, Error> {
+    compare_among(from, to, reasons, &[])
+}
+
+/// Like [`compare`], in a project whose `others` are the other stacks in the same two environments: a place at which one of
+/// them differs is no error either.
+pub fn compare_among(
+    from: &Rendered,
+    to: &Rendered,
+    reasons: &Parity,
+    others: &[(Rendered, Rendered)],
+) -> Result<Table, Error> {
     let all = differences(from, to);
-    let unused = unused(&all, &reasons.extras);
+    let elsewhere = others.iter().flat_map(|(from, to)| differences(from, to));
+    let anywhere: Vec<Difference> = all.iter().cloned().chain(elsewhere).collect();
+    let unused = unused(&anywhere, &reasons.extras);
     if !unused.is_empty() {
         return Err(Error::Unused {
             from: from.environment().to_owned(),

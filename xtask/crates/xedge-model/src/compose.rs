@@ -5,6 +5,7 @@
 
 mod check;
 mod kernel;
+pub mod keys;
 mod mounts;
 mod parts;
 mod ports;
@@ -192,7 +193,7 @@ pub struct Service {
 impl Compose {
     /// Reads and checks one file; every name that is used must be declared, and the other way round.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
-        let compose: Self = source.parse()?;
+        let compose: Self = source.parse().map_err(explained)?;
         check::check(source, &compose)?;
         Ok(compose)
     }
@@ -293,6 +294,25 @@ impl Service {
     pub fn restart_policy(&self) -> Restart {
         self.restart.unwrap_or(Restart::No)
     }
+}
+
+/// Keys of other people's files get a better hint than a near name.
+fn explained(error: YamlError) -> YamlError {
+    let key = error.message().strip_prefix("unknown key `").and_then(|rest| rest.strip_suffix('`'));
+    let hint = match key {
+        Some("privileged") => {
+            "a privileged container is root on the device: name what it needs under `devices` and `cap_add`"
+        }
+        Some("start_interval") => "docker-compose 1.29 and Engines before 25 refuse it: write `start_period`",
+        Some("build") => {
+            "a stack runs images of the project: describe it in images/NAME/image.yaml, `from: dockerfile`"
+        }
+        Some("version" | "name" | "env_file" | "deploy" | "extends" | "links" | "configs" | "external") => {
+            "a stack does not have it: `cargo xtask import compose FILE` brings a file of others into this form"
+        }
+        _ => return error,
+    };
+    error.with_hint(hint)
 }
 
 fn memory_folder(mount: &Mount) -> Option<(String, String)> {

@@ -15,6 +15,8 @@ pub mod platform;
 pub mod reference;
 pub mod scenario;
 pub mod stack;
+pub mod tree;
+pub mod user;
 pub mod yaml;
 
 pub use class::{Class, Failure};
@@ -26,3 +28,4 @@ pub use platform::Platform;
 pub use reference::Reference;
 pub use scenario::Scenario;
 pub use stack::StackDef;
+pub use user::UserSettings;

@@ -11,8 +11,10 @@ use crate::{Digest, ImageName};
 const DOCKER_HUB: &str = "docker.io";
 /// Its folder of images whose name has one part.
 const LIBRARY: &str = "library";
-/// What images taken from an archive or an Engine are kept under.
+/// What images taken from an archive or an Engine are kept under, in the registry of the data folder.
 const IMPORTED: &str = "imported/";
+/// What stands for that registry's host in what xedge prints.
+const EMBEDDED: &str = "embedded/";
 /// What Docker takes where a reference has neither tag nor digest.
 const LATEST: &str = "latest";
 const LONGEST_TAG: usize = 128;
@@ -57,9 +59,16 @@ impl Reference {
         }
     }
 
-    /// Whether it is one that was imported: it is in the data folder and in no registry.
+    /// Whether it is one that was imported: it is in the data folder and in no other registry.
     pub fn is_imported(&self) -> bool {
         self.name.starts_with(IMPORTED)
+    }
+
+    /// The repository in the registry of the data folder, of an image that is there.
+    pub fn embedded(&self) -> Option<ImageName> {
+        let name =
+            if self.is_imported() { Some(self.name.as_str()) } else { self.name.strip_prefix(EMBEDDED) };
+        name.and_then(|name| name.parse().ok())
     }
 
     /// The tag, where one is written.
@@ -186,7 +195,11 @@ mod tests {
         let digest = Digest::of(b"x");
         let imported: Reference = format!("imported/plc@{digest}").parse().unwrap();
         assert!(imported.is_imported() && imported.digest() == Some(&digest));
+        let embedded = |text: &str| text.parse::<Reference>().unwrap().embedded();
+        assert_eq!(embedded("imported/plc:1"), Some("imported/plc".parse().unwrap()));
+        assert_eq!(embedded("embedded/x/y:1"), Some("x/y".parse().unwrap()));
         assert!(!"docker.io/imported/plc".parse::<Reference>().unwrap().is_imported());
+        assert_eq!(embedded("docker.io/embedded/x"), None);
     }
 
     #[test]

@@ -22,6 +22,19 @@ pub struct YamlError {
     hint: Option<String>,
 }
 
+impl YamlError {
+    /// What is wrong, without the place.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The same problem with another hint.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
 impl Failure for YamlError {
     fn class(&self) -> Class {
         Class::Input
@@ -87,6 +100,16 @@ impl Source {
         self.at(Some(at.referenced), format!("unknown {what} `{name}`"), Some(hint))
     }
 
+    /// A problem at a line and column, found after parsing.
+    pub fn error_in(
+        &self,
+        at: crate::tree::At,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> YamlError {
+        self.placed(at.line.max(1), at.column.max(1), message.into(), hint)
+    }
+
     /// A problem of the file as a whole.
     pub fn error(&self, message: impl Into<String>) -> YamlError {
         self.at(None, message.into(), None)
@@ -108,6 +131,10 @@ impl Source {
 
     fn at(&self, location: Option<Location>, message: String, hint: Option<String>) -> YamlError {
         let (line, column) = location.map_or((1, 1), |l| (l.line().max(1), l.column().max(1)));
+        self.placed(line, column, message, hint)
+    }
+
+    fn placed(&self, line: u64, column: u64, message: String, hint: Option<String>) -> YamlError {
         let snippet = snippet(&self.text, line, column);
         YamlError { file: self.file.clone(), line, column, message, snippet, hint }
     }

@@ -1,15 +1,14 @@
 //! Existing images as the base of others: documents checked, layers read through once, config merged. No layer is ever
 //! packed again, and nothing of one is written to a file system.
 
+mod compare;
 mod document;
 mod merge;
 mod packages;
 mod rootfs;
 mod scan;
 
-use std::collections::BTreeSet;
-
-use xedge_model::Platform;
+use xedge_model::Digest;
 
 use crate::config::{History, ImageConfig, RootFs as LayerList};
 use crate::descriptor::{
@@ -19,7 +18,8 @@ use crate::layout::PlatformImage;
 use crate::manifest::{PlatformParts, image_manifest, to_json};
 use crate::{Blobs, Descriptor, Error};
 
-pub use document::{Document, Named, document};
+pub use compare::{Look, changes};
+pub use document::{Document, Manifest, Named, document};
 pub use merge::merged;
 pub use packages::{Contents, contents};
 pub use rootfs::RootFs;
@@ -27,8 +27,12 @@ pub use rootfs::RootFs;
 /// Reads every layer of a base through: each one must have the digest that the config says of its content, and names that
 /// stay inside. What remains after all layers is the file system that a container sees.
 pub fn root_fs(blobs: &Blobs, base: &PlatformImage) -> Result<RootFs, Error> {
+    read_layers(blobs, base.layers(), base.diff_ids())
+}
+
+fn read_layers(blobs: &Blobs, layers: &[Descriptor], diff_ids: &[Digest]) -> Result<RootFs, Error> {
     let mut all = RootFs::default();
-    for (layer, expected) in base.layers().iter().zip(base.diff_ids()) {
+    for (layer, expected) in layers.iter().zip(diff_ids) {
         let scanned = scan::scan(blobs, layer)?;
         if scanned.diff_id != *expected {
             return Err(Error::LyingLayer {
@@ -96,21 +100,17 @@ fn in_oci_words(layer: &Descriptor) -> Descriptor {
     Descriptor { media_type: media_type.to_owned(), ..layer.clone() }
 }
 
-/// Whether an image's platforms, as its config and index give them, are of a kind that we know.
-pub(crate) fn shown(platform: &OciPlatform) -> String {
-    let variant = platform.variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
-    format!("{}/{}{variant}", platform.os, platform.architecture)
+/// The platform that a config, whose digest was checked, says that its image is for.
+pub fn platform_of_config(digest: &Digest, bytes: &[u8]) -> Result<OciPlatform, Error> {
+    let ImageConfig { architecture, os, variant, .. } = config(digest, bytes)?;
+    Ok(OciPlatform { architecture, os, variant })
 }
 
-/// The platforms of descriptors for people, each once; attestations (`unknown/unknown`) are no platform.
-pub(crate) fn shown_all<'a>(platforms: impl Iterator<Item = &'a OciPlatform>) -> Vec<String> {
-    let known: BTreeSet<String> = platforms.filter(|platform| platform.os != "unknown").map(shown).collect();
-    known.into_iter().collect()
-}
-
-/// Whether the descriptor's platform is just as we write it; a base for `arm64` without variant serves for `v8` too.
-pub(crate) fn is_exact(platform: &OciPlatform, wanted: Platform) -> bool {
-    *platform == OciPlatform::from(wanted)
+fn config(digest: &Digest, bytes: &[u8]) -> Result<ImageConfig, Error> {
+    serde_json::from_slice(bytes).map_err(|error| Error::Inconsistent {
+        digest: digest.clone(),
+        why: format!("it is no image config, {error}"),
+    })
 }
 
 #[cfg(test)]

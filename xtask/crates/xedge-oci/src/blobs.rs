@@ -30,6 +30,11 @@ impl Blobs {
         Self { dir: root.join("blobs/sha256") }
     }
 
+    /// The blobs that lie right in a folder under their digests' digits.
+    pub fn in_folder(dir: &Utf8Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// The file of a blob, whether it is there or not.
     pub fn path(&self, digest: &Digest) -> Utf8PathBuf {
         self.dir.join(digest.hex())
@@ -70,9 +75,8 @@ impl Blobs {
         if self.size(&descriptor.digest)? == Some(descriptor.size) {
             return Ok(());
         }
-        if self.link(file, &self.path(&descriptor.digest)).is_ok()
-            && self.size(&descriptor.digest)? == Some(descriptor.size)
-        {
+        let is_right = fs::metadata(file).is_ok_and(|metadata| metadata.len() == descriptor.size);
+        if is_right && self.link(file, &self.path(&descriptor.digest)).is_ok() {
             return Ok(());
         }
         // Another file system, or one without links: then it is copied, and hashed on the way.
@@ -81,7 +85,6 @@ impl Blobs {
         if (&found, size) == (&descriptor.digest, descriptor.size) {
             return Ok(());
         }
-        self.remove(&found)?;
         Err(Error::CorruptBlob { digest: descriptor.digest.clone(), path: file.to_owned(), found })
     }
 

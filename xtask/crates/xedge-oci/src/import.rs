@@ -59,7 +59,7 @@ pub fn archive(
     blobs: &Blobs,
 ) -> Result<Vec<Imported>, Error> {
     let mut head = [0; 4];
-    let filled = walk::fill(&mut reader, &mut head).map_err(|error| unreadable(from, error))?;
+    let filled = walk::fill(&mut reader, &mut head).map_err(|error| unreadable(from, &error))?;
     let whole = Cursor::new(head[..filled].to_vec()).chain(reader);
     let contents = match head {
         [0x1f, 0x8b, ..] => Contents::of_archive(from, MultiGzDecoder::new(whole), blobs)?,

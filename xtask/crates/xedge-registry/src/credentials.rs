@@ -118,7 +118,11 @@ fn read(path: &Utf8Path) -> Result<Option<ConfigFile>> {
 fn plain_key(key: &str) -> &str {
     let key = key.strip_prefix("https://").or(key.strip_prefix("http://")).unwrap_or(key);
     let key = key.trim_end_matches('/');
-    key.strip_suffix("/v1").or(key.strip_suffix("/v2")).unwrap_or(key)
+    match key.strip_suffix("/v1").or(key.strip_suffix("/v2")).unwrap_or(key) {
+        // What Podman calls Docker's registry; its API is at another host.
+        "docker.io" => "index.docker.io",
+        key => key,
+    }
 }
 
 fn best_entry<'a>(config: &'a ConfigFile, host: &str, path: &str) -> Option<(&'a str, &'a Entry)> {
@@ -205,4 +209,22 @@ async fn run(program: &Utf8Path, host: &str) -> io::Result<Output> {
     let _ = stdin.write_all(format!("{host}\n").as_bytes()).await;
     drop(stdin);
     child.wait_with_output().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_key;
+
+    #[test]
+    fn keys_of_every_tool_name_the_host_that_is_asked() {
+        for (key, host) in [
+            ("https://index.docker.io/v1/", "index.docker.io"),
+            ("docker.io", "index.docker.io"),
+            ("localhost:5000", "localhost:5000"),
+            ("https://h.example/v2/", "h.example"),
+            ("h.example/team", "h.example/team"),
+        ] {
+            assert_eq!(plain_key(key), host, "{key}");
+        }
+    }
 }

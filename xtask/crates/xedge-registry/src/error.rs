@@ -316,9 +316,9 @@ impl Failure for Error {
             Error::Connection { .. } | Error::Unreachable { .. } => {
                 Some("see that the address is right and that the host can be reached, then try again".into())
             }
-            Error::Certificate { .. } => {
-                Some("where a private authority signed it, name that one: `--ca FILE`, in PEM".into())
-            }
+            Error::Certificate { .. } => Some(
+                "where a private authority signed it, name that one, in PEM: `--ca FILE` or XEDGE_CA".into(),
+            ),
             Error::Insecure { .. } => {
                 Some("serve it over TLS, or allow plain HTTP for this host by name".into())
             }

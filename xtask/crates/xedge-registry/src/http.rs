@@ -11,7 +11,7 @@ use std::{io, iter};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Certificate, ClientBuilder, Response, Url};
+use reqwest::{Certificate, ClientBuilder, NoProxy, Response, Url};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
@@ -205,8 +205,12 @@ impl Http {
             return Ok(client);
         }
         // Made only when needed: a machine without CA certificates can still use its own registry.
-        let made =
-            builder(&self.settings).tls_certs_merge(self.authorities.clone()).build().map_err(setup)?;
+        let mut builder = builder(&self.settings).tls_certs_merge(self.authorities.clone());
+        if let Some(proxy) = &self.settings.proxy {
+            let except = NoProxy::from_string(&proxy.except.join(","));
+            builder = builder.proxy(reqwest::Proxy::all(&proxy.url).map_err(setup)?.no_proxy(except));
+        }
+        let made = builder.build().map_err(setup)?;
         Ok(self.far.get_or_init(|| made))
     }
 }

@@ -33,6 +33,6 @@ pub use push::Pushed;
 pub use read::Fetched;
 pub use reference::{OCI_INDEX, OCI_MANIFEST};
 pub use referrers::Descriptor;
-pub use settings::{Retry, Settings, Timeouts};
+pub use settings::{Proxy, Retry, Settings, Timeouts};
 pub use source::{BlobSource, Event, MemoryBlobs, Progress, Silent};
 pub use target::{Repository, Tag, TagKind, Target};

@@ -34,6 +34,15 @@ pub struct Timeouts {
     pub helper: Duration,
 }
 
+/// A proxy for every host but the loopback.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Its address, `http://HOST:PORT`.
+    pub url: String,
+    /// Hosts and domains that are reached without it.
+    pub except: Vec<String>,
+}
+
 /// Everything that a client needs to know besides the target.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,6 +52,8 @@ pub struct Settings {
     pub helper_folders: Vec<Utf8PathBuf>,
     /// Files with further certificate authorities, in PEM.
     pub ca_files: Vec<Utf8PathBuf>,
+    /// Goes before the proxies of the environment.
+    pub proxy: Option<Proxy>,
     /// Hosts (`HOST` or `HOST:PORT`) that are talked to without TLS. The loopback always is.
     pub plain_http: Vec<String>,
     /// Sent with every request.
@@ -62,6 +73,7 @@ impl Settings {
             config_files: Vec::new(),
             helper_folders: Vec::new(),
             ca_files: Vec::new(),
+            proxy: None,
             plain_http: Vec::new(),
             user_agent: user_agent.to_owned(),
             retry: Retry { tries: 6, base: Duration::from_millis(500), max: Duration::from_secs(30) },

@@ -18,6 +18,22 @@ pub enum Error {
     /// Only an Engine with Docker's API can do this.
     #[error("failed to use Docker's API: the embedded engine has none")]
     NeedsDocker,
+    /// No OCI runtime is installed.
+    #[error("failed to start the embedded engine: neither crun nor runc is installed")]
+    NoRuntime,
+    /// The embedded engine was asked for by somebody who is not root.
+    #[error(
+        "failed to start the embedded engine: it needs root for namespaces, mounts and the images' owners"
+    )]
+    Rootless,
+    /// The embedded engine could not do something.
+    #[error("failed to {action}: {message}")]
+    Embedded {
+        /// What was asked of it.
+        action: String,
+        /// What the runtime or the kernel said.
+        message: String,
+    },
     /// The Engine answered before and does not any more.
     #[error("failed to {action}: the Engine at {host} does not answer: {detail}")]
     EngineLost {
@@ -170,6 +186,9 @@ impl Failure for Error {
         match self {
             Self::NoEngine { .. }
             | Self::NeedsDocker
+            | Self::NoRuntime
+            | Self::Rootless
+            | Self::Embedded { .. }
             | Self::EngineLost { .. }
             | Self::EngineRefused { .. }
             | Self::ForeignPlatform { .. }
@@ -187,8 +206,17 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoEngine { detail, .. } if detail.contains("Permission denied") => {
+                Some("this user may not speak to it; what helps: `cargo xtask doctor`".into())
+            }
             Self::NoEngine { .. } | Self::NeedsDocker => {
                 Some("install and start a Docker Engine with `cargo xtask setup`".into())
+            }
+            Self::NoRuntime => {
+                Some("`apt-get install crun` as root, or everything with `cargo xtask setup`".into())
+            }
+            Self::Rootless => {
+                Some("run it as root, or install and start a Docker Engine with `cargo xtask setup`".into())
             }
             Self::EngineLost { .. } => {
                 Some("the Engine stopped during the run: look at it with `cargo xtask doctor`".into())
@@ -202,16 +230,13 @@ impl Failure for Error {
             Self::ForeignPlatform { .. } => {
                 Some("install the emulation of foreign platforms (binfmt) with `cargo xtask setup`".into())
             }
-            Self::EngineRefused { message, .. } if message.contains("address pool") => Some(
-                "all of the Engine's address pools are in use: remove left networks with `cargo xtask gc`"
-                    .into(),
-            ),
+            Self::EngineRefused { message, .. } => way_out(message).map(str::to_owned),
             Self::Write(error) => error.hint(),
             Self::Exited { .. } | Self::NotReady { .. } => Some(
                 "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
                     .into(),
             ),
-            Self::EngineRefused { .. }
+            Self::Embedded { .. }
             | Self::Plan { .. }
             | Self::Lock { .. }
             | Self::RunExists { .. }
@@ -220,6 +245,29 @@ impl Failure for Error {
             | Self::Interrupted { .. } => None,
         }
     }
+}
+
+/// What mends a refusal, by the words that Engines and their runtimes have for it.
+fn way_out(message: &str) -> Option<&'static str> {
+    let table = [
+        (
+            "address pool",
+            "all of the Engine's address pools are in use: remove left networks with `cargo xtask gc`",
+        ),
+        (
+            "cgroups in hybrid mode",
+            "crun does not work with this machine's control groups: in containers.conf, below `[engine]`, `runtime = \"runc\"`",
+        ),
+        (
+            "RLIMIT_",
+            "containers get higher limits than this machine allows: in containers.conf, below `[containers]`, `default_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]`",
+        ),
+        (
+            "/dev/net/tun",
+            "Podman without root makes networks with this device: as root, `chmod 666 /dev/net/tun`",
+        ),
+    ];
+    table.into_iter().find(|(words, _)| message.contains(words)).map(|(_, hint)| hint)
 }
 
 #[cfg(test)]
@@ -234,6 +282,9 @@ mod tests {
         vec![
             (Error::NoEngine { host: text(), detail: text() }, Class::Environment),
             (Error::NeedsDocker, Class::Environment),
+            (Error::NoRuntime, Class::Environment),
+            (Error::Rootless, Class::Environment),
+            (Error::Embedded { action: text(), message: text() }, Class::Environment),
             (Error::EngineLost { host: text(), action: text(), detail: text() }, Class::Environment),
             (Error::EngineRefused { action: text(), status: 500, message: text() }, Class::Environment),
             (Error::MissingImage { node: text(), image: text() }, Class::Input),
@@ -278,5 +329,20 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_podman_refuses_on_some_machines_has_a_way_out() {
+        for (message, hint) in [
+            ("crun: cgroups in hybrid mode not supported, drop all controllers from cgroupv2", "runc"),
+            ("crun: setrlimit `RLIMIT_NOFILE`: Operation not permitted", "default_ulimits"),
+            ("/usr/bin/slirp4netns failed: \"open(\\\"/dev/net/tun\\\"): Permission denied", "chmod 666"),
+        ] {
+            let refused =
+                Error::EngineRefused { action: "start".into(), status: 500, message: message.into() };
+            assert!(refused.hint().is_some_and(|said| said.contains(hint)), "{message}");
+        }
+        let denied = Error::NoEngine { host: "x".into(), detail: "Permission denied (os error 13)".into() };
+        assert!(denied.hint().is_some_and(|said| said.contains("doctor")));
     }
 }

@@ -1,4 +1,4 @@
-//! Building with docker's buildx plugin, which speaks to the BuildKit of the Engine. The result stays in the Engine,
+//! Building with docker's buildx plugin, which speaks to the `BuildKit` of the Engine. The result stays in the Engine,
 //! without a tag, like that of the Engine's own builder.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -52,6 +52,7 @@ pub(super) async fn build(request: &Request<'_>, progress: impl Fn(&str)) -> Res
     let mut command = command(request, &file, &id);
     let mut child =
         command.spawn().map_err(|source| Shared::Spawn { program: "docker buildx".into(), source })?;
+    let mut group = Group(child.id());
     let mut output = Output::default();
     if let Some(stderr) = child.stderr.take() {
         let mut lines = BufReader::new(stderr).lines();
@@ -60,6 +61,7 @@ pub(super) async fn build(request: &Request<'_>, progress: impl Fn(&str)) -> Res
         }
     }
     let status = child.wait().await.map_err(|error| Error::Buildx(error.to_string()))?;
+    group.0 = None;
     if status.success() {
         return Ok(BuildEnd::Image(read_text(&id)?.trim().to_owned()));
     }
@@ -80,8 +82,21 @@ fn command(request: &Request<'_>, file: &Utf8Path, id: &Utf8Path) -> Command {
         command.arg("--secret").arg(format!("id={name},src={path}"));
     }
     command.arg(request.context.as_str());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     command
+}
+
+/// docker and its plugin, which is a process of its own. They end when a build is dropped.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let leader = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(leader) = leader {
+            // Those that ended by themselves are an error here.
+            let _gone = rustix::process::kill_process_group(leader, rustix::process::Signal::TERM);
+        }
+    }
 }
 
 fn url(host: &str) -> String {
@@ -134,7 +149,9 @@ mod tests {
         let mut output = Output::default();
         let lines =
             ["#1 [internal] load", "#5 [2/2] RUN false", "#5 0.1 said", "#5 ERROR: exit code: 1", "------"];
-        lines.iter().for_each(|line| output.take(line, &|_| {}));
+        for line in lines {
+            output.take(line, &|_| {});
+        }
         let failure = output.failure();
         assert_eq!((failure.step.as_str(), failure.message.as_str()), ("[2/2] RUN false", "exit code: 1"));
         assert_eq!(failure.tail.len(), lines.len());

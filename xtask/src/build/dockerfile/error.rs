@@ -26,7 +26,7 @@ pub(super) enum Error {
 /// The step, what the builder says of it, and its last lines.
 fn said(failure: &BuildFailure) -> String {
     let step = if failure.step.is_empty() { String::new() } else { format!("{}: ", failure.step) };
-    let tail: String = failure.tail.iter().map(|line| format!("\n  | {line}")).collect();
+    let tail: String = failure.tail.iter().flat_map(|line| ["\n  | ", line]).collect();
     format!("{step}{}{tail}", failure.message)
 }
 
@@ -74,7 +74,7 @@ impl Failure for Error {
                     .to_owned()
             }
             Self::Step { failure, .. } if needs_buildkit(failure) => {
-                "that instruction needs BuildKit: install docker's buildx plugin, `docker buildx version`"
+                "is it a slip? What only BuildKit knows needs docker's buildx plugin: `docker buildx version`"
                     .to_owned()
             }
             Self::Step { file, .. } => format!("mend that step: `cat {file}`"),

@@ -40,9 +40,9 @@ fn args(history: &[Value]) -> Vec<String> {
         };
         let mut words = text[at + 1..].split(' ');
         let count = words.next().and_then(|count| count.parse().ok()).unwrap_or(0);
-        let named =
+        let arguments =
             words.take(count).filter_map(|word| word.split_once('=')).map(|(name, _)| name.to_owned());
-        names.extend(named);
+        names.extend(arguments);
     }
     names.sort();
     names.dedup();

@@ -1,4 +1,4 @@
-//! What a Dockerfile stands on: the images that its `FROM` and `COPY --from` name, and what needs BuildKit. Pure; it
+//! What a Dockerfile stands on: the images that its `FROM` and `COPY --from` name, and what needs `BuildKit`. Pure; it
 //! leaves everything else to the builder.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! Whether an Engine's loopback is ours, over what real Engines and kernels say.
 
 use super::super::loopback::{
-    Network, bridge_in, interfaces, is_docker, is_elsewhere, is_rootless, local_addresses,
+    Network, bridge_in, ignores_limits, interfaces, is_docker, is_elsewhere, is_rootless, local_addresses,
 };
 use super::looks::{Fake, answering};
 
@@ -72,6 +72,21 @@ fn engines_with_other_networks_are_told_apart() {
     assert!(!is_rootless(INFO));
     assert!(is_rootless(&INFO.replace("seccomp,profile=default", "rootless")));
     assert!(is_rootless("not JSON"));
+    assert!(is_rootless(r#"{"SecurityOptions":["name=seccomp,profile=default"],"Rootless":true}"#), "Podman");
+    assert!(!is_rootless(r#"{"SecurityOptions":[],"Rootless":false}"#));
+}
+
+#[test]
+fn limits_are_ignored_without_root_on_old_control_groups_only() {
+    let ignores = |info: &str| {
+        let fake = Fake::new();
+        ignores_limits(&engine(&fake, VERSION, info))
+    };
+    assert!(ignores(r#"{"Rootless":true,"CgroupVersion":"1"}"#));
+    assert!(ignores(r#"{"SecurityOptions":["name=rootless"],"CgroupVersion":"1"}"#));
+    assert!(!ignores(r#"{"Rootless":true,"CgroupVersion":"2"}"#));
+    assert!(!ignores(r#"{"SecurityOptions":[],"CgroupVersion":"1"}"#));
+    assert!(!ignores_limits("unix:///nowhere/docker.sock"));
 }
 
 /// A job's container with the Engine's socket in it.

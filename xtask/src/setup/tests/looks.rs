@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::{Failure, Platform};
 
 use super::super::act::{self, Mode, Outcome, Talk};
-use super::super::engine::{self, version_in};
+use super::super::engine::{self, introduction};
 use super::super::machine::{Engine, Family, Privilege, RustFrom, Trait};
 use super::super::packages::{installed, origins, system_of};
 use super::super::toolchain::{at_least, target_toolchain};
@@ -72,6 +72,11 @@ impl Fake {
             home: None,
             runtime_dir: None,
             docker_host: None,
+            docker_context: None,
+            docker_config: None,
+            docker_tls: false,
+            config: self.path("home/config.yaml"),
+            mirror_named: true,
             cargo: None,
             os: "linux".to_owned(),
             arch: "x86_64".to_owned(),
@@ -122,8 +127,9 @@ const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\
 fn an_engine_is_asked_over_its_socket() {
     let fake = Fake::new();
     let around = Surroundings { docker_host: Some(fake.engine(ANSWER)), ..fake.around() };
-    let at = fake.path("engine.sock").into_string();
-    assert_eq!(engine::look(&around), Engine::Up { at, version: "20.10.24+dfsg1".to_owned() });
+    let Engine::Up { at, product, version, from } = engine::look(&around) else { panic!() };
+    assert_eq!(at, format!("unix://{}", fake.path("engine.sock")));
+    assert_eq!((&*product, &*version, &*from), ("Docker", "20.10.24+dfsg1", "DOCKER_HOST"));
 }
 
 #[test]
@@ -131,11 +137,13 @@ fn a_socket_that_nobody_serves_is_not_an_engine() {
     let fake = Fake::new();
     fake.file("/var/run/docker.sock", "left over");
     assert_eq!(engine::look(&fake.around()), Engine::Absent);
+    fake.program("bin/podman", "");
+    assert_eq!(engine::look(&fake.around()), Engine::PodmanIdle);
     fake.file("/usr/sbin/dockerd", "");
     assert_eq!(engine::look(&fake.around()), Engine::Down);
     let host = "unix:///nowhere/docker.sock".to_owned();
     let around = Surroundings { docker_host: Some(host.clone()), ..fake.around() };
-    assert_eq!(engine::look(&around), Engine::Elsewhere { at: host });
+    assert_eq!(engine::look(&around), Engine::Elsewhere { at: host, from: "DOCKER_HOST".to_owned() });
 }
 
 #[test]
@@ -156,9 +164,9 @@ fn python_tools_of_another_version_are_missing() {
 
 #[test]
 fn only_an_engines_whole_answer_counts() {
-    assert_eq!(version_in(ANSWER).as_deref(), Some("20.10.24+dfsg1"));
+    assert_eq!(introduction(ANSWER).unwrap().version, "20.10.24+dfsg1");
     for length in 0..ANSWER.len() - 2 {
-        assert_eq!(version_in(&ANSWER[..length]), None, "cut to {length} bytes");
+        assert_eq!(introduction(&ANSWER[..length]), None, "cut to {length} bytes");
     }
     for wrong in [
         &b"HTTP/1.0 500 Internal Server Error\r\n\r\n{\"Version\":\"1\",\"ApiVersion\":\"1\"}"[..],
@@ -167,21 +175,8 @@ fn only_an_engines_whole_answer_counts() {
         b"\xff\xfe\r\n\r\n{}",
         b"SSH-2.0-OpenSSH_9.2\r\n",
     ] {
-        assert_eq!(version_in(wrong), None);
+        assert_eq!(introduction(wrong), None);
     }
-}
-
-#[test]
-fn docker_hosts_that_cannot_be_asked_are_believed_and_dead_ones_are_not() {
-    let with = |host: &str| {
-        engine::look(&Surroundings { docker_host: Some(host.to_owned()), ..Fake::new().around() })
-    };
-    for host in ["ssh://build", "tcp://build:2376", "npipe:////./pipe/docker_engine"] {
-        assert_eq!(with(host), Engine::Unseen { at: host.to_owned() });
-    }
-    // Port 1 of this machine is closed everywhere.
-    assert!(matches!(with("tcp://127.0.0.1:1"), Engine::Elsewhere { .. }));
-    assert!(matches!(with("tcp://"), Engine::Elsewhere { .. }));
 }
 
 #[test]
@@ -201,6 +196,23 @@ fn systems_are_told_apart_by_os_release() {
     assert_eq!(system(""), (Family::Other, None));
     // Debian testing has no VERSION_ID, and a name that only begins like a key is another key.
     assert_eq!(system("VERSION_IDENT=9\nID=debian\n"), (Family::Debian, None));
+}
+
+#[test]
+fn a_mirror_is_named_by_the_user_or_by_apt() {
+    let fake = Fake::new();
+    let named = |around: &Surroundings| probe(around).unwrap().has(Trait::DebianMirror);
+    let silent = Surroundings { mirror_named: false, ..fake.around() };
+    assert!(named(&fake.around()) && !named(&silent));
+    let ubuntu = "deb http://ubuntu.example/ubuntu noble main\n";
+    fake.file("/etc/apt/sources.list", ubuntu);
+    assert!(!named(&silent));
+    let debian = "deb http://m.example/debian bookworm main\n";
+    fake.file("/etc/apt/sources.list.d/debian.list", debian);
+    assert!(!named(&silent), "without the security archive a lock cannot be made");
+    let security = "deb http://m.example/debian-security bookworm-security main\n";
+    fake.file("/etc/apt/sources.list.d/security.list", security);
+    assert!(named(&silent));
 }
 
 #[test]
@@ -257,7 +269,7 @@ fn a_machine_is_read_from_its_files_and_commands() {
     assert_eq!((machine.system.family, machine.system.major), (Family::Debian, Some(12)));
     assert_eq!(machine.platform, Some(Platform::LinuxAmd64));
     assert_eq!(machine.privilege, Privilege::Sudo);
-    assert_eq!(machine.traits.into_iter().collect::<Vec<_>>(), [Trait::Container]);
+    assert_eq!(machine.traits.into_iter().collect::<Vec<_>>(), [Trait::Container, Trait::DebianMirror]);
     assert!(machine.packages.contains("rustc") && machine.foreign.contains("arm64"));
     assert!(machine.origins.contains("Debian") && machine.programs.is_empty());
     assert!(machine.linkers.is_empty() && machine.rust.is_empty() && machine.emulated.is_empty());
@@ -361,6 +373,11 @@ fn lacks_gpgv(fake: &Fake, apt_get: &str) -> Surroundings {
         .program("bin/docker-registry", "")
         .program("bin/htpasswd", "")
         .program("bin/openssl", "")
+        .program("bin/podman", "")
+        .program("bin/crun", "")
+        .program("bin/ip", "")
+        .program("root/usr/lib/podman/netavark", "")
+        .program("root/usr/lib/podman/aardvark-dns", "")
         .program("bin/mosquitto_pub", "")
         .program("bin/mosquitto_sub", "")
         .program("bin/dpkg", "")

@@ -17,6 +17,10 @@ const NEEDED: &str =
     "docker.io gpgv ca-certificates gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross";
 
 const TESTS: &str = "docker-registry apache2-utils openssl";
+/// Before docker-compose: the embedded engine's programs, and Podman.
+const ENGINES: &str = "crun iproute2 podman netavark aardvark-dns iptables uidmap slirp4netns fuse-overlayfs";
+const STOP_PODMAN: &str =
+    "systemctl disable --now podman.socket podman.service podman-restart.service podman-auto-update.timer";
 
 fn pip() -> String {
     let pins: Vec<String> = PINS.iter().map(|(name, version)| format!("{name}=={version}")).collect();
@@ -44,8 +48,8 @@ fn a_complete_machine_needs_nothing() {
 #[test]
 fn a_fresh_debian_gets_everything_with_one_update_and_one_install() {
     let install = format!(
-        "{APT} {NEEDED} rustc-web libstd-rust-web-dev:arm64 qemu-user-static docker-compose mosquitto-clients \
-         {TESTS} python3-venv"
+        "{APT} {NEEDED} rustc-web libstd-rust-web-dev:arm64 qemu-user-static {ENGINES} docker-compose \
+         mosquitto-clients {TESTS} python3-venv"
     );
     check(
         &fresh(),
@@ -54,6 +58,7 @@ fn a_fresh_debian_gets_everything_with_one_update_and_one_install() {
             "apt-get update",
             &install,
             "systemctl disable --now docker-registry",
+            STOP_PODMAN,
             "systemctl start docker",
             "systemctl restart systemd-binfmt",
             "python3 -m venv --clear target/xedge/tools/python",
@@ -88,11 +93,19 @@ fn an_installed_engine_is_started_with_what_runs_services_here() {
 }
 
 #[test]
-fn docker_host_is_never_answered_with_a_local_engine() {
-    let machine = Machine { engine: Engine::Elsewhere { at: "tcp://build:2375".into() }, ..complete() };
-    let advice = "# start the Engine at tcp://build:2375, or use the one of this machine:";
-    check(&machine, &[], &[advice, "unset DOCKER_HOST"]);
-    check(&Machine { engine: Engine::Unseen { at: "ssh://build".into() }, ..complete() }, &[], &[]);
+fn an_engine_that_was_named_is_never_replaced_by_a_local_one() {
+    let named_by = |from: &str| Machine {
+        engine: Engine::Elsewhere { at: "tcp://127.0.0.1:2375".into(), from: from.into() },
+        ..complete()
+    };
+    let advice = "# start the Engine at tcp://127.0.0.1:2375, or use the one of this machine:";
+    check(&named_by("DOCKER_HOST"), &[], &[advice, "unset DOCKER_HOST"]);
+    check(&named_by("the docker context `lab`"), &[], &[advice, "docker context use default"]);
+    let unusable =
+        Engine::Unusable { problem: "it speaks TLS".into(), fix: vec!["# give it a socket".into()] };
+    let machine = Machine { engine: unusable, ..complete() };
+    check(&machine, &[], &["# give it a socket"]);
+    assert_eq!(doctor(&machine)[0].what, "it speaks TLS");
 }
 
 #[test]
@@ -175,12 +188,14 @@ fn other_systems_get_their_own_commands_and_nothing_runs() {
     let cases = [
         (
             Family::Ubuntu,
-            format!("{APT} {NEEDED} qemu-user-static docker-compose mosquitto-clients {TESTS} python3-venv"),
+            format!(
+                "{APT} {NEEDED} qemu-user-static {ENGINES} docker-compose mosquitto-clients {TESTS} python3-venv"
+            ),
         ),
         (
             Family::Fedora,
             "dnf install -y moby-engine gnupg2 ca-certificates gcc glibc-static qemu-user-static-aarch64 \
-             docker-compose mosquitto httpd-tools openssl python3"
+             crun iproute podman netavark aardvark-dns docker-compose mosquitto httpd-tools openssl python3"
                 .to_owned(),
         ),
         (Family::Other, "# install Docker Engine or Podman with this system's package manager".to_owned()),
@@ -268,6 +283,61 @@ fn a_registry_that_was_there_before_is_left_as_it_is() {
 }
 
 #[test]
+fn a_podman_that_came_with_the_tests_does_not_stay_running() {
+    let mut machine = complete();
+    machine.programs.remove("netavark");
+    let install = format!("{APT} {}", ENGINES.replace("crun iproute2 podman", "podman crun"));
+    check(&machine, &["apt-get update", &install], &[]);
+    machine.programs.remove("podman");
+    check(&machine, &["apt-get update", &install, STOP_PODMAN], &[]);
+    assert!(plan(&machine).iter().all(|step| step.optional));
+    machine.traits.remove(&Trait::Systemd);
+    check(&machine, &["apt-get update", &install], &[]);
+}
+
+#[test]
+fn who_has_podman_alone_gets_no_second_engine() {
+    let idle = Machine { engine: Engine::PodmanIdle, ..complete() };
+    check(&idle, &[], &["systemctl enable --now podman.socket"]);
+    let mut user = Machine { privilege: Privilege::Sudo, ..idle };
+    check(&user, &[], &["systemctl --user enable --now podman.socket"]);
+    user.traits.remove(&Trait::Systemd);
+    assert!(commands(&user, true)[1].ends_with("unix://$XDG_RUNTIME_DIR/podman/podman.sock"));
+    user.system.family = Family::MacOs;
+    assert_eq!(commands(&user, true)[0], "podman machine start");
+    let denied = Engine::Denied { at: "/run/podman/podman.sock".to_owned() };
+    let denied = Machine { engine: denied, privilege: Privilege::Sudo, ..complete() };
+    check(&denied, &[], &["systemctl --user enable --now podman.socket"]);
+}
+
+#[test]
+fn runc_will_do_for_the_embedded_engine() {
+    let mut machine = complete();
+    machine.programs.remove("crun");
+    assert!(commands(&machine, false).contains(&format!("{APT} crun")));
+    machine.programs.insert("runc".to_owned());
+    check(&machine, &[], &[]);
+    machine.programs.remove("ip");
+    check(&machine, &["apt-get update", &format!("{APT} iproute2")], &[]);
+    let problem = doctor(&machine).remove(0);
+    assert!(problem.optional && problem.blocks == ["sim --engine embedded"], "{problem:?}");
+}
+
+#[test]
+fn a_system_without_debians_sources_is_told_where_a_mirror_is_named() {
+    let mut machine = complete();
+    machine.traits.remove(&Trait::DebianMirror);
+    assert_eq!(commands(&machine, false), [""; 0]);
+    let by_hand = commands(&machine, true);
+    let file = "printf 'format: 1\\ndebian_mirror: http://HOST/debian\\n' \
+                >'/home/u/.local/share/xedge/config.yaml'";
+    assert!(by_hand.contains(&file.to_owned()), "{by_hand:#?}");
+    assert!(by_hand.contains(&"export XEDGE_DEBIAN_MIRROR=http://HOST/debian".to_owned()));
+    let problem = doctor(&machine).remove(0);
+    assert_eq!((problem.need, problem.optional), (Need::DebianMirror, true));
+}
+
+#[test]
 fn the_python_tools_need_a_package_only_where_python_cannot_make_environments() {
     let mut machine = complete();
     machine.traits.remove(&Trait::PythonTools);
@@ -316,6 +386,8 @@ fn doctor_lists_every_problem_at_once_with_its_command() {
             "linker-arm64",
             "rust-target-arm64",
             "emulation-arm64",
+            "oci-runtime",
+            "podman",
             "compose",
             "mqtt-clients",
             "registry",

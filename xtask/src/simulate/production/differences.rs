@@ -4,7 +4,8 @@ use xedge_config::{Rendered, RenderedFile};
 use xedge_model::compose::{HOST_GATEWAY, MountSource, NetworkMode, Protocol, Service, Test};
 use xedge_model::stack::placeholders;
 
-use super::extras::sysctls;
+use super::capabilities::reachable;
+use super::extras::{sysctls, texts};
 use super::ulimits::clamped;
 use super::volumes::{is_file_of_host, single};
 
@@ -109,7 +110,7 @@ fn of_values(rendered: &Rendered, service: &Service, brokers: &[&str]) -> Vec<(&
         read_only: _,
         tmpfs: _,
         devices,
-        cap_add: _,
+        cap_add,
         cap_drop: _,
         security_opt: _,
         healthcheck: _,
@@ -145,6 +146,10 @@ fn of_values(rendered: &Rendered, service: &Service, brokers: &[&str]) -> Vec<(&
             "sysctls",
             format!("{sysctl} is left as it is: it is the whole machine's, not a container's"),
         ));
+    }
+    let (_, missing) = reachable(&texts(cap_add));
+    if !missing.is_empty() {
+        all.push(("cap_add", format!("without {}, which this machine cannot give", missing.join(", "))));
     }
     for device in devices {
         let reason = format!("{} is /dev/null: the device is not on this machine", device.container);

@@ -8,6 +8,7 @@ use xedge_model::compose::{
 };
 use xedge_sim::{ContainerExtras, HealthPace, Need};
 
+use super::capabilities::reachable;
 use super::ulimits::clamped;
 use crate::error::{Error, Result};
 
@@ -36,7 +37,7 @@ pub(super) fn extras(compose: &Compose, name: &str, service: &Service) -> Contai
         workdir: text(&service.working_dir),
         published_tcp: published_tcp(service),
         group_add: texts(&service.group_add),
-        cap_add: texts(&service.cap_add),
+        cap_add: reachable(&texts(&service.cap_add)).0,
         device_stubs: service.devices.iter().map(|device| device.container.to_string()).collect(),
         extra_hosts: service.extra_hosts.0.clone(),
         ulimits: ulimits.collect(),
@@ -56,7 +57,7 @@ pub(super) fn extras(compose: &Compose, name: &str, service: &Service) -> Contai
     }
 }
 
-fn texts(all: &[Text]) -> Vec<String> {
+pub(super) fn texts(all: &[Text]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
@@ -71,8 +72,11 @@ pub(in crate::simulate) fn published_tcp(service: &Service) -> Vec<u16> {
     ports.into_iter().collect()
 }
 
+/// Kernel settings: names and values.
+type Sysctls<'a> = Vec<(&'a str, &'a str)>;
+
 /// The kernel settings that belong to a container's own namespaces, and those that are the whole machine's.
-pub(super) fn sysctls(service: &Service) -> (Vec<(&str, &str)>, Vec<(&str, &str)>) {
+pub(super) fn sysctls(service: &Service) -> (Sysctls<'_>, Sysctls<'_>) {
     let own = |(name, _): &(&str, &str)| {
         let starts = ["kernel.msg", "kernel.shm", "fs.mqueue.", "net.ipv4.", "net.ipv6."];
         *name == "kernel.sem"

@@ -102,8 +102,10 @@ pub struct Engine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
-    /// Behind the Docker Engine API: Docker or Podman.
+    /// Docker's Engine.
     Docker,
+    /// Podman, behind the Docker Engine API.
+    Podman,
     /// An OCI runtime in namespaces of our own.
     Embedded,
 }

@@ -231,3 +231,167 @@ fn ports_and_mounts_show_what_they_read() {
         assert!(text.parse::<Mount>().is_err(), "{text}");
     }
 }
+
+/// What existing files set beyond `FULL`, in every way of writing it.
+const MORE: &str = r#"services:
+  a:
+    image: x
+    hostname: h
+    entrypoint: [/a, "$$HOME"]
+    working_dir: /w
+    group_add: [dialout, 20]
+    init: true
+    ports:
+      - "8000-8001:9000-9001/udp"
+      - {target: 80, published: "8080", host_ip: 127.0.0.1}
+      - {target: 81, protocol: udp}
+    expose: [1883, "3000-3001", 53/udp]
+    volumes:
+      - /scratch
+      - {type: bind, source: /dev, target: /dev, bind: {propagation: rslave}}
+      - {type: volume, source: v, target: /v, read_only: true}
+      - {type: tmpfs, target: /t, tmpfs: {size: 64m, mode: 493}}
+    networks: {n: {aliases: [other]}, default: }
+    extra_hosts: ["db:10.0.0.1", "six=[::1]", "me:host-gateway"]
+    mem_reservation: 8m
+    cpu_shares: 512
+    shm_size: 1m
+    ulimits: {nofile: 100, nproc: {soft: 5, hard: -1}}
+    sysctls: ["net.core.somaxconn=1024"]
+    devices: [/dev/ttyUSB0, "/dev/a:/dev/b:r"]
+    cap_add: [SYS_TIME]
+    healthcheck: {disable: true}
+    stop_signal: SIGINT
+  b:
+    image: y
+    network_mode: host
+    logging: {options: {a: b}}
+networks: {n: {internal: true}}
+volumes: {v: }
+"#;
+
+const MORE_WRITTEN: &str = r#"services:
+  a:
+    image: x
+    hostname: h
+    entrypoint:
+      - /a
+      - "$$HOME"
+    working_dir: /w
+    group_add:
+      - dialout
+      - "20"
+    init: true
+    ports:
+      - "8000:9000/udp"
+      - "8001:9001/udp"
+      - "127.0.0.1:8080:80/tcp"
+      - "81/udp"
+    expose:
+      - "1883/tcp"
+      - "3000/tcp"
+      - "3001/tcp"
+      - "53/udp"
+    volumes:
+      - /scratch
+      - "/dev:/dev:rslave"
+      - "v:/v:ro"
+      - type: tmpfs
+        target: /t
+        tmpfs:
+          size: 67108864
+          mode: 493
+    networks:
+      "n":
+        aliases:
+          - other
+      default: {}
+    extra_hosts:
+      - "db:10.0.0.1"
+      - "me:host-gateway"
+      - "six:::1"
+    mem_reservation: "8m"
+    cpu_shares: 512
+    shm_size: "1m"
+    ulimits:
+      nofile:
+        soft: 100
+        hard: 100
+      nproc:
+        soft: 5
+        hard: -1
+    sysctls:
+      net.core.somaxconn: "1024"
+    devices:
+      - "/dev/ttyUSB0:/dev/ttyUSB0:rwm"
+      - "/dev/a:/dev/b:r"
+    cap_add:
+      - SYS_TIME
+    healthcheck:
+      test:
+        - NONE
+    stop_signal: SIGINT
+  b:
+    image: "y"
+    network_mode: host
+    logging:
+      options:
+        a: b
+networks:
+  "n":
+    internal: true
+volumes:
+  v: {}
+"#;
+
+#[test]
+fn every_way_of_writing_comes_out_as_one() {
+    let compose = parse(MORE).unwrap();
+    assert_eq!(compose.to_text(), MORE_WRITTEN);
+    assert_eq!(parse(MORE_WRITTEN).unwrap().to_text(), MORE_WRITTEN);
+    let a = compose.service("a").unwrap();
+    assert_eq!(&*a.entrypoint.as_ref().unwrap().0[1], "$HOME");
+    assert_eq!(a.memory_folders(), [("/t".to_owned(), "size=67108864,mode=755".to_owned())]);
+    assert_eq!(a.anonymous_volumes().count(), 1);
+    let host: Vec<_> =
+        a.host_mounts().map(|(path, target, ro)| (path.as_str(), target.as_str(), ro)).collect();
+    assert_eq!(host, [("/dev", "/dev", false)]);
+    let flat = compose.flatten();
+    assert_eq!(flat["services.a.devices"], "/dev/ttyUSB0:/dev/ttyUSB0:rwm, /dev/a:/dev/b:r");
+    assert_eq!(flat["services.a.ulimits.nproc.hard"], "-1");
+}
+
+#[test]
+fn new_settings_have_their_mistakes() {
+    for (from, to, message) in [
+        ("network_mode: host", "network_mode: bridge", "unknown value `bridge`"),
+        (
+            "network_mode: host",
+            "network_mode: host\n    ports: [1]",
+            "`network_mode: host` publishes no `ports`",
+        ),
+        ("network_mode: host", "network_mode: none\n    networks: [n]", "exclude each other"),
+        ("nofile: 100", "nofiles: 100", "`nofiles` is no limit"),
+        ("{soft: 5, hard: -1}", "{soft: 5, hard: 4}", "`soft` is above `hard`"),
+        ("/dev/ttyUSB0,", "ttyUSB0,", "is not a device"),
+        ("db:10.0.0.1", "db:here", "neither an address nor"),
+        ("{disable: true}", "{disable: true, test: [CMD, a]}", "exclude each other"),
+        ("aliases: [other]", "ipv4_address: 10.0.0.2", "unknown key `ipv4_address`"),
+        ("source: v, target: /v", "source: /v, target: /v", "type and source do not fit"),
+        ("target: /t, tmpfs", "source: v, target: /t, tmpfs", "a folder in memory has no source"),
+        ("8000-8001:9000-9001/udp", "8000-8001:9000/udp", "is not a port mapping"),
+        ("published: \"8080\"", "published: \"8080-8081\"", "ranges of one length"),
+    ] {
+        assert!(MORE.contains(from), "{from}");
+        let error = parse(&MORE.replacen(from, to, 1)).unwrap_err();
+        assert!(error.to_string().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn keys_of_other_peoples_files_say_what_to_do() {
+    let hint = refused("read_only: true", "privileged: true", "unknown key `privileged`").unwrap();
+    assert!(hint.contains("root on the device"), "{hint}");
+    let hint = refused("read_only: true", "env_file: x", "unknown key `env_file`").unwrap();
+    assert!(hint.contains("cargo xtask import compose FILE"), "{hint}");
+}

@@ -1,9 +1,10 @@
 //! What a reference leads to: an index or a manifest, in OCI's form or Docker's. Takes bytes whose digest was checked.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use xedge_model::{Digest, Platform};
 
-use super::{is_exact, shown_all};
 use crate::descriptor::{
     CONFIG, DOCKER_CONFIG, DOCKER_LAYER, DOCKER_PLAIN_LAYER, LAYER, MANIFEST, OciPlatform, PLAIN_LAYER,
 };
@@ -29,17 +30,18 @@ impl Named {
             descriptor.platform.as_ref().and_then(OciPlatform::known) == Some(wanted)
                 && descriptor.is_manifest()
         };
-        let exact = |descriptor: &&Descriptor| {
-            descriptor.platform.as_ref().is_some_and(|platform| is_exact(platform, wanted))
-        };
+        // A base for arm64 without a variant serves for v8, but one that says v8 comes first.
+        let exact = |descriptor: &&Descriptor| descriptor.platform == Some(wanted.into());
         let found = self.0.iter().filter(of).find(exact).or_else(|| self.0.iter().find(of))?;
         let named = Descriptor::new(&found.media_type, found.digest.clone(), found.size);
         Some(Descriptor { platform: Some(wanted.into()), ..named })
     }
 
-    /// The platforms for people.
+    /// The platforms for people, each once; attestations (`unknown/unknown`) are for none.
     pub fn shown(&self) -> Vec<String> {
-        shown_all(self.0.iter().filter_map(|descriptor| descriptor.platform.as_ref()))
+        let platforms = self.0.iter().filter_map(|descriptor| descriptor.platform.as_ref());
+        let known = platforms.filter(|platform| platform.os != "unknown").map(ToString::to_string);
+        known.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 

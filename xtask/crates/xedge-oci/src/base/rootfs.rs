@@ -73,9 +73,17 @@ impl RootFs {
         Err(Error::UnsafePath { path: path.to_owned(), why: "the base image has no plain file there" })
     }
 
-    /// Whether there is something at this path, links followed.
-    pub fn has(&self, path: &str) -> bool {
-        self.resolve(Utf8Path::new(path)).is_ok_and(|at| self.nodes.contains_key(&at))
+    /// Puts a layer of ours on top, so that a further one keeps its folders too.
+    pub fn put(&mut self, layer: &Tree) {
+        for (path, node) in layer.iter() {
+            let kind = match &node.kind {
+                tree::Kind::File { content } => Kind::File { content: Some(content.clone()) },
+                tree::Kind::Dir => Kind::Dir,
+                tree::Kind::Symlink { target } => Kind::Symlink { target: target.clone() },
+                tree::Kind::Hardlink { target } => Kind::Hardlink { target: target.clone() },
+            };
+            self.place(path.to_owned(), Node { kind, mode: node.mode, uid: node.uid, gid: node.gid });
+        }
     }
 
     /// The content of all files in a folder, by name.

@@ -114,13 +114,10 @@ fn take(
             _ => Kind::Other,
         };
         let header = entry.header();
-        let number = |read: io::Result<u64>| read.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-        let node = Node {
-            kind,
-            mode: header.mode()? & 0o7777,
-            uid: number(header.uid())?,
-            gid: number(header.gid())?,
-        };
+        // A field that was left empty means 0, as Engines take it.
+        let number = |read: io::Result<u64>| u32::try_from(read.unwrap_or(0)).unwrap_or(u32::MAX);
+        let mode = header.mode().unwrap_or(0) & 0o7777;
+        let node = Node { kind, mode, uid: number(header.uid()), gid: number(header.gid()) };
         scanned.brought.push((path, node));
     }
     Ok(Ok(()))

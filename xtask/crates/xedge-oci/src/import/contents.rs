@@ -45,7 +45,7 @@ impl<'a> Contents<'a> {
                 Err(error) if first && error.kind() == io::ErrorKind::InvalidData => {
                     return Err(contents.problem(Problem::NotAnArchive { why: error.to_string() }));
                 }
-                Err(error) => return Err(contents.unreadable(error)),
+                Err(error) => return Err(contents.unreadable(&error)),
             };
             let unsafe_name = |name: &str, why| {
                 let place = "the archive".to_owned();
@@ -87,7 +87,7 @@ impl<'a> Contents<'a> {
     /// A blob whose name is a digest must have it, whether anything names it or not.
     fn store(&mut self, name: String, reader: impl Read) -> Result<(), Error> {
         let stored = intake::store(reader, self.blobs).map_err(|trouble| match trouble {
-            Trouble::Source(error) => self.unreadable(error),
+            Trouble::Source(error) => self.unreadable(&error),
             Trouble::Blobs(error) => error,
         })?;
         if let Some(claimed) = name.strip_prefix(BLOBS).and_then(|hex| Digest::from_hex(hex).ok()) {
@@ -149,7 +149,7 @@ impl<'a> Contents<'a> {
         problem_of(self.from, problem)
     }
 
-    fn unreadable(&self, error: io::Error) -> Error {
+    fn unreadable(&self, error: &io::Error) -> Error {
         unreadable(self.from, error)
     }
 }
@@ -158,8 +158,8 @@ pub(super) fn problem_of(from: &str, problem: Problem) -> Error {
     Error::Import { from: from.to_owned(), problem: Box::new(problem) }
 }
 
-/// An error of ours that travelled inside of an I/O error comes out unchanged.
-pub(super) fn unreadable(from: &str, error: io::Error) -> Error {
+/// An archive that ends too early or cannot be unpacked is damaged; anything else is the reader's trouble.
+pub(super) fn unreadable(from: &str, error: &io::Error) -> Error {
     let problem = match error.kind() {
         io::ErrorKind::UnexpectedEof => Problem::Damaged { why: "it ends in the middle".to_owned() },
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {

@@ -11,10 +11,7 @@ pub(super) fn clean(name: &str) -> Result<String, &'static str> {
 /// Like [`clean`], for the target of a hard link: unpackers take an absolute one from the image's root.
 pub(super) fn below(name: &str) -> Result<String, &'static str> {
     let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    match parts.iter().any(|part| *part == "..") {
-        true => Err("leads out of it"),
-        false => Ok(parts.join("/")),
-    }
+    if parts.contains(&"..") { Err("leads out of it") } else { Ok(parts.join("/")) }
 }
 
 /// Where a symbolic link in `name`'s folder points, as a name of the archive.

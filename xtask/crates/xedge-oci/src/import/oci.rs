@@ -6,6 +6,7 @@ use xedge_model::{Digest, Platform};
 
 use super::contents::Contents;
 use super::{Imported, Problem, finish, name};
+use crate::descriptor::OciPlatform;
 use crate::index::Index;
 use crate::layout::{CONTAINERD_NAME, REF_NAME};
 use crate::manifest::Manifest;
@@ -131,7 +132,7 @@ fn image(contents: &Contents<'_>, descriptor: &Descriptor) -> Result<Result<Impo
     let layers: Vec<String> =
         manifest.layers.iter().map(|layer| blob(contents, layer)).collect::<Result<_, _>>()?;
     let done = finish::image(contents, &config, &layers, Some((descriptor, &manifest)))?;
-    if let (Ok(imported), Some(stated)) = (&done, stated.and_then(|stated| stated.known()))
+    if let (Ok(imported), Some(stated)) = (&done, stated.and_then(OciPlatform::known))
         && imported.platform != stated
     {
         let why = format!("its config is for {}, its index says {stated}", imported.platform);

@@ -19,15 +19,20 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
 use self::body::{body, endpoint};
-pub use build::{BuildEnd, BuildFailure, BuildRequest};
+pub use build::{BuildEnd, BuildFailure, BuildProgress, BuildRequest};
 
-use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
+use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
 use crate::Error;
 
 /// Seconds that the Engine has for an answer.
 const TIMEOUT_S: u64 = 120;
 /// The same for loading an image, which it answers only at the end.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// How Podman introduces itself.
+const PODMAN: &str = "Podman Engine";
+/// How long Podman may take to note down how a container ended.
+const NOTING: Duration = Duration::from_secs(10);
 
 /// A connection to a Docker Engine; cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,8 +56,15 @@ impl Docker {
         // Without this the client speaks its own newest version, whatever the Engine knows.
         let client = client.negotiate_version().await.map_err(|e| no_engine(&e))?;
         let version = client.version().await.map_err(|e| no_engine(&e))?;
+        let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
         let facts = EngineFacts {
-            name: version.platform.map_or_else(String::new, |p| p.name),
+            kind: if podman { EngineKind::Podman } else { EngineKind::Docker },
+            // Podman puts the machine's name there.
+            name: if podman {
+                PODMAN.to_owned()
+            } else {
+                version.platform.map_or_else(String::new, |p| p.name)
+            },
             version: version.version.unwrap_or_default(),
             api: client.client_version().to_string(),
             architecture: version.arch.unwrap_or_default(),
@@ -225,7 +237,7 @@ impl Docker {
     }
 
     async fn inspected(&self, container: &str) -> Result<models::ContainerInspectResponse, Error> {
-        let found = self.client.inspect_container(container, None).await;
+        let found = once_noted(|| self.client.inspect_container(container, None)).await;
         found.map_err(|e| self.failed(&format!("inspect container {container}"), e))
     }
 
@@ -269,7 +281,8 @@ impl Docker {
         let failed = |e| self.failed("list what simulations left", e);
         let filters = HashMap::from([("label", vec![label])]);
         let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self.client.list_containers(Some(options)).await.map_err(failed)?;
+        let list = || self.client.list_containers(Some(options.clone()));
+        let containers = once_noted(list).await.map_err(failed)?;
         let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
         let volumes = self.client.list_volumes(Some(options)).await.map_err(failed)?;
         let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
@@ -328,6 +341,22 @@ impl Docker {
     }
 }
 
+/// Between two states of a container, as between its end and its exit code (`stopped`), Podman gives it one that Docker's
+/// API does not have, and the client library refuses the whole answer: asked again, until it is a state of both.
+async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
+    let end = tokio::time::Instant::now() + NOTING;
+    loop {
+        match Box::pin(ask()).await {
+            Err(Refusal::JsonDataError { message, .. })
+                if message.contains("unknown variant") && tokio::time::Instant::now() < end =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 fn status(error: &Refusal) -> u16 {
     match error {
         Refusal::DockerResponseServerError { status_code, .. } => *status_code,
@@ -349,7 +378,7 @@ fn seconds(time: Duration) -> i32 {
 }
 
 /// The argument list of an image's health check (`CMD …` or `CMD-SHELL …`).
-fn command(test: &[String]) -> Option<Vec<String>> {
+pub(super) fn command(test: &[String]) -> Option<Vec<String>> {
     match test.split_first() {
         Some((kind, rest)) if kind == "CMD" => Some(rest.to_vec()),
         Some((kind, rest)) if kind == "CMD-SHELL" => {

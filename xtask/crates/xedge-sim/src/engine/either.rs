@@ -21,7 +21,7 @@ macro_rules! either {
     ($engine:expr, $one:ident => $call:expr) => {
         match $engine {
             Engine::Docker($one) => $call,
-            Engine::Embedded($one) => match *$one {},
+            Engine::Embedded($one) => $call,
         }
     };
 }

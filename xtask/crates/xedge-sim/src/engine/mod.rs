@@ -2,7 +2,7 @@
 
 mod docker;
 mod either;
-mod embedded;
+pub mod embedded;
 mod files;
 
 use std::collections::BTreeMap;
@@ -11,19 +11,33 @@ use xedge_model::Platform;
 
 use crate::plan::ContainerPlan;
 
-pub use docker::{BuildEnd, BuildFailure, BuildRequest, Docker};
+pub use docker::{BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker};
 pub use either::Engine;
 pub use embedded::Embedded;
 pub(crate) use files::volume_tar;
 
+/// Kinds of engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// Docker's Engine.
+    Docker,
+    /// Podman, behind the Docker Engine API.
+    Podman,
+    /// An OCI runtime in namespaces of our own.
+    Embedded,
+}
+
 /// What the Engine says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct EngineFacts {
+    /// Which kind it is.
+    pub kind: EngineKind,
     /// Product, for example `Docker Engine`.
     pub name: String,
     /// Version of the product.
     pub version: String,
-    /// API version that was agreed on.
+    /// API version that was agreed on; empty where there is no API.
     pub api: String,
     /// Architecture in Go's words, for example `amd64`.
     pub architecture: String,

@@ -160,6 +160,7 @@ impl Outcome {
     /// An outcome with these claims, for tests of reports.
     pub(crate) fn sample(claims: Vec<Claim>) -> Self {
         let engine = EngineFacts {
+            kind: crate::EngineKind::Docker,
             name: "Engine".into(),
             version: "1".into(),
             api: "1.41".into(),

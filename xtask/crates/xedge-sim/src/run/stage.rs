@@ -219,7 +219,9 @@ impl Stage<'_> {
     /// Starts a container; one that the kernel cannot execute is an error of its own.
     pub(super) async fn start(&self, plan: &ContainerPlan) -> Result<(), Error> {
         match self.engine.start(&self.name(&plan.node_id)).await {
-            Err(Error::EngineRefused { message, .. }) if message.contains(BAD_FORMAT) => {
+            Err(Error::EngineRefused { message, .. } | Error::Embedded { message, .. })
+                if message.contains(BAD_FORMAT) =>
+            {
                 Err(foreign(plan, message))
             }
             other => other,
@@ -289,7 +291,9 @@ impl Stage<'_> {
         let limit = if plan.emulated { limit.max(self.limits.probe) } else { limit };
         let code = match self.engine.exec(&self.name(&plan.node_id), check, limit).await {
             // It may end between the look at it and the question: the next look tells.
-            Err(Error::EngineRefused { message, .. }) => return Ok(Some(message)),
+            Err(Error::EngineRefused { message, .. } | Error::Embedded { message, .. }) => {
+                return Ok(Some(message));
+            }
             other => other?,
         };
         Ok(match code {

@@ -26,6 +26,17 @@ pub struct BuildRequest {
     pub args: BTreeMap<String, String>,
     /// Platform of the result.
     pub platform: Platform,
+    /// Whether steps of earlier builds may be used again.
+    pub cached: bool,
+}
+
+/// What is told while a build goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildProgress<'a> {
+    /// A step begins: `Step 3/5 : RUN make`.
+    Step(&'a str),
+    /// A step left an image, by the beginning of its id. It stays in the Engine when a later step fails.
+    Image(&'a str),
 }
 
 /// How a build ended.
@@ -50,12 +61,12 @@ pub struct BuildFailure {
 
 impl Docker {
     /// Builds an image without a tag. `context` writes the tar archive of the context, the Dockerfile in it; `progress`
-    /// is told each step. When this future is dropped, the Engine stops the build and removes its container.
+    /// is told each step, and each image that a step left in the Engine. When this future is dropped, the Engine stops the build and removes its container.
     pub async fn build_image(
         &self,
         request: &BuildRequest,
         context: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
-        progress: impl Fn(&str),
+        progress: impl Fn(BuildProgress<'_>),
     ) -> Result<BuildEnd, Error> {
         let (stream, writer) = pipe::written(context);
         let client = self.client.clone().with_timeout(LOAD_TIMEOUT);
@@ -81,7 +92,7 @@ impl Docker {
             // The context that could not be read is the cause, unless the Engine hung up first.
             (_, Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Archive(error)),
             (Some(refusal), _) => self.refused(refusal, output),
-            (None, _) => output.id.map(BuildEnd::Image).ok_or_else(|| Error::EngineLost {
+            (None, _) => output.id.or(output.told).map(BuildEnd::Image).ok_or_else(|| Error::EngineLost {
                 host: self.host.clone(),
                 action: "build an image".to_owned(),
                 detail: "it stopped answering before the image was done".to_owned(),
@@ -131,10 +142,19 @@ impl Docker {
             }
         }
         drop(sender);
-        let taken = taker.await.map_err(|error| Error::Archive(io::Error::other(error)))?;
+        let result = taker.await.map_err(|error| Error::Archive(io::Error::other(error)))?;
         match refusal {
             Some(error) => Err(self.failed(&format!("give out image {image}"), error)),
-            None => Ok(taken),
+            None => Ok(result),
+        }
+    }
+
+    /// The whole id of an image by a name or the beginning of its id.
+    pub async fn image_id(&self, image: &str) -> Result<Option<String>, Error> {
+        match self.client.inspect_image(image).await {
+            Ok(found) => Ok(found.id),
+            Err(error) if super::status(&error) == 404 => Ok(None),
+            Err(error) => Err(self.failed(&format!("look for image {image}"), error)),
         }
     }
 
@@ -159,6 +179,7 @@ fn options(request: &BuildRequest) -> query::BuildImageOptions {
         .dockerfile(&request.dockerfile)
         .buildargs(&args)
         .platform(request.platform.as_str())
+        .nocache(!request.cached)
         .rm(true)
         .forcerm(true);
     match &request.target {
@@ -170,17 +191,27 @@ fn options(request: &BuildRequest) -> query::BuildImageOptions {
 /// What the builder said so far.
 #[derive(Default)]
 struct Output {
+    /// What the answers name apart from the text; Podman's may not.
     id: Option<String>,
+    /// The last image that the text names; a program may say such a line too, but not as the last one.
+    told: Option<String>,
     step: String,
     tail: VecDeque<String>,
 }
 
 impl Output {
-    fn take(&mut self, text: &str, progress: &impl Fn(&str)) {
-        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+    fn take(&mut self, text: &str, progress: &impl Fn(BuildProgress<'_>)) {
+        for line in plain(text).lines().map(str::trim_end).filter(|line| !line.is_empty()) {
             if is_step(line) {
                 line.clone_into(&mut self.step);
-                progress(line);
+                progress(BuildProgress::Step(line));
+            }
+            // What a step stands on was there before.
+            if let Some(id) = image_of(line).filter(|_| !self.step.contains(": FROM ")) {
+                progress(BuildProgress::Image(id));
+            }
+            if let Some(id) = line.strip_prefix("Successfully built ") {
+                self.told = Some(id.to_owned());
             }
             if self.tail.len() == TAIL {
                 self.tail.pop_front();
@@ -190,30 +221,56 @@ impl Output {
     }
 }
 
-/// `Step 3/5 : RUN …`, and nothing that a program may say.
+/// The text without colours and other commands to a terminal: the Engine paints what programs say on stderr.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        let end = after.find(|c: char| c.is_ascii_alphabetic());
+        rest = end.map_or("", |end| &after[end + 1..]);
+    }
+    plain + rest
+}
+
+/// `Step 3/5 : RUN …` (Docker) or `STEP 3/5: RUN …` (Podman), and nothing that a program may say.
 fn is_step(line: &str) -> bool {
-    let Some((numbers, _)) = line.strip_prefix("Step ").and_then(|rest| rest.split_once(" : ")) else {
-        return false;
-    };
+    let after = line.strip_prefix("Step ").or_else(|| line.strip_prefix("STEP "));
+    let Some((numbers, _)) = after.and_then(|rest| rest.split_once(':')) else { return false };
+    let numbers = numbers.trim_end();
     !numbers.is_empty() && numbers.chars().all(|c| c.is_ascii_digit() || c == '/')
+}
+
+/// ` ---> 0123456789ab`.
+fn image_of(line: &str) -> Option<&str> {
+    let id = line.strip_prefix(" ---> ")?;
+    (id.len() >= 12 && id.chars().all(|c| c.is_ascii_hexdigit())).then_some(id)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Output, TAIL};
+    use super::{BuildProgress, Output, TAIL, plain};
+
+    #[test]
+    fn commands_to_a_terminal_are_taken_out() {
+        assert_eq!(plain("\x1b[91mError\x1b[0m: x\x1b["), "Error: x");
+    }
 
     #[test]
     fn steps_are_told_and_the_last_lines_kept() {
         let mut output = Output::default();
         let told = std::cell::RefCell::new(Vec::new());
-        let progress = |step: &str| told.borrow_mut().push(step.to_owned());
+        let progress = |told_now: BuildProgress<'_>| told.borrow_mut().push(format!("{told_now:?}"));
         output.take("Step 1/2 : FROM scratch\n ---> \n", &progress);
+        output.take(" ---> 0123456789ab\n", &progress);
         for number in 0..30 {
             output.take(&format!("Step by step {number}\n"), &progress);
         }
         output.take("Step 2/2 : RUN false\n", &progress);
-        assert_eq!(*told.borrow(), ["Step 1/2 : FROM scratch", "Step 2/2 : RUN false"]);
+        assert_eq!(*told.borrow(), [r#"Step("Step 1/2 : FROM scratch")"#, r#"Step("Step 2/2 : RUN false")"#]);
         assert_eq!((output.step.as_str(), output.tail.len()), ("Step 2/2 : RUN false", TAIL));
         assert_eq!(output.tail.back().unwrap(), "Step 2/2 : RUN false");
+        output.take(" ---> Running in 0123456789ab\n ---> ba9876543210\n", &progress);
+        assert_eq!(told.borrow()[2..], [r#"Image("ba9876543210")"#]);
     }
 }

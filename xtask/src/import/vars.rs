@@ -1,0 +1,209 @@
+//! Variables of a Compose file: files of `NAME=value`, and what `${NAME:-default}` becomes. The process's own environment has
+//! no say: the same files give the same stack everywhere.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use xedge_model::tree::{At, Tree, Value, join};
+use xedge_model::yaml::{Source, YamlError};
+
+use super::report::{Report, Variable};
+use crate::error::{Result, read_text};
+
+/// Values by name, and where each came from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values(BTreeMap<String, (String, String)>);
+
+impl Values {
+    /// Adds what a file of `NAME=value` says; later files win.
+    pub(super) fn add_file(&mut self, path: &Utf8Path, shown: &str) -> Result<()> {
+        for (name, value, line) in read_env(shown, &read_text(path)?)? {
+            self.0.insert(name, (value, format!("{shown}:{line}")));
+        }
+        Ok(())
+    }
+
+    /// The value of a name.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|(value, _)| value.as_str())
+    }
+
+    /// Where the value of a name came from.
+    pub(super) fn origin(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|(_, from)| from.as_str())
+    }
+}
+
+/// The entries of a file of `NAME=value` with their lines. A mistake is told by its place alone: the line may hold a secret.
+pub(super) fn read_env(
+    shown: &str,
+    text: &str,
+) -> std::result::Result<Vec<(String, String, u64)>, YamlError> {
+    let mut all = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            continue;
+        }
+        let at = At { line: index as u64 + 1, column: 1 };
+        let entry = trimmed.strip_prefix("export ").unwrap_or(trimmed);
+        let bad = || {
+            let hint = Some("a comment starts with `#`".to_owned());
+            Source::new(shown, "").error_in(at, "expected NAME=value", hint)
+        };
+        let (name, value) = entry.split_once('=').ok_or_else(bad)?;
+        if !is_variable(name.trim_end()) {
+            return Err(bad());
+        }
+        all.push((name.trim_end().to_owned(), unquoted(value.trim()), at.line));
+    }
+    Ok(all)
+}
+
+/// What quotes or a comment leave of a value.
+fn unquoted(value: &str) -> String {
+    for quote in ['"', '\''] {
+        let inner = value.strip_prefix(quote).and_then(|rest| rest.find(quote).map(|end| &rest[..end]));
+        if let Some(inner) = inner {
+            return inner.to_owned();
+        }
+    }
+    value.split(" #").next().unwrap_or(value).trim_end().to_owned()
+}
+
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Fills variables into every text of a tree; what was filled in goes to the report.
+pub(super) struct Filler<'a> {
+    pub(super) source: &'a Source,
+    pub(super) values: &'a Values,
+    pub(super) report: &'a mut Report,
+}
+
+impl Filler<'_> {
+    pub(super) fn fill(&mut self, path: &str, tree: &mut Tree) -> std::result::Result<(), YamlError> {
+        match &mut tree.value {
+            Value::Text(text) if text.contains('$') => *text = self.text(path, tree.at, text)?,
+            Value::List(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.fill(&format!("{path}[{index}]"), item)?;
+                }
+            }
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    self.fill(&join(path, &key.name), value)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, path: &str, at: At, text: &str) -> std::result::Result<String, YamlError> {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(dollar) = rest.find('$') {
+            out.push_str(&rest[..dollar]);
+            rest = &rest[dollar + 1..];
+            if let Some(after) = rest.strip_prefix('$') {
+                out.push('$');
+                rest = after;
+            } else if let Some(inner) = rest.strip_prefix('{') {
+                let end = closing(inner).ok_or_else(|| self.bad(at, "`${` has no `}`"))?;
+                out.push_str(&self.braced(path, at, &inner[..end])?);
+                rest = &inner[end + 1..];
+            } else {
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let name = &rest[..end];
+                if !is_variable(name) {
+                    return Err(self.bad(at, "`$` is followed by no name of a variable"));
+                }
+                out.push_str(&self.value(path, at, name));
+                rest = &rest[end..];
+            }
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+
+    fn braced(&mut self, path: &str, at: At, inner: &str) -> std::result::Result<String, YamlError> {
+        let end = inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inner.len());
+        let (name, operation) = inner.split_at(end);
+        if !is_variable(name) {
+            return Err(self.bad(at, "`${` is followed by no name of a variable"));
+        }
+        let (colon, operation) = operation.strip_prefix(':').map_or((false, operation), |rest| (true, rest));
+        let set = self.values.get(name).filter(|value| !(colon && value.is_empty())).map(str::to_owned);
+        let word = operation.get(1..).unwrap_or("");
+        match (operation.as_bytes().first(), set) {
+            (None, _) if !colon => Ok(self.value(path, at, name)),
+            (Some(b'-'), None) => {
+                self.used(path, name, "the default in the file");
+                self.text(path, at, word)
+            }
+            (Some(b'?'), None) => {
+                let message = format!("the variable `{name}` is not set, and the file demands it: {word}");
+                Err(self.source.error_in(at, message, Some(set_it(name))))
+            }
+            (Some(b'-' | b'?'), Some(value)) => {
+                let values = self.values;
+                self.used(path, name, values.origin(name).unwrap_or_default());
+                Ok(value)
+            }
+            (Some(b'+'), set) => {
+                self.used(path, name, "whether it is set");
+                if set.is_some() { self.text(path, at, word) } else { Ok(String::new()) }
+            }
+            _ => Err(self.bad(at, "`${NAME` is followed by none of `}`, `:-`, `-`, `:?`, `?`, `:+`, `+`")),
+        }
+    }
+
+    /// An unset variable is nothing, as Compose has it, and someone must decide whether that was meant.
+    fn value(&mut self, path: &str, at: At, name: &str) -> String {
+        let values = self.values;
+        if let (Some(value), Some(from)) = (values.get(name), values.origin(name)) {
+            self.used(path, name, from);
+            return value.to_owned();
+        }
+        self.used(path, name, "nowhere: it is not set");
+        let what = format!("the variable `{name}` is not set: nothing stands there");
+        self.report.decide(path, at, what, set_it(name));
+        String::new()
+    }
+
+    fn used(&mut self, path: &str, name: &str, from: &str) {
+        let variable = self
+            .report
+            .variables
+            .entry(name.to_owned())
+            .or_insert_with(|| Variable { from: from.to_owned(), used: Vec::new() });
+        if !variable.used.iter().any(|used| used == path) {
+            variable.used.push(path.to_owned());
+        }
+    }
+
+    fn bad(&self, at: At, message: &str) -> YamlError {
+        self.source.error_in(at, message, Some("`$$` stands for the character `$`".into()))
+    }
+}
+
+fn set_it(name: &str) -> String {
+    format!("set it: `{name}=…` in `.env` beside the file, or in a file named with `--env-file`")
+}
+
+/// Where the `}` is that closes an open `${`.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    for (index, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(index),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
