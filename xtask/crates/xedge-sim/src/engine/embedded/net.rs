@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -19,6 +20,11 @@ use crate::plan::ContainerExtras;
 /// Networks are `10.213.N.0/24`: apart from each other, since a container can be in several.
 const PREFIX: u8 = 24;
 const BRIDGE: &str = "runs0";
+/// Addresses for containers in a network, from `.2` on.
+const HOSTS: u32 = 252;
+
+/// How often a card was put into a bridge.
+static PLUGS: AtomicU32 = AtomicU32::new(0);
 
 /// An open network namespace.
 #[derive(Debug)]
@@ -192,8 +198,12 @@ impl Inner {
             let wanted = address(network.number, *host);
             self.residents.values().any(|resident| resident.addresses.get(name) == Some(&wanted))
         };
-        let host = (2..u8::MAX).find(|host| !taken(host)).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let (address, peer, bridge) = (address(network.number, host), format!("port{host}"), &network.bridge);
+        // The kernel takes the cards of a container that is gone apart in its own time: neither their names nor their
+        // addresses are used again at once.
+        let plug = PLUGS.fetch_add(1, Ordering::Relaxed);
+        let mut hosts = (0..HOSTS).map(|step| 2 + u8::try_from((plug + step) % HOSTS).unwrap_or(0));
+        let host = hosts.find(|host| !taken(host)).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let (address, peer, bridge) = (address(network.number, host), format!("port{plug}"), &network.bridge);
         into.ip(&format!(
             "link add eth{card} type veth peer name {peer} netns {}\naddr add {address}/{PREFIX} dev eth{card}\nlink set eth{card} up\n",
             bridge.path()
