@@ -9,6 +9,7 @@ use crate::Error;
 
 /// What runs containers.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 pub enum Engine {
     /// A daemon with Docker's API.
     Docker(Docker),
@@ -96,12 +97,18 @@ impl Engine {
 
     /// State of a container.
     pub async fn inspect(&self, container: &str) -> Result<Status, Error> {
-        either!(self, engine => engine.inspect(container).await)
+        match self {
+            Self::Docker(docker) => docker.inspect(container).await,
+            Self::Embedded(embedded) => embedded.inspect(container),
+        }
     }
 
     /// Where on this machine a published port of a running container is reached now.
     pub async fn ports(&self, container: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
-        either!(self, engine => engine.ports(container, port).await)
+        match self {
+            Self::Docker(docker) => docker.ports(container, port).await,
+            Self::Embedded(embedded) => embedded.ports(container, port),
+        }
     }
 
     /// What a container wrote to stdout and stderr; `tail` limits it to the last lines.

@@ -114,7 +114,7 @@ pub(super) fn watch_memory(container: &str, tell: impl FnOnce() + Send + 'static
     thread
         .spawn(move || {
             if watch() {
-                tell()
+                tell();
             }
         })
         .map(drop)

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -107,16 +107,11 @@ impl Container {
         until: impl Fn(&State) -> bool,
     ) -> MutexGuard<'a, State> {
         let still = |state: &mut State| !until(state);
-        match limit {
-            Some(limit) => {
-                let waited = self.changed.wait_timeout_while(state, limit, still);
-                waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state)
-            }
-            None => {
-                let waited = self.changed.wait_while(state, still);
-                waited.unwrap_or_else(std::sync::PoisonError::into_inner)
-            }
+        if let Some(limit) = limit {
+            let waited = self.changed.wait_timeout_while(state, limit, still);
+            return waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
         }
+        self.changed.wait_while(state, still).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -290,14 +285,10 @@ impl Container {
         self.end(&signal, grace)?;
         self.end("KILL", GONE)?;
         let state = locked(&self.state);
-        if self.has_ended(&state) {
+        if has_ended(&state) {
             return Ok(());
         }
         Err(format!("its program is still there {} s after SIGKILL", GONE.as_secs()))
-    }
-
-    fn has_ended(&self, state: &State) -> bool {
-        matches!(state.phase, Phase::Created | Phase::Ended)
     }
 
     fn end(&self, signal: &str, limit: Duration) -> Result<(), String> {
@@ -310,8 +301,8 @@ impl Container {
             let ready = !sent && state.phase == Phase::Running;
             let left = limit.saturating_sub(begun.elapsed());
             let pause = if sent { left } else { left.min(Duration::from_millis(20)) };
-            let state = if ready { state } else { self.wait(state, Some(pause), |s| self.has_ended(s)) };
-            if self.has_ended(&state) || begun.elapsed() >= limit {
+            let state = if ready { state } else { self.wait(state, Some(pause), has_ended) };
+            if has_ended(&state) || begun.elapsed() >= limit {
                 return Ok(());
             }
             drop(state);
@@ -326,13 +317,13 @@ impl Container {
     /// Ends it at once, and its thread. What is left of it can be removed then.
     pub(super) fn destroy(&self) -> Result<(), String> {
         let stopped = self.end("KILL", GONE);
-        if !self.has_ended(&locked(&self.state)) {
+        if !has_ended(&locked(&self.state)) {
             drop(self.runtime.ask(&self.folder, &["delete", "--force", &self.name]));
             drop(cgroup::remove(&self.name));
-            drop(self.wait(locked(&self.state), Some(GONE), |state| self.has_ended(state)));
+            drop(self.wait(locked(&self.state), Some(GONE), has_ended));
         }
         let thread = locked(&self.state).thread.take();
-        if self.has_ended(&locked(&self.state)) {
+        if has_ended(&locked(&self.state)) {
             // A panic in it was reported where it happened.
             drop(thread.map(thread::JoinHandle::join));
         }
@@ -365,6 +356,10 @@ impl Container {
         all.sort();
         all
     }
+}
+
+fn has_ended(state: &State) -> bool {
+    matches!(state.phase, Phase::Created | Phase::Ended)
 }
 
 /// Puts a container's own layer over the image's files.

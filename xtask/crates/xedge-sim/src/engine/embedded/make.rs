@@ -244,8 +244,8 @@ impl Inner {
         let config: serde_json::Value =
             serde_json::from_slice(&config).map_err(|error| runtime_error(&action, error))?;
         let mounts = config["mounts"].as_array().into_iter().flatten();
-        let source = mounts.filter(|mount| mount["type"] == "bind" && mount["destination"] == path);
-        let Some(data) = source.filter_map(|mount| mount["source"].as_str()).next() else {
+        let mut source = mounts.filter(|mount| mount["type"] == "bind" && mount["destination"] == path);
+        let Some(data) = source.find_map(|mount| mount["source"].as_str()) else {
             return Err(runtime_error(&action, "there is no volume"));
         };
         let unpacked = Root::open(Path::new(data)).and_then(|root| unpack(tar, &root, Content::Files));

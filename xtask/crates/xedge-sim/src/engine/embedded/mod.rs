@@ -131,13 +131,15 @@ impl Embedded {
     }
 
     pub(super) async fn has_image(&self, image: &str) -> Result<bool, Error> {
-        Ok(image.parse::<Digest>().is_ok_and(|id| self.inner.store.has(&id)))
+        let Ok(id) = image.parse::<Digest>() else { return Ok(false) };
+        self.blocking(move |inner| inner.store.has(&id)).await
     }
 
     pub(super) async fn image_platform(&self, image: &str) -> Result<String, Error> {
-        let action = || format!("inspect image {image}");
-        let id: Digest = image.parse().map_err(|error| runtime_error(&action(), error))?;
-        let config = self.inner.store.config(&id).map_err(|error| runtime_error(&action(), error))?;
+        let action = format!("inspect image {image}");
+        let id: Digest = image.parse().map_err(|error| runtime_error(&action, error))?;
+        let config = self.blocking(move |inner| inner.store.config(&id)).await?;
+        let config = config.map_err(|error| runtime_error(&action, error))?;
         Ok(format!("{}/{}", config.os, config.architecture))
     }
 
@@ -194,11 +196,11 @@ impl Embedded {
         self.blocking(move |_| found.stop(grace)).await?.map_err(|error| runtime_error(&action, error))
     }
 
-    pub(super) async fn inspect(&self, container: &str) -> Result<Status, Error> {
+    pub(super) fn inspect(&self, container: &str) -> Result<Status, Error> {
         Ok(self.inner.container(container)?.status())
     }
 
-    pub(super) async fn ports(&self, container: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    pub(super) fn ports(&self, container: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
         Ok(self.inner.container(container)?.addresses(port))
     }
 

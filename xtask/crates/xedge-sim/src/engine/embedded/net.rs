@@ -226,9 +226,11 @@ impl Inner {
     /// The hosts file of one container: itself first, so that its own host name is found at once, then all that share a
     /// network with it.
     fn hosts(&self, resident: &Resident) -> String {
+        use std::fmt::Write as _;
         let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         let mut line = |address: &dyn std::fmt::Display, names: &str| {
-            text.push_str(&format!("{address}\t{names}\n"));
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{address}\t{names}");
         };
         let own: Vec<&str> = resident.hostname.iter().chain(&resident.names).map(String::as_str).collect();
         match resident.addresses.values().next() {

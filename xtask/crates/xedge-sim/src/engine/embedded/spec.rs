@@ -169,17 +169,17 @@ fn environment(parts: &Parts<'_>) -> Vec<String> {
 }
 
 fn capabilities(plan: &ContainerPlan) -> BTreeSet<String> {
-    let plain = |name: &String| {
+    let bare = |name: &String| {
         let name = name.to_ascii_uppercase();
         name.strip_prefix("CAP_").unwrap_or(&name).to_owned()
     };
     let mut all: BTreeSet<String> = CAPABILITIES.iter().map(|name| (*name).to_owned()).collect();
-    let dropped: Vec<String> = plan.cap_drop.iter().map(plain).collect();
+    let dropped: Vec<String> = plan.cap_drop.iter().map(bare).collect();
     if dropped.iter().any(|name| name == "ALL") {
         all.clear();
     }
     all.retain(|name| !dropped.contains(name));
-    all.extend(plan.extras.cap_add.iter().map(plain).filter(|name| name != "ALL"));
+    all.extend(plan.extras.cap_add.iter().map(bare).filter(|name| name != "ALL"));
     // Not every machine has it to give, and no limit here needs it.
     all.remove("SYS_RESOURCE");
     all

@@ -59,7 +59,7 @@ fn attributes(found: &Metadata, from: &Path, to: &Path) -> io::Result<()> {
         fs::set_permissions(to, fs::Permissions::from_mode(found.mode() & 0o7777))?;
     }
     if found.is_file() {
-        let mut value = vec![0; 64];
+        let mut value = [0; 64];
         // Most files have none.
         if let Ok(length) = rustix::fs::lgetxattr(from, CAPABILITIES, &mut value[..]) {
             rustix::fs::lsetxattr(to, CAPABILITIES, &value[..length], XattrFlags::empty())?;

@@ -61,7 +61,11 @@ fn an_image_is_named_by_the_config_whose_layers_were_unpacked() {
     assert_eq!((config.os.as_str(), config.config.user.as_deref()), ("linux", Some("7")));
 
     store.load(bytes.as_slice()).unwrap();
-    assert_eq!(store.ids().unwrap(), [id.clone()], "a second load changes nothing, and nothing else is left");
+    assert_eq!(
+        store.ids().unwrap(),
+        std::slice::from_ref(&id),
+        "a second load changes nothing, and nothing else is left"
+    );
     std::fs::write(store.rootfs(&id).with_file_name("config.json"), "{}").unwrap();
     assert!(store.config(&id).unwrap_err().to_string().contains("was changed"));
     store.remove(&id).unwrap();
@@ -80,9 +84,9 @@ fn a_layer_that_is_not_the_named_one_is_refused() {
         assert!(!store.has(&id));
         assert_eq!(std::fs::read_dir(folder.path().join("images")).unwrap().count(), 0, "something was left");
     };
-    refused(&[layer.clone()], &[Digest::of(b"another")], "its content is");
+    refused(std::slice::from_ref(&layer), &[Digest::of(b"another")], "its content is");
     refused(&[[layer.clone(), b"behind the end".to_vec()].concat()], &[Digest::of(&layer)], "its content is");
-    refused(&[layer.clone()], &[], "names 0 layers");
+    refused(std::slice::from_ref(&layer), &[], "names 0 layers");
     refused(&[zipped(&layer)[..20].to_vec()], &[Digest::of(&layer)], "layer sha256:");
     refused(&[tar(&[("a/.wh..", b"")])], &[Digest::of(&tar(&[("a/.wh..", b"")]))], "entry `a/.wh..`");
     assert!(store.load(tar(&[("x", b"")]).as_slice()).unwrap_err().to_string().contains("no manifest.json"));
