@@ -138,7 +138,7 @@ fn misspelt_names_get_the_near_name() {
 
 #[test]
 fn a_name_without_a_near_one_gets_the_known_ones() {
-    let keys = "known here: simulation, profile, stack, nodes, network, expect";
+    let keys = "known here: format, simulation, profile, stack, nodes, network, expect";
     seed_and("zzzzzzzzzzzz: 1\n", answer((26, 1), "unknown key `zzzzzzzzzzzz`").hint(keys));
 }
 

@@ -218,3 +218,78 @@ fn config_files_come_out_as_they_went_in() {
         assert_eq!(rendered, fs::read(trial.theirs().join(file)).unwrap(), "{file}");
     }
 }
+
+/// What docker-compose 1.29 does not read, and so the comparison cannot have.
+const NEWER: &str = r#"
+name: newer
+services:
+  app:
+    image: ghcr.io/acme/app:1.0
+    user: "1000:1000"
+    ports:
+      - {target: 90-91, published: 9090-9091, host_ip: "::1", mode: host}
+    env_file:
+      - {path: absent.env, required: false}
+    secrets:
+      - db_password
+      - {source: tls, target: /run/secrets/tls, mode: 0400}
+    deploy:
+      resources:
+        limits: {memory: 1.5G, pids: 20}
+    volumes:
+      - {type: volume, source: data, target: /data, volume: {nocopy: true}}
+    depends_on:
+      other: {condition: service_started, required: true, restart: false}
+  other:
+    image: ghcr.io/acme/app:1.0
+    scale: 1
+    tty: true
+    pull_policy: always
+    platform: linux/arm64
+    network_mode: host
+    ports: ["80:80"]
+secrets:
+  db_password: {file: ./db.txt}
+  tls: {file: ./tls.pem}
+volumes:
+  data: {name: my-data}
+"#;
+
+#[test]
+fn keys_of_newer_files_are_taken_or_decided() {
+    let trial = Trial::of(NEWER);
+    let report = trial.report(&[]);
+    let paths: Vec<&str> =
+        report["decisions"].as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap()).collect();
+    let expected = [
+        "secrets.db_password.file",
+        "secrets.tls.file",
+        "services.app.env_file[0]",
+        "services.app.ports[0].mode",
+        "services.app.secrets[1].mode",
+        "services.app.volumes[0].volume.nocopy",
+        "services.other.platform",
+        "services.other.ports",
+        "services.other.pull_policy",
+        "services.other.tty",
+        "volumes.data.name",
+    ];
+    assert_eq!(paths, expected);
+    run(&trial.project(), &["render", "--stack", "stack", "--out", "out"]).expect(0);
+    let rendered = fs::read_to_string(trial.project().join("out/compose.yaml")).unwrap();
+    for line in [
+        "      - \"[::1]:9091:91/tcp\"",
+        "    mem_limit: \"1536m\"",
+        "    pids_limit: 20",
+        "      - \"data:/data\"",
+        "      - tls",
+        "    network_mode: host",
+        "    file: \"../secrets/db_password\"",
+    ] {
+        assert!(rendered.lines().any(|known| known == line), "`{line}` is not in\n{rendered}");
+    }
+    // One image for both services, and secrets that the user of the container can read.
+    assert_eq!(rendered.matches("image: \"stack/app:latest\"").count(), 2, "{rendered}");
+    let stack = fs::read_to_string(trial.project().join("templates/stacks/stack/stack.yaml")).unwrap();
+    assert!(stack.contains("  tls: {kind: password, user: tls, owner: 1000}\n"), "{stack}");
+}

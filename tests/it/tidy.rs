@@ -46,8 +46,8 @@ fn churning_crates_are_named_in_one_module_each() {
         (
             "bollard::",
             &[
-                "xtask/crates/xedge-sim/src/engine/docker.rs",
                 "xtask/crates/xedge-sim/src/engine/docker/build.rs",
+                "xtask/crates/xedge-sim/src/engine/docker.rs",
             ][..],
         ),
         ("minijinja::", &["xtask/crates/xedge-config/src/template.rs"]),

@@ -16,9 +16,11 @@ CMD [\"/kept\"]
 ";
 
 /// A project with an image of files and one from a Dockerfile on top of it, for both platforms.
-fn project() -> Bench {
+fn project(word: &str) -> Bench {
     let bench = Bench::empty();
     bench.assembled("base");
+    // One project's images are removed while another's are built: they must not share steps in the Engine.
+    bench.write("images/base/rootfs/etc/base", &format!("base of {}", unique(word)));
     bench.write("images/app/image.yaml", &definition("first"));
     bench.write("images/app/Dockerfile", APP);
     bench.write("images/app/.dockerignore", "*.secret\n!open.secret\nDockerfile\n");
@@ -37,7 +39,7 @@ fn definition(target: &str) -> String {
 
 #[test]
 fn a_dockerfile_stands_on_an_image_of_the_project_for_every_platform() {
-    let bench = project();
+    let bench = project("stands");
     let ran = bench.run(&["build", "app"]).expect(0).says("app linux/arm64: not reproducible: created 20");
     let base = bench.alone(&["build", "base"]).expect(0).stdout;
     let layout = bench.layout();
@@ -80,7 +82,7 @@ fn a_dockerfile_stands_on_an_image_of_the_project_for_every_platform() {
 
 #[test]
 fn an_unchanged_image_keeps_its_digest_and_asks_no_engine() {
-    let bench = project();
+    let bench = project("same");
     let first = bench.run(&["build", "app"]).expect(0).stdout;
     assert_eq!(bench.alone(&["build", "app"]).expect(0).stdout, first);
     // Neither what is ignored nor a comment in image.yaml is part of the image.

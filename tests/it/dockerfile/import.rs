@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use xedge_model::ImageDef;
 use xedge_model::yaml::Source;
 
-use super::{Bench, docker, exists, native, unique};
+use super::{Bench, architecture, docker, exists, native, unique};
 use crate::images::layout::index_of;
 use crate::support::edit;
 
@@ -127,4 +127,17 @@ fn archives_that_lie_are_refused_and_leave_nothing() {
         fs::write(&saved, &good).unwrap();
         bench.run(arguments).expect(3).says(says);
     }
+}
+
+/// What was imported is built from the data folder alone: with no network, and with the layers that were imported.
+#[test]
+fn an_imported_image_is_built_with_the_layers_that_it_came_with() {
+    let bench = Bench::empty();
+    bench.assembled("own");
+    let own = bench.alone(&["build", "own"]).expect(0).stdout;
+    bench.alone(&["image", "save", "own", "--platform", native(), "--output", "a.tar"]).expect(0);
+    bench.alone(&["image", "import", "a.tar", "--name", "other"]).expect(0);
+    let other = bench.alone(&["build", "other"]).expect(0).stdout;
+    let layers = |stdout: &str, name: &str| bench.built(stdout, name, architecture()).0["layers"].clone();
+    assert_eq!(layers(&other, "other"), layers(&own, "own"));
 }

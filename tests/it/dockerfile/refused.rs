@@ -1,6 +1,7 @@
 //! Dockerfile images that are not built: an error with its class, a hint, and nothing half-done.
 
-use std::process::Command;
+use std::fs;
+use std::process::{Command, Stdio};
 
 use super::{Bench, docker, unique};
 use crate::support::Ran;
@@ -21,6 +22,10 @@ fn a_program_that_is_not_there_is_the_dockerfiles_fault() {
     refused(&bench, &["build", "bad"], 3, "images/bad/Dockerfile: Step 3/3 : RUN [").says("no such file");
     let all = docker(&["ps", "--all", "--no-trunc", "--format", "{{.Command}}"]).unwrap();
     assert!(!all.contains(&program), "{all}");
+    // What the step before it left in the Engine is written down for `gc`.
+    let left: Vec<_> = fs::read_dir(bench.home.path().join("loaded")).unwrap().map(Result::unwrap).collect();
+    assert_eq!(left.len(), 1);
+    docker(&["image", "inspect", left[0].file_name().to_str().unwrap()]).unwrap();
     bench.dockerfile("bad", "FROM scratch\nCOPYY image /\n");
     refused(&bench, &["build", "bad"], 3, "unknown instruction: COPYY");
     bench.dockerfile("bad", "FROM scratch\nCOPY missing /\n");
@@ -129,7 +134,7 @@ fn an_interrupted_build_leaves_no_container() {
         &format!("FROM xedgesim/mosquitto\nENV TOPIC={topic}\nRUN [\"/usr/sbin/mosquitto\"]\n"),
     );
     let mut command = bench.command(&["build", "slow"]);
-    let mut child = command.env("PATH", "/nonexistent").spawn().unwrap();
+    let mut child = command.env("PATH", "/nonexistent").stderr(Stdio::null()).spawn().unwrap();
     let ours = || {
         let ids = docker(&["ps", "--all", "--quiet", "--filter", "status=running"]).unwrap();
         let has = |id: &&str| {

@@ -38,6 +38,8 @@ fn refused(from: &str, to: &str, message: &str) -> super::Ran {
 #[test]
 fn unknown_keys_have_a_place_and_a_near_name() {
     refused("ports:", "|prots:", "unknown key `prots`").says("did you mean `ports`?");
+    // Nothing stands behind it, and still it is no key.
+    refused("ports: [\"8080:80\"]", "|prots:", "unknown key `prots`");
     refused("networks: {front: }", "|network: {front: }", "unknown key `network`")
         .says("did you mean `networks`?");
     refused("front: }", "front: {|intern: true}}", "unknown key `intern`").says("did you mean `internal`?");
@@ -81,6 +83,14 @@ fn values_that_cannot_be_have_a_place() {
         refuse("[\"8080:80\"]", &format!("[|\"{port}\"]"), &format!("`{port}` is not a port mapping"));
     }
     refuse("image: postgres:16", "image: |Postgres:16", "`Postgres:16` is not an image");
+    for key in ["networks", "depends_on", "healthcheck", "logging", "deploy", "labels", "environment"] {
+        refuse("image: postgres:16", &format!("image: p\n    {key}: |web"), "expected a");
+    }
+    refuse("networks: {front: }", "networks: |[back]", "expected a map");
+    let twice = "image: p\n    mem_limit: 1g\n    deploy: {resources: {limits: {|memory: 2g}}}";
+    refuse("image: postgres:16", twice, "`mem_limit` and its long form say the same twice");
+    refuse("image: postgres:16", "image: p\n    cap_add: |ALL", "expected a list");
+    refuse("image: postgres:16", "image: p\n    labels: {a: |{b: c}}", "expected text");
     refuse("image: postgres:16", "image: p\n    mem_limit: |12q", "`12q` is not a size");
     refuse("image: postgres:16", "image: p\n    mem_limit: |1m", "`1m` is less than the 6m");
     refuse("image: postgres:16", "image: p\n    stop_grace_period: |10", "`10` is not a length of time");
@@ -116,7 +126,8 @@ fn files_that_are_not_there_have_a_place() {
 fn what_unfolds_without_end_is_refused() {
     let mut text = "x-0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..9 {
-        text.push_str(&format!("x-{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", ")));
+        let items = vec![format!("*a{}", n - 1); 10].join(", ");
+        text = format!("{text}x-{n}: &a{n} [{items}]\n");
     }
     let trial = Trial::of(&format!("{text}{GOOD}"));
     trial.import(&[]).expect(3).says("compose.yaml:");

@@ -22,7 +22,7 @@ impl Proxy {
             for client in listener.incoming().flatten() {
                 let notes = notes.clone();
                 // A client that hangs up early is its own business.
-                thread::spawn(move || drop(serve(client, port, &notes)));
+                thread::spawn(move || drop(serve(&client, port, &notes)));
             }
         });
         Self { url, asked }
@@ -41,7 +41,7 @@ impl Proxy {
 
 /// Reads one request's head; `CONNECT` becomes a tunnel, anything else is handed on with the path alone, as
 /// RFC 9112 §3.2 has it, and without keeping the connection.
-fn serve(client: TcpStream, port: u16, notes: &Mutex<Vec<String>>) -> io::Result<()> {
+fn serve(client: &TcpStream, port: u16, notes: &Mutex<Vec<String>>) -> io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut head = Vec::new();
     loop {

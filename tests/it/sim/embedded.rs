@@ -8,8 +8,8 @@ use serde_json::Value;
 use xedge_bundle::statement::EngineKind;
 
 use super::bench::{Arm, Bench, SMALL, scenario_name};
-use super::clean;
 use super::signed::Evidence;
+use super::{clean, services};
 use crate::support::finish;
 
 /// Runs a test's body where the embedded engine can be had; elsewhere it has to refuse.
@@ -20,6 +20,21 @@ fn embedded(body: impl FnOnce(Bench)) {
     }
     bench.scenario("small", SMALL);
     bench.sim(&["small"]).expect(1).says("it needs root").says("hint: run it as root");
+}
+
+#[test]
+fn a_stack_of_services_is_gated_as_a_whole() {
+    embedded(services::gated_as_a_whole);
+}
+
+#[test]
+fn services_without_a_common_network_do_not_reach_each_other() {
+    embedded(services::kept_apart);
+}
+
+#[test]
+fn a_port_where_nothing_listens_is_a_failed_claim() {
+    embedded(services::silent_port);
 }
 
 #[test]

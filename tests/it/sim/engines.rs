@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::{Signal, geteuid};
 use xedge_bundle::statement::{EngineKind, Verdict};
 
-use super::bench::{Bench, Running, SMALL, scenario_name};
+use super::bench::{self, Bench, Running, SMALL, scenario_name};
 use super::podman::Podman;
 use super::signed::Evidence;
 use crate::support::{Ran, finish};
@@ -15,10 +15,10 @@ use crate::support::{Ran, finish};
 /// An engine, and how `sim` is brought to use it.
 struct Arm<'a> {
     kind: EngineKind,
+    /// What a bench has to know of it.
+    on: bench::Arm,
     /// Variables of every command.
     environment: Vec<(&'static str, String)>,
-    /// Flags of `sim`.
-    flags: &'static [&'static str],
     /// How many objects of a bench's runs are in the engine.
     left: &'a dyn Fn(&Bench) -> usize,
 }
@@ -26,8 +26,7 @@ struct Arm<'a> {
 #[test]
 fn verdicts_on_docker() {
     let left = |bench: &Bench| bench.objects().len();
-    let arm = Arm { kind: EngineKind::Docker, environment: Vec::new(), flags: &[], left: &left };
-    verdicts(&arm);
+    verdicts(&on_docker(&left));
 }
 
 #[test]
@@ -40,8 +39,7 @@ fn verdicts_on_podman() {
 #[test]
 fn what_runs_leave_on_docker() {
     let left = |bench: &Bench| bench.objects().len();
-    let arm = Arm { kind: EngineKind::Docker, environment: Vec::new(), flags: &[], left: &left };
-    leftovers(&arm);
+    leftovers(&on_docker(&left));
 }
 
 #[test]
@@ -52,34 +50,35 @@ fn what_runs_leave_on_podman() {
     assert_eq!(podman.images(), "", "`gc` leaves no image that only runs used");
 }
 
+/// Without root it refuses, which its own tests look at.
 #[test]
-fn verdicts_on_embedded() {
+fn verdicts_in_the_embedded_engine() {
     if geteuid().is_root() {
-        verdicts(&on_embedded(&in_embedded));
+        let left = |bench: &Bench| bench.objects().len();
+        verdicts(&embedded(&left));
     }
 }
 
 #[test]
-fn what_runs_leave_on_embedded() {
+fn what_runs_leave_in_the_embedded_engine() {
     if geteuid().is_root() {
-        leftovers(&on_embedded(&in_embedded));
+        let left = |bench: &Bench| bench.objects().len();
+        leftovers(&embedded(&left));
     }
 }
 
-/// Only root has it; `embedded` tests that everybody else is refused.
-fn on_embedded<'a>(left: &'a dyn Fn(&Bench) -> usize) -> Arm<'a> {
-    let flags = &["--engine", "embedded"];
-    Arm { kind: EngineKind::Embedded, environment: Vec::new(), flags, left }
+fn on_docker(left: &dyn Fn(&Bench) -> usize) -> Arm<'_> {
+    Arm { kind: EngineKind::Docker, on: bench::Arm::Docker, environment: Vec::new(), left }
 }
 
-fn in_embedded(bench: &Bench) -> usize {
-    let folders = ["containers", "volumes", "networks"].map(|kind| bench.home().join("embedded").join(kind));
-    folders.iter().flat_map(fs::read_dir).map(Iterator::count).sum()
+fn embedded(left: &dyn Fn(&Bench) -> usize) -> Arm<'_> {
+    let environment = vec![("XEDGE_ENGINE", "embedded".to_owned())];
+    Arm { kind: EngineKind::Embedded, on: bench::Arm::Embedded, environment, left }
 }
 
 fn on_podman<'a>(podman: &Podman, left: &'a dyn Fn(&Bench) -> usize) -> Arm<'a> {
     let environment = vec![("DOCKER_HOST", podman.host())];
-    Arm { kind: EngineKind::Podman, environment, flags: &[], left }
+    Arm { kind: EngineKind::Podman, on: bench::Arm::Docker, environment, left }
 }
 
 fn in_podman(podman: &Podman, bench: &Bench) -> usize {
@@ -95,7 +94,7 @@ impl Arm<'_> {
     }
 
     fn sim(&self, bench: &Bench, arguments: &[&str]) -> Command {
-        self.command(bench, &[&["sim"], self.flags, arguments].concat())
+        self.command(bench, &[&["sim"], arguments].concat())
     }
 
     #[track_caller]
@@ -108,7 +107,7 @@ impl Arm<'_> {
 
 /// What is run, and what must come of it on every engine.
 fn verdicts(arm: &Arm<'_>) {
-    let mut bench = Bench::here();
+    let mut bench = Bench::here().on(arm.on);
     passes(arm, &mut bench);
     fails(arm, &mut bench);
     ends_at_once(arm, &mut bench);
@@ -169,7 +168,7 @@ fn verdict(ran: &Ran, word: &str) -> String {
 
 /// What a killed run left goes with the next run, what was asked to stay goes with `gc`.
 fn leftovers(arm: &Arm<'_>) {
-    let bench = Bench::alone();
+    let bench = Bench::alone().on(arm.on);
     bench.scenario("small", SMALL);
     let mut run = Running::start(arm.sim(&bench, &["mqtt_test"]));
     run.until("  publish");

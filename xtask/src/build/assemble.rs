@@ -172,9 +172,9 @@ fn extended(mut text: String, wanted: &[User], line: impl Fn(&User) -> String) -
         text.push('\n');
     }
     for user in wanted {
-        let known = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-        let known = known.filter(|fields| fields.first() == Some(&user.name.as_str()));
-        match known.filter_map(|fields| fields.get(2).map(|id| (*id).to_owned())).next() {
+        let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let known = lines.find(|fields| fields.first() == Some(&user.name.as_str()));
+        match known.and_then(|fields| fields.get(2).map(|id| (*id).to_owned())) {
             Some(found) if found == user.id.to_string() => {}
             Some(found) => {
                 return Err(Error::UserTaken { name: user.name.clone(), id: user.id, found }.into());

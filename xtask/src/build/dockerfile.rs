@@ -11,6 +11,7 @@ mod leaks;
 mod stand;
 mod syntax;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
@@ -20,7 +21,7 @@ use xedge_model::{Digest, Platform};
 use xedge_oci::Layout;
 use xedge_oci::config::Execution;
 use xedge_oci::import::Imported;
-use xedge_sim::{BuildEnd, BuildRequest, Docker, Engine};
+use xedge_sim::{BuildEnd, BuildProgress, BuildRequest, Docker, Engine};
 
 use super::Made;
 use super::inputs::Inputs;
@@ -298,13 +299,40 @@ async fn with_engine(
         cached,
     };
     let fill = move |sink: &mut dyn std::io::Write| context.write(&dockerfile, sink);
+    let left = RefCell::new(vec![String::new()]);
+    let progress = |progress: BuildProgress<'_>| match progress {
+        BuildProgress::Step(text) => {
+            if text.contains(": FROM ") {
+                left.borrow_mut().push(String::new());
+            }
+            step(text);
+        }
+        BuildProgress::Image(id) => {
+            if let Some(stage) = left.borrow_mut().last_mut() {
+                id.clone_into(stage);
+            }
+        }
+    };
     let built = async {
-        docker.build_image(&request, fill, step).await.map_err(|error| match error {
+        docker.build_image(&request, fill, progress).await.map_err(|error| match error {
             xedge_sim::Error::Archive(source) => job.context(cx).error(source),
             other => other.into(),
         })
     };
-    or_interrupt(built).await
+    let built = or_interrupt(built).await;
+    for id in left.take().iter().filter(|id| !id.is_empty()) {
+        note_left(cx, docker, job, id).await;
+    }
+    built
+}
+
+/// What stages before the last one, and steps before one that failed, leave in the Engine makes the next build quick;
+/// `gc` removes it.
+async fn note_left(cx: &Context<'_>, docker: &Docker, job: &Job<'_>, id: &str) {
+    if let Ok(Some(id)) = docker.image_id(id).await {
+        // The build's own error is the one to tell.
+        let _untold = engine::note_loaded(cx, &id, &job.image.def.name);
+    }
 }
 
 /// By a tag of ours that is taken away again: buildx takes no ids.

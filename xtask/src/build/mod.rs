@@ -81,9 +81,9 @@ pub(crate) async fn exactly(
     mode: Mode,
 ) -> Result<Built> {
     let (layout, _held) = (layout(cx)?, hold(cx)?);
-    let made = manifests(cx, image, platforms, mode, &layout).await?;
-    let lock = made.lock.clone();
-    Ok(Built { entry: name(&layout, image, made)?, lock_file: locks::file(image), lock })
+    let done = manifests(cx, image, platforms, mode, &layout).await?;
+    let lock = done.lock.clone();
+    Ok(Built { entry: name(&layout, image, done)?, lock_file: locks::file(image), lock })
 }
 
 /// Builds one image for these platforms at least. An index in the layout that has their manifests and those of further
@@ -95,11 +95,11 @@ pub(crate) async fn at_least(
     mode: Mode,
 ) -> Result<Built> {
     let (layout, _held) = (layout(cx)?, hold(cx)?);
-    let made = manifests(cx, image, platforms, mode, &layout).await?;
-    let lock = made.lock.clone();
+    let done = manifests(cx, image, platforms, mode, &layout).await?;
+    let lock = done.lock.clone();
     let entry = match layout.image(&image.def.name) {
-        Ok(entry) if covers(&entry, image, &made.by_platform) => entry,
-        _ => name(&layout, image, made)?,
+        Ok(entry) if covers(&entry, image, &done.by_platform) => entry,
+        _ => name(&layout, image, done)?,
     };
     Ok(Built { entry, lock_file: locks::file(image), lock })
 }

@@ -104,7 +104,8 @@ async fn run_all(
         let seconds = flags.duration.map_or(full, |wanted| wanted.min(full)).as_secs_f64();
         cx.printer.say(&format!("{} ({seconds} s)", scenario.name));
         let started = Instant::now();
-        let finished = simulate::scenario(cx, &engine, scenario, flags, &phase, cancel.clone()).await;
+        let finished =
+            Box::pin(simulate::scenario(cx, &engine, scenario, flags, &phase, cancel.clone())).await;
         if let Err(error) = &finished {
             cx.printer.report(error);
         }

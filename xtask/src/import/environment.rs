@@ -44,7 +44,7 @@ impl Walk<'_> {
                 }
                 Value::Null => self.report.taken(&path, value.at),
                 _ => {
-                    for (name, value) in value.entries() {
+                    for (name, value) in self.map(value)? {
                         if matches!(value.value, Value::List(_) | Value::Map(_)) {
                             return Err(self.bad(value.at, "expected text", None));
                         }

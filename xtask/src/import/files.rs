@@ -106,17 +106,14 @@ pub(super) fn escaped(text: &str) -> String {
     while let Some(open) = rest.find('{') {
         let (before, from) = rest.split_at(open);
         out.push_str(before);
-        match from.get(..2) {
-            Some(tag @ ("{{" | "{%" | "{#")) => {
-                out.push_str("{{ '");
-                out.push_str(tag);
-                out.push_str("' }}");
-                rest = &from[2..];
-            }
-            _ => {
-                out.push('{');
-                rest = &from[1..];
-            }
+        if let Some(tag @ ("{{" | "{%" | "{#")) = from.get(..2) {
+            out.push_str("{{ '");
+            out.push_str(tag);
+            out.push_str("' }}");
+            rest = &from[2..];
+        } else {
+            out.push('{');
+            rest = &from[1..];
         }
     }
     out.push_str(rest);

@@ -201,21 +201,21 @@ impl Images<'_> {
                     settings.insert("args".into(), args(walk, &at, value)?);
                 }
                 "platforms" => {
-                    platforms = walk.items(value)?.iter().map(|p| walk.scalar(p)).collect::<Step<_>>()?
+                    platforms = walk.items(value)?.iter().map(|p| walk.scalar(p)).collect::<Step<_>>()?;
                 }
                 "secrets" => {
                     let why = "name the files in images/*/image.yaml: `from.dockerfile.secrets`";
                     walk.report.unsupported(&at, key.at, why);
                 }
-                other => match keys::reason(&keys::BUILD, other) {
-                    Some(why) => walk.report.unsupported(&at, key.at, why),
-                    None => {
+                other => {
+                    let Some(why) = keys::reason(&keys::BUILD, other) else {
                         let known = ["context", "dockerfile", "target", "args", "platforms", "secrets"];
-                        let known: Vec<&str> =
-                            known.into_iter().chain(keys::BUILD.iter().map(|(n, _)| *n)).collect();
+                        let others = keys::BUILD.iter().map(|(name, _)| *name);
+                        let known: Vec<&str> = known.into_iter().chain(others).collect();
                         return Err(walk.unknown_key(key.at, other, &known));
-                    }
-                },
+                    };
+                    walk.report.unsupported(&at, key.at, why);
+                }
             }
             walk.report.taken(&at, key.at);
         }
@@ -245,21 +245,15 @@ impl Images<'_> {
         }
         let full = full.canonicalize_utf8().unwrap_or(full);
         let root = self.root.canonicalize_utf8().unwrap_or_else(|_| self.root.to_owned());
-        let context = match full.strip_prefix(&root) {
-            Ok(inside) => {
-                settings.insert("context".into(), json!(Utf8Path::new("../..").join(inside)));
-                None
-            }
-            Err(_) => {
-                let what = "the context is outside of the project: it is copied into images/";
-                walk.report.decide(path, tree.at, what, "change the copy from now on");
-                Some(full)
-            }
+        let context = if let Ok(inside) = full.strip_prefix(&root) {
+            settings.insert("context".into(), json!(Utf8Path::new("../..").join(inside)));
+            None
+        } else {
+            let what = "the context is outside of the project: it is copied into images/";
+            walk.report.decide(path, tree.at, what, "change the copy from now on");
+            Some(full)
         };
-        let from = match settings.is_empty() {
-            true => json!("dockerfile"),
-            false => json!({"dockerfile": settings}),
-        };
+        let from = if settings.is_empty() { json!("dockerfile") } else { json!({"dockerfile": settings}) };
         let name = named.unwrap_or_else(|| format!("{}/{}", image_part(walk.stack), image_part(service)));
         let name = self.add(walk.stack, service, name, from, platforms, context);
         Ok(format!("{name}:latest"))
@@ -279,14 +273,11 @@ fn args(walk: &mut Walk<'_>, path: &str, value: &Tree) -> Step<Json> {
                 todo,
             );
         }
-        match value {
-            Some(value) => {
-                all.insert(name.to_owned(), json!(value));
-            }
-            None => {
-                let todo = format!("set it in `.env` beside the file: `{name}=…`");
-                walk.report.decide(path, at.at, format!("`{name}` has no value and is left out"), todo);
-            }
+        if let Some(value) = value {
+            all.insert(name.to_owned(), json!(value));
+        } else {
+            let todo = format!("set it in `.env` beside the file: `{name}=…`");
+            walk.report.decide(path, at.at, format!("`{name}` has no value and is left out"), todo);
         }
     };
     match &value.value {
@@ -299,8 +290,9 @@ fn args(walk: &mut Walk<'_>, path: &str, value: &Tree) -> Step<Json> {
             }
         }
         _ => {
-            for (name, value) in value.entries() {
-                put(walk, value, &name.name, value.text());
+            for (name, value) in walk.map(value)? {
+                let text = Some(walk.text_or_nothing(value)?).filter(|_| !matches!(value.value, Value::Null));
+                put(walk, value, &name.name, text);
             }
         }
     }

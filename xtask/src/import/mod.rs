@@ -10,6 +10,7 @@ mod mounts;
 mod report;
 mod secrets;
 mod service;
+mod settings;
 mod top;
 mod vars;
 mod walk;
@@ -129,7 +130,11 @@ fn compose(walk: &mut Walk<'_>, images: &mut Images<'_>, tree: &Tree) -> Result<
     let owners = owners(&services);
     all.insert("services".into(), Json::Object(services));
     let text = dollars(Json::Object(all)).to_string();
-    let compose = Compose::parse(&Source::new("the imported file", text))?;
+    let compose = Compose::parse(&Source::new("compose.yaml", text)).map_err(|error| {
+        // The place would be one in text that nobody wrote.
+        let at = tree.get("services").map_or(tree.at, |services| services.at);
+        walk.bad(at, error.message(), None)
+    })?;
     Ok(((compose.to_text(), device_values), owners))
 }
 
@@ -154,7 +159,9 @@ fn declared_names(walk: &mut Walk<'_>, tree: &Tree) -> Step {
     }
     for what in ["service", "network", "volume", "secret"] {
         let mut lower: Vec<(String, String)> = Vec::new();
-        for (name, _) in tree.get(&format!("{what}s")).map(Tree::entries).unwrap_or_default() {
+        let declared =
+            tree.get(&format!("{what}s")).map(|all| walk.map(all)).transpose()?.unwrap_or_default();
+        for (name, _) in declared {
             if !is_name(&name.name) {
                 return Err(walk.bad(
                     name.at,
@@ -194,7 +201,7 @@ fn circle(walk: &Walk<'_>, tree: &Tree, services: &Map<String, Json>) -> Step {
     loop {
         let waits =
             |name: &&String| needs(&services[*name]).iter().any(|need| left.iter().any(|left| left == need));
-        let still: Vec<&String> = left.iter().copied().filter(|name| waits(&name)).collect();
+        let still: Vec<&String> = left.iter().copied().filter(|name| waits(name)).collect();
         if still.len() == left.len() {
             break;
         }

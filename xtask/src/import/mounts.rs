@@ -61,7 +61,7 @@ impl Walk<'_> {
                 other => parts.propagation = Some(other.to_owned()),
             }
         }
-        self.mount(path, item.at, parts)
+        self.mount(path, item.at, &parts)
     }
 
     fn long_mount(&mut self, path: &str, item: &Tree) -> Step<Option<Json>> {
@@ -72,7 +72,7 @@ impl Walk<'_> {
             match key.name.as_str() {
                 "type" | "source" | "target" | "read_only" | "tmpfs" => self.report.taken(&at, key.at),
                 "bind" | "volume" => {
-                    for (key, _) in value.entries() {
+                    for (key, _) in self.map(value)? {
                         let at = join(&at, &key.name);
                         match key.name.as_str() {
                             "propagation" => self.report.taken(&at, key.at),
@@ -85,7 +85,7 @@ impl Walk<'_> {
                                 );
                             }
                             "subpath" => {
-                                self.report.unsupported(&at, key.at, "docker-compose 1.29 refuses it")
+                                self.report.unsupported(&at, key.at, "docker-compose 1.29 refuses it");
                             }
                             other => {
                                 let known =
@@ -113,8 +113,8 @@ impl Walk<'_> {
         let parts = Parts { source, target, read_only, propagation };
         match item.get("type").and_then(Tree::text).as_deref() {
             Some("tmpfs") => self.memory(item, &parts).map(Some),
-            Some("bind") => self.bind(path, item.at, parts),
-            Some("volume") => self.mount(path, item.at, parts),
+            Some("bind") => self.bind(path, item.at, &parts),
+            Some("volume") => self.mount(path, item.at, &parts),
             Some(other) => {
                 self.report.unsupported(
                     path,
@@ -151,7 +151,7 @@ impl Walk<'_> {
         Ok(mount)
     }
 
-    fn mount(&mut self, path: &str, at: At, parts: Parts) -> Step<Option<Json>> {
+    fn mount(&mut self, path: &str, at: At, parts: &Parts) -> Step<Option<Json>> {
         match parts.source.as_deref() {
             None => {
                 let what = "a volume without a name: it ends with the container, at every update";
@@ -160,19 +160,19 @@ impl Walk<'_> {
             }
             Some(source) if is_name(source) => {
                 self.declared(at, "volume", source)?;
-                Ok(Some(json!(short(source, &parts))))
+                Ok(Some(json!(short(source, parts))))
             }
             Some(_) => self.bind(path, at, parts),
         }
     }
 
-    fn bind(&mut self, path: &str, at: At, parts: Parts) -> Step<Option<Json>> {
+    fn bind(&mut self, path: &str, at: At, parts: &Parts) -> Step<Option<Json>> {
         let source = parts.source.clone().unwrap_or_default();
         if source.is_empty() {
             return Err(self.bad(at, "a bind mount needs a source", None));
         }
         if source.starts_with('/') {
-            return self.host(path, at, &source, &parts).map(Some);
+            return Ok(Some(self.host(path, at, &source, parts)));
         }
         if source.starts_with('~') {
             let why = "a home folder differs from machine to machine: put the file beside the Compose file, or name an absolute path";
@@ -190,13 +190,13 @@ impl Walk<'_> {
         }
         let from = self.folder.join(&source);
         if from.exists() {
-            self.beside(path, at, &from, &output, &parts).map(Some)
+            self.beside(path, at, &from, &output, parts).map(Some)
         } else {
-            self.missing(path, at, &output, &parts)
+            self.missing(path, at, &output, parts)
         }
     }
 
-    fn host(&mut self, path: &str, at: At, source: &str, parts: &Parts) -> Step<Json> {
+    fn host(&mut self, path: &str, at: At, source: &str, parts: &Parts) -> Json {
         if source.ends_with("docker.sock") {
             let what =
                 "the Engine's socket: whoever has it is root on the device, and can replace what was signed";
@@ -219,7 +219,7 @@ impl Walk<'_> {
             propagation: parts.propagation.clone(),
         };
         let clean = if source == "/" { source } else { source.trim_end_matches('/') };
-        Ok(json!(short(clean, &mount)))
+        json!(short(clean, &mount))
     }
 
     /// What is there and is text becomes part of the stack, read-only; data does not.

@@ -108,8 +108,8 @@ pub(super) fn names_secret(name: &str) -> bool {
     let glued = ["PASSWORD", "PASSWD", "SECRET", "TOKEN"];
     let is_place = words.last().is_some_and(|last| PLACES.contains(last));
     let is_public = words.contains(&"PUBLIC");
-    let secret = |word: &&str| WORDS.contains(word) || glued.iter().any(|end| word.ends_with(end));
-    !is_place && !is_public && words.iter().any(|word| secret(&word))
+    let secret = |word: &str| WORDS.contains(&word) || glued.iter().any(|end| word.ends_with(end));
+    !is_place && !is_public && words.iter().any(|word| secret(word))
 }
 
 /// A switch is no secret, whatever its name.

@@ -87,8 +87,10 @@ impl Walk<'_> {
     fn key(&mut self, out: &mut Service, path: &str, key: &Key, value: &Tree) -> Step {
         let at = key.at;
         match key.name.as_str() {
-            _ if matches!(value.value, Value::Null) && !key.name.starts_with("x-") => {
-                self.report.taken(path, at)
+            known
+                if matches!(value.value, Value::Null) && (SAME.contains(&known) || OWN.contains(&known)) =>
+            {
+                self.report.taken(path, at);
             }
             "shm_size" | "mem_limit" | "mem_reservation" => {
                 let size = self.size(value)?;
@@ -202,8 +204,8 @@ impl Walk<'_> {
                 }
             }
             _ => {
-                for (name, value) in value.entries() {
-                    labels.insert(name.name.clone(), json!(value.text().unwrap_or_default()));
+                for (name, value) in self.map(value)? {
+                    labels.insert(name.name.clone(), json!(self.text_or_nothing(value)?));
                 }
             }
         }
@@ -212,17 +214,15 @@ impl Walk<'_> {
 
     /// A command as a list: a line is split as Compose does it.
     pub(super) fn words(&self, value: &Tree) -> Step<Json> {
-        match &value.value {
-            Value::List(items) => items.iter().map(|item| Ok(json!(self.scalar(item)?))).collect(),
-            _ => {
-                let line = self.scalar(value)?;
-                let words = words::split(&line).map_err(|why| self.bad(value.at, why, None))?;
-                Ok(json!(words))
-            }
+        if let Value::List(items) = &value.value {
+            return items.iter().map(|item| Ok(json!(self.scalar(item)?))).collect();
         }
+        let line = self.scalar(value)?;
+        let words = words::split(&line).map_err(|why| self.bad(value.at, why, None))?;
+        Ok(json!(words))
     }
 
-    fn size(&self, value: &Tree) -> Step<Json> {
+    pub(super) fn size(&self, value: &Tree) -> Step<Json> {
         let text = self.scalar(value)?;
         if text.parse::<Size>().is_ok() {
             return Ok(json!(text));
@@ -234,7 +234,7 @@ impl Walk<'_> {
         Ok(json!(format!("{bytes}b")))
     }
 
-    fn span(&self, value: &Tree) -> Step<String> {
+    pub(super) fn span(&self, value: &Tree) -> Step<String> {
         let text = self.scalar(value)?;
         let millis = words::millis(&text);
         let millis = millis.ok_or_else(|| {
@@ -309,11 +309,11 @@ impl Walk<'_> {
             return self.accept(out, "networks", plain(value), path, value.at);
         }
         let mut all = Map::new();
-        for (name, settings) in value.entries() {
+        for (name, settings) in self.map(value)? {
             self.declared(name.at, "network", &name.name)?;
             let network = join(path, &name.name);
             let mut kept = Map::new();
-            for (key, value) in settings.entries() {
+            for (key, value) in self.map(settings)? {
                 let path = join(&network, &key.name);
                 match key.name.as_str() {
                     "aliases" => {
@@ -355,11 +355,11 @@ impl Walk<'_> {
             return self.accept(out, "depends_on", plain(value), path, value.at);
         }
         let mut all = Map::new();
-        for (name, settings) in value.entries() {
+        for (name, settings) in self.map(value)? {
             self.declared(name.at, "service", &name.name)?;
             let on = join(path, &name.name);
             let mut condition = json!("service_started");
-            for (key, value) in settings.entries() {
+            for (key, value) in self.map(settings)? {
                 let path = join(&on, &key.name);
                 match (key.name.as_str(), value.text().as_deref()) {
                     ("condition", _) => {
@@ -367,7 +367,7 @@ impl Walk<'_> {
                         self.report.taken(&path, key.at);
                     }
                     ("required", Some("true")) | ("restart", Some("false")) => {
-                        self.report.taken(&path, key.at)
+                        self.report.taken(&path, key.at);
                     }
                     ("required", _) => {
                         self.report.unsupported(
@@ -394,204 +394,6 @@ impl Walk<'_> {
             all.insert(name.name.clone(), json!({"condition": condition}));
         }
         self.accept(out, "depends_on", Json::Object(all), path, value.at)
-    }
-
-    fn healthcheck(&mut self, out: &mut Service, path: &str, value: &Tree) -> Step {
-        let mut kept = Map::new();
-        for (key, value) in value.entries() {
-            let at = join(path, &key.name);
-            match key.name.as_str() {
-                "test" => {
-                    self.accept(
-                        &mut Service::new(),
-                        "healthcheck",
-                        json!({"test": plain(value)}),
-                        &at,
-                        value.at,
-                    )?;
-                    kept.insert("test".into(), plain(value));
-                }
-                "interval" | "timeout" | "start_period" => {
-                    kept.insert(key.name.clone(), json!(self.span(value)?));
-                    self.report.taken(&at, key.at);
-                }
-                "retries" => {
-                    self.accept(
-                        &mut Service::new(),
-                        "healthcheck",
-                        json!({"retries": plain(value)}),
-                        &at,
-                        value.at,
-                    )?;
-                    kept.insert("retries".into(), plain(value));
-                }
-                "disable" => {
-                    kept.insert("disable".into(), json!(self.flag(value)?));
-                    self.report.taken(&at, key.at);
-                }
-                "start_interval" => {
-                    self.report.unsupported(
-                        &at,
-                        key.at,
-                        "docker-compose 1.29 and Engines before 25 refuse it",
-                    );
-                }
-                other => {
-                    let known = [
-                        "test",
-                        "interval",
-                        "timeout",
-                        "retries",
-                        "start_period",
-                        "start_interval",
-                        "disable",
-                    ];
-                    return Err(self.unknown_key(key.at, other, &known));
-                }
-            }
-        }
-        self.accept(out, "healthcheck", Json::Object(kept), path, value.at)
-    }
-
-    fn logging(&mut self, out: &mut Service, path: &str, value: &Tree) -> Step {
-        let mut kept = Map::new();
-        for (key, value) in value.entries() {
-            match key.name.as_str() {
-                "driver" => kept.insert("driver".into(), plain(value)),
-                "options" => {
-                    let text = |(name, value): &(Key, Tree)| {
-                        (name.name.clone(), json!(value.text().unwrap_or_default()))
-                    };
-                    kept.insert("options".into(), Json::Object(value.entries().iter().map(text).collect()))
-                }
-                other => return Err(self.unknown_key(key.at, other, &["driver", "options"])),
-            };
-        }
-        self.accept(out, "logging", Json::Object(kept), path, value.at)
-    }
-
-    /// Of what is meant for a swarm only the limits mean something on one machine.
-    fn deploy(&mut self, out: &mut Service, path: &str, value: &Tree) -> Step {
-        const KNOWN: [&str; 9] = [
-            "resources",
-            "replicas",
-            "mode",
-            "restart_policy",
-            "placement",
-            "update_config",
-            "rollback_config",
-            "labels",
-            "endpoint_mode",
-        ];
-        for (key, value) in value.entries() {
-            let at = join(path, &key.name);
-            match (key.name.as_str(), value.text().as_deref()) {
-                ("resources", _) => self.resources(out, &at, value)?,
-                ("replicas", Some("1")) | ("mode", Some("replicated")) => self.report.taken(&at, key.at),
-                ("restart_policy", _) => {
-                    self.report.unsupported(&at, key.at, "write `restart: unless-stopped`");
-                }
-                (known, _) if KNOWN.contains(&known) => {
-                    self.report.unsupported(&at, key.at, "only a swarm knows it: a stack runs on one device");
-                }
-                (other, _) => return Err(self.unknown_key(key.at, other, &KNOWN)),
-            }
-        }
-        self.report.taken(path, value.at);
-        Ok(())
-    }
-
-    fn resources(&mut self, out: &mut Service, path: &str, value: &Tree) -> Step {
-        for (kind, value) in value.entries() {
-            let above = join(path, &kind.name);
-            for (key, value) in value.entries() {
-                let at = join(&above, &key.name);
-                let short = match (kind.name.as_str(), key.name.as_str()) {
-                    ("limits", "cpus") => "cpus",
-                    ("limits", "memory") => "mem_limit",
-                    ("limits", "pids") => "pids_limit",
-                    ("reservations", "memory") => "mem_reservation",
-                    ("reservations", "cpus") => {
-                        self.report.unsupported(
-                            &at,
-                            key.at,
-                            "only a swarm reserves processors: write `cpu_shares`",
-                        );
-                        continue;
-                    }
-                    ("reservations", "devices" | "generic_resources") => {
-                        self.report.unsupported(&at, key.at, "name the device files under `devices`");
-                        continue;
-                    }
-                    (_, other) => return Err(self.unknown_key(key.at, other, &["cpus", "memory", "pids"])),
-                };
-                if out.contains_key(short) {
-                    let hint = Some("keep one of them");
-                    return Err(self.bad(
-                        key.at,
-                        format!("`{short}` and its long form say the same twice"),
-                        hint,
-                    ));
-                }
-                let limit = match short {
-                    "mem_limit" | "mem_reservation" => self.size(value)?,
-                    "cpus" => json!(self.scalar(value)?),
-                    _ => plain(value),
-                };
-                self.accept(out, short, limit, &at, value.at)?;
-            }
-        }
-        self.report.taken(path, value.at);
-        Ok(())
-    }
-
-    fn service_secrets(&mut self, out: &mut Service, path: &str, value: &Tree) -> Step {
-        let mut all = Vec::new();
-        for (index, item) in self.items(value)?.iter().enumerate() {
-            let at = format!("{path}[{index}]");
-            let name = match item.get("source") {
-                Some(source) => self.scalar(source)?,
-                None => self.scalar(item)?,
-            };
-            self.declared(item.at, "secret", &name)?;
-            for (key, value) in item.entries() {
-                let at = join(&at, &key.name);
-                match (key.name.as_str(), value.text()) {
-                    ("source", _) => self.report.taken(&at, key.at),
-                    ("target", Some(target))
-                        if target == name || target == format!("/run/secrets/{name}") =>
-                    {
-                        self.report.taken(&at, key.at);
-                    }
-                    ("target", _) => {
-                        self.report.unsupported(
-                            &at,
-                            key.at,
-                            "a container finds a secret at /run/secrets/NAME",
-                        );
-                    }
-                    ("uid" | "gid" | "mode", _) => {
-                        let todo = "set the owner in stack.yaml: `secrets.NAME.owner`";
-                        self.report.decide(
-                            &at,
-                            key.at,
-                            "left out: a secret's file belongs to one user and has mode 0400",
-                            todo,
-                        );
-                    }
-                    (other, _) => {
-                        return Err(self.unknown_key(
-                            key.at,
-                            other,
-                            &["source", "target", "uid", "gid", "mode"],
-                        ));
-                    }
-                }
-            }
-            self.report.taken(&at, item.at);
-            all.push(json!(name));
-        }
-        self.accept(out, "secrets", Json::Array(all), path, value.at)
     }
 }
 

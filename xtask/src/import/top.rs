@@ -70,7 +70,7 @@ impl Walk<'_> {
         one: fn(&mut Self, &str, &Key, &Tree) -> Step<Json>,
     ) -> Step {
         let mut all = Map::new();
-        for (name, settings) in value.entries() {
+        for (name, settings) in self.map(value)? {
             let path = join(&key.name, &name.name);
             let made = one(self, &path, name, settings)?;
             let used = self.names.used.contains(&(what, name.name.clone())) || name.name == "default";
@@ -95,7 +95,7 @@ impl Walk<'_> {
 
     fn network(&mut self, path: &str, _: &Key, settings: &Tree) -> Step<Json> {
         let mut kept = Map::new();
-        for (key, value) in settings.entries() {
+        for (key, value) in self.map(settings)? {
             let at = join(path, &key.name);
             match (key.name.as_str(), value.text().as_deref()) {
                 ("driver", Some("bridge")) => {
@@ -146,7 +146,7 @@ impl Walk<'_> {
     }
 
     fn volume(&mut self, path: &str, _: &Key, settings: &Tree) -> Step<Json> {
-        for (key, value) in settings.entries() {
+        for (key, value) in self.map(settings)? {
             let at = join(path, &key.name);
             match (key.name.as_str(), value.text().as_deref()) {
                 ("driver", Some("local")) | ("external", Some("false")) => self.report.taken(&at, key.at),
@@ -171,7 +171,7 @@ impl Walk<'_> {
     }
 
     fn secret(&mut self, path: &str, name: &Key, settings: &Tree) -> Step<Json> {
-        for (key, value) in settings.entries() {
+        for (key, value) in self.map(settings)? {
             let at = join(path, &key.name);
             match (key.name.as_str(), value.text().as_deref()) {
                 ("file", _) => {

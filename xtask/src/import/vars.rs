@@ -149,7 +149,8 @@ impl Filler<'_> {
                 Err(self.source.error_in(at, message, Some(set_it(name))))
             }
             (Some(b'-' | b'?'), Some(value)) => {
-                self.used(path, name, &self.values.origin(name).unwrap_or_default().to_owned());
+                let values = self.values;
+                self.used(path, name, values.origin(name).unwrap_or_default());
                 Ok(value)
             }
             (Some(b'+'), set) => {
@@ -162,23 +163,15 @@ impl Filler<'_> {
 
     /// An unset variable is nothing, as Compose has it, and someone must decide whether that was meant.
     fn value(&mut self, path: &str, at: At, name: &str) -> String {
-        match (self.values.get(name), self.values.origin(name)) {
-            (Some(value), Some(from)) => {
-                let (value, from) = (value.to_owned(), from.to_owned());
-                self.used(path, name, &from);
-                value
-            }
-            _ => {
-                self.used(path, name, "nowhere: it is not set");
-                self.report.decide(
-                    path,
-                    at,
-                    format!("the variable `{name}` is not set: nothing stands there"),
-                    set_it(name),
-                );
-                String::new()
-            }
+        let values = self.values;
+        if let (Some(value), Some(from)) = (values.get(name), values.origin(name)) {
+            self.used(path, name, from);
+            return value.to_owned();
         }
+        self.used(path, name, "nowhere: it is not set");
+        let what = format!("the variable `{name}` is not set: nothing stands there");
+        self.report.decide(path, at, what, set_it(name));
+        String::new()
     }
 
     fn used(&mut self, path: &str, name: &str, from: &str) {
@@ -213,4 +206,66 @@ fn closing(text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use xedge_model::tree::Tree;
+    use xedge_model::yaml::{Source, YamlError};
+
+    use super::{Filler, Values, read_env};
+    use crate::import::report::Report;
+
+    fn filled(text: &str) -> Result<(String, Report), YamlError> {
+        let mut values = Values::default();
+        for (name, value) in [("SET", "s"), ("EMPTY", "")] {
+            values.0.insert(name.to_owned(), (value.to_owned(), ".env:1".to_owned()));
+        }
+        let source = Source::new("c.yaml", format!("{}\n", serde_json::json!({"a": text})));
+        let mut tree = Tree::parse(&source)?;
+        let mut report = Report::default();
+        Filler { source: &source, values: &values, report: &mut report }.fill("", &mut tree)?;
+        Ok((tree.get("a").and_then(Tree::text).unwrap_or_default(), report))
+    }
+
+    #[test]
+    fn variables_become_what_compose_makes_of_them() {
+        for (text, becomes) in [
+            ("$SET-$$SET-${SET}", "s-$SET-s"),
+            ("${SET:-d}${EMPTY:-d}${EMPTY-d}${NOT-d}${NOT:-}", "sdd"),
+            ("${SET:+x}${EMPTY:+x}${EMPTY+x}${NOT+x}", "xx"),
+            ("${NOT:-${SET}/${NOT2:-e}}", "s/e"),
+            ("${SET?needed}", "s"),
+            ("[${NOT}]", "[]"),
+        ] {
+            assert_eq!(filled(text).unwrap().0, becomes, "{text}");
+        }
+        for text in ["$", "$1", "${", "${SET", "${SET!x}", "${:-x}", "${NOT?why}", "${EMPTY:?why}"] {
+            assert!(filled(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_filled_in_is_reported_without_its_value() {
+        let (_, report) = filled("${SET} ${NOT} ${OTHER:-secret}").unwrap();
+        let from: Vec<(&str, &str)> =
+            report.variables.iter().map(|(name, v)| (name.as_str(), v.from.as_str())).collect();
+        let expected =
+            [("NOT", "nowhere: it is not set"), ("OTHER", "the default in the file"), ("SET", ".env:1")];
+        assert_eq!(from, expected);
+        let json = report.to_json();
+        assert!(json["decisions"].to_string().contains("the variable `NOT` is not set"), "{json}");
+        assert!(!json.to_string().contains("secret"), "{json}");
+    }
+
+    #[test]
+    fn files_of_variables_know_quotes_and_comments() {
+        let text = "# c\n\nA=1\nexport B = \"x # y\" # z\nC='q'\nD=v # w\nE=\n";
+        let all = read_env("e", text).unwrap();
+        let all: Vec<(&str, &str, u64)> = all.iter().map(|(n, v, l)| (n.as_str(), v.as_str(), *l)).collect();
+        assert_eq!(all, [("A", "1", 3), ("B", "x # y", 4), ("C", "q", 5), ("D", "v", 6), ("E", "", 7)]);
+        for bad in ["A", "1A=x", "A B=x"] {
+            assert!(read_env("e", bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value as Json, json};
 use xedge_model::compose::Compose;
-use xedge_model::tree::{At, Tree, Value};
+use xedge_model::tree::{At, Key, Tree, Value};
 use xedge_model::yaml::{Source, YamlError, near};
 
 use super::environment::Variable;
@@ -95,7 +95,12 @@ impl Walk<'_> {
         let service = json!({"image": "x", key: dollars(value.clone())});
         let probe = Source::new("", json!({"services": {"x": service}}).to_string());
         if let Err(error) = probe.parse::<Compose>() {
-            return Err(self.bad(at, error.message().to_owned(), None));
+            let message = match error.message() {
+                "expected sequence start" => "expected a list",
+                "expected mapping start" => "expected a map",
+                other => other,
+            };
+            return Err(self.bad(at, message, None));
         }
         out.insert(key.to_owned(), value);
         self.report.taken(path, at);
@@ -109,6 +114,20 @@ impl Walk<'_> {
             Value::Null => Ok(&[]),
             _ => Err(self.bad(tree.at, "expected a list", None)),
         }
+    }
+
+    /// The entries of a map; nothing has none.
+    pub(super) fn map<'t>(&self, tree: &'t Tree) -> Step<&'t [(Key, Tree)]> {
+        match &tree.value {
+            Value::Map(entries) => Ok(entries),
+            Value::Null => Ok(&[]),
+            _ => Err(self.bad(tree.at, "expected a map", None)),
+        }
+    }
+
+    /// The text of a scalar, empty for nothing.
+    pub(super) fn text_or_nothing(&self, tree: &Tree) -> Step<String> {
+        if matches!(tree.value, Value::Null) { Ok(String::new()) } else { self.scalar(tree) }
     }
 
     /// The text of a scalar.

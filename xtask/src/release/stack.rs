@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xedge_config::{Rendered, render, stack};
 use xedge_model::{Digest, ImageName, Platform};
+use xedge_oci::PlatformImage;
 
 use crate::build::{self, Built};
 use crate::cli::StackArgs;
@@ -73,7 +74,7 @@ impl ReadyStack {
 fn refuse_two_types(images: &BTreeMap<ImageName, Built>) -> Result<()> {
     let mut seen: BTreeMap<Digest, (&str, &ImageName)> = BTreeMap::new();
     for (image, built) in images {
-        for layer in built.entry.platforms().values().flat_map(|platform| platform.layers()) {
+        for layer in built.entry.platforms().values().flat_map(PlatformImage::layers) {
             let (known, first) =
                 seen.entry(layer.digest.clone()).or_insert((layer.media_type.as_str(), image));
             if *known != layer.media_type {

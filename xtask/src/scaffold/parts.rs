@@ -227,10 +227,10 @@ pub(super) fn stack_files(tree: &mut Tree, name: &str, parts: &[Part], scenario:
     scenario_file(tree, scenario, name);
 }
 
-fn compose(parts: &[Part], has_production: bool) -> String {
+fn compose(services: &[Part], has_production: bool) -> String {
     let mut text = "services:\n".to_owned();
     let (start, end) = if has_production { ("{% if production %}\n", "{% endif %}\n") } else { ("", "") };
-    for (number, part) in parts.iter().enumerate() {
+    for (number, part) in services.iter().enumerate() {
         let gap = if number > 0 { "\n" } else { "" };
         let ports: Vec<String> = part.ports.iter().map(|port| quoted(&published(port))).collect();
         let ports =

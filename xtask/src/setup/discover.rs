@@ -94,24 +94,25 @@ fn colima(around: &Surroundings) -> Vec<Utf8PathBuf> {
 
 /// The context in force and who named it; `None` for the client's own default.
 fn context_name(around: &Surroundings) -> Result<Option<(String, String)>, Error> {
+    let named = match &around.docker_context {
+        Some(name) => Some((name.clone(), "DOCKER_CONTEXT".to_owned())),
+        None => configured_context(around)?,
+    };
+    // `default` stands for what holds without contexts.
+    Ok(named.filter(|(name, _)| !name.is_empty() && name != "default"))
+}
+
+/// The context that the docker client's own file names, and that file.
+fn configured_context(around: &Surroundings) -> Result<Option<(String, String)>, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Config {
         current_context: Option<String>,
     }
-    let named = match &around.docker_context {
-        Some(name) => Some((name.clone(), "DOCKER_CONTEXT".to_owned())),
-        None => {
-            let Some(file) = config_folder(around).map(|folder| folder.join("config.json")) else {
-                return Ok(None);
-            };
-            let Some(text) = read(&file)? else { return Ok(None) };
-            let config: Config = serde_json::from_str(&text).map_err(|e| unusable(&file, &e))?;
-            config.current_context.map(|name| (name, file.into_string()))
-        }
-    };
-    // `default` stands for what holds without contexts.
-    Ok(named.filter(|(name, _)| !name.is_empty() && name != "default"))
+    let Some(file) = config_folder(around).map(|folder| folder.join("config.json")) else { return Ok(None) };
+    let Some(text) = read(&file)? else { return Ok(None) };
+    let config: Config = serde_json::from_str(&text).map_err(|e| unusable(&file, &e))?;
+    Ok(config.current_context.map(|name| (name, file.into_string())))
 }
 
 /// The Engine of a context, from its file in the docker client's folder.

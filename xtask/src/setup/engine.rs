@@ -121,7 +121,7 @@ pub(super) struct Introduction {
 pub(super) fn introduction(answer: &[u8]) -> Option<Introduction> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Version {
+    struct Answer {
         version: String,
         // Both Docker and Podman send it; a web server that happens to answer does not.
         #[serde(rename = "ApiVersion")]
@@ -134,7 +134,7 @@ pub(super) fn introduction(answer: &[u8]) -> Option<Introduction> {
     struct Component {
         name: String,
     }
-    let answer: Version = serde_json::from_str(body_of(answer)?).ok()?;
+    let answer: Answer = serde_json::from_str(body_of(answer)?).ok()?;
     let podman = answer.components.iter().any(|component| component.name.starts_with("Podman"));
     let product = if podman { "Podman" } else { "Docker" }.to_owned();
     Some(Introduction { product, version: answer.version })

@@ -103,7 +103,7 @@ fn package_steps(machine: &Machine, missing: &[(Need, Remedy)]) -> Vec<Step> {
 /// machine. The tests start their own, so a service that came with our installation goes again; one that was there
 /// before is not missing, and never touched.
 fn keep_registry_still(machine: &Machine, packages: &[String], by_hand: bool) -> Option<Step> {
-    let command = packages.iter().any(|name| name == REGISTRY_PACKAGE).then(|| stop_registry(machine))??;
+    let command = packages.iter().any(|name| name == REGISTRY_PACKAGE).then(|| stop_registry(machine))?;
     Some(Step {
         title: "keep the installed registry from running".to_owned(),
         why: "its package starts a service on port 5000, and the tests start a registry of their own"

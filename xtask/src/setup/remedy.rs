@@ -192,12 +192,12 @@ pub(super) const REGISTRY_PACKAGE: &str = "docker-registry";
 pub(super) const PODMAN_PACKAGE: &str = "podman";
 
 /// Stops the services that come with [`REGISTRY_PACKAGE`], and keeps them from the next start of the machine.
-pub(super) fn stop_registry(machine: &Machine) -> Option<String> {
-    Some(machine.as_root(if machine.has(Trait::Systemd) {
+pub(super) fn stop_registry(machine: &Machine) -> String {
+    machine.as_root(if machine.has(Trait::Systemd) {
         "systemctl disable --now docker-registry"
     } else {
         "sh -c 'service docker-registry stop; update-rc.d docker-registry disable'"
-    }))
+    })
 }
 
 /// The same for [`PODMAN_PACKAGE`], whose services only systemd starts.

@@ -249,7 +249,7 @@ mod tests {
         for n in 1..9 {
             let last = n - 1;
             let items = vec![format!("*a{last}"); 10].join(", ");
-            text.push_str(&format!("a{n}: &a{n} [{items}]\n"));
+            text = format!("{text}a{n}: &a{n} [{items}]\n");
         }
         assert!(tree(&text).is_err());
         let wide = vec!["x"; 30_000].join(", ");

@@ -16,7 +16,9 @@ pub mod seed;
 pub mod sweep;
 
 pub use check::{Claim, State, Verdict};
-pub use engine::{BuildEnd, BuildFailure, BuildRequest, Docker, Embedded, Engine, EngineFacts, EngineKind};
+pub use engine::{
+    BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker, Embedded, Engine, EngineFacts, EngineKind,
+};
 pub use error::Error;
 pub use lock::RunLock;
 pub use plan::{

@@ -50,10 +50,14 @@ pub const SERVICE_KEYS: [KeyInfo; 38] = [
     key(
         "volumes",
         "named and anonymous volumes, files of the stack (read-only), absolute paths of the host, memory",
-        "fresh volumes, the stack's files, memory; listed: a host folder is an empty volume, a host file is left out",
+        "fresh volumes, the stack's files, memory; listed: a host folder is an empty volume, a host file is left out, a single file of the stack lies in a volume of its folder",
     ),
     key("tmpfs", AS_GIVEN, APPLIED),
-    key("networks", "with `aliases`", "listed: networks of the run's own, same names"),
+    key(
+        "networks",
+        "with `aliases`",
+        "listed: networks of the run's own, same names; services without a common one are kept apart",
+    ),
     key("network_mode", "`host` or `none`", "listed: `host` is in the run's networks; `none` is applied"),
     key("extra_hosts", AS_GIVEN, "applied; listed: `host-gateway` is this machine's"),
     key("depends_on", "with `condition`", APPLIED),
@@ -74,7 +78,7 @@ pub const SERVICE_KEYS: [KeyInfo; 38] = [
     key(
         "healthcheck",
         "`test` (CMD, CMD-SHELL, NONE), `interval`, `timeout`, `retries`, `start_period`, `disable`",
-        "asked by the run itself, more often",
+        "applied; listed: asked by the run itself, about once a second",
     ),
     key("stop_signal", AS_GIVEN, APPLIED),
     key("stop_grace_period", AS_GIVEN, APPLIED),

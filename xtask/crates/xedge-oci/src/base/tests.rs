@@ -224,7 +224,7 @@ fn documents_are_an_index_or_an_image() {
     assert!(parse(json!({"schemaVersion": 2, "config": docker, "layers": layers})).is_ok());
 }
 
-fn config(value: serde_json::Value) -> ImageConfig {
+fn config(value: &serde_json::Value) -> ImageConfig {
     let all = json!({"created": "2024-01-01T00:00:00Z", "architecture": "amd64", "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": []}, "config": value});
     serde_json::from_value(all).unwrap()
@@ -232,7 +232,7 @@ fn config(value: serde_json::Value) -> ImageConfig {
 
 #[test]
 fn settings_replace_add_or_leave_what_the_base_says() {
-    let base = config(json!({"User": "1", "Env": ["PATH=/bin", "A=1"], "Entrypoint": ["/e"], "Cmd": ["c"],
+    let base = config(&json!({"User": "1", "Env": ["PATH=/bin", "A=1"], "Entrypoint": ["/e"], "Cmd": ["c"],
         "Labels": {"a": "1", "b": "2"}, "Volumes": {"/v": {}}, "Shell": ["/bin/ash", "-c"], "WorkingDir": "/w",
         "Healthcheck": {"Test": ["CMD-SHELL", "x"], "StartInterval": 5}}));
     assert_eq!(merged(&base, &RunConfig::default()), base.config.clone().unwrap());
@@ -259,7 +259,7 @@ fn settings_replace_add_or_leave_what_the_base_says() {
 fn changes_are_a_line_each() {
     let look = |value: serde_json::Value, layers: &[&str]| {
         let layers = layers.iter().map(|layer| Descriptor::of(LAYER, layer.as_bytes())).collect();
-        let config = serde_json::to_vec(&config(value)).unwrap();
+        let config = serde_json::to_vec(&config(&value)).unwrap();
         let manifest = super::Manifest {
             media_type: MANIFEST.to_owned(),
             config: Descriptor::of(CONFIG, &config),

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 
 use self::body::{body, endpoint};
-pub use build::{BuildEnd, BuildFailure, BuildRequest};
+pub use build::{BuildEnd, BuildFailure, BuildProgress, BuildRequest};
 
 use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
 use crate::Error;
@@ -346,7 +346,7 @@ impl Docker {
 async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
     let end = tokio::time::Instant::now() + NOTING;
     loop {
-        match ask().await {
+        match Box::pin(ask()).await {
             Err(Refusal::JsonDataError { message, .. })
                 if message.contains("unknown variant") && tokio::time::Instant::now() < end =>
             {

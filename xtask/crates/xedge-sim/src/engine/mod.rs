@@ -11,7 +11,7 @@ use xedge_model::Platform;
 
 use crate::plan::ContainerPlan;
 
-pub use docker::{BuildEnd, BuildFailure, BuildRequest, Docker};
+pub use docker::{BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker};
 pub use either::Engine;
 pub use embedded::Embedded;
 pub(crate) use files::volume_tar;

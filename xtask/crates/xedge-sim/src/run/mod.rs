@@ -92,7 +92,9 @@ pub async fn run(
         published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
     };
     let measurement = Measurement { plan, stage: &stage, roster: Roster::of(plan) };
-    let (measured, aftermath) = guarded(&stage, &plan.containers, cancel, Box::pin(measurement.run())).await;
+    // A whole run is a large future: on the heap, so that those of the callers stay small.
+    let body = Box::pin(measurement.run());
+    let (measured, aftermath) = guarded(&stage, &plan.containers, cancel, body).await;
     let events = recorder.take();
     let raw = report::raw(&place.report, plan, &events, &aftermath.logs);
     let result = measured.map(|measured| measurement.conclude(measured, &events, aftermath));

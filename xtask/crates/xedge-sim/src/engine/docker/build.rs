@@ -30,6 +30,15 @@ pub struct BuildRequest {
     pub cached: bool,
 }
 
+/// What is told while a build goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildProgress<'a> {
+    /// A step begins: `Step 3/5 : RUN make`.
+    Step(&'a str),
+    /// A step left an image, by the beginning of its id. It stays in the Engine when a later step fails.
+    Image(&'a str),
+}
+
 /// How a build ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildEnd {
@@ -52,12 +61,12 @@ pub struct BuildFailure {
 
 impl Docker {
     /// Builds an image without a tag. `context` writes the tar archive of the context, the Dockerfile in it; `progress`
-    /// is told each step. When this future is dropped, the Engine stops the build and removes its container.
+    /// is told each step, and each image that a step left in the Engine. When this future is dropped, the Engine stops the build and removes its container.
     pub async fn build_image(
         &self,
         request: &BuildRequest,
         context: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
-        progress: impl Fn(&str),
+        progress: impl Fn(BuildProgress<'_>),
     ) -> Result<BuildEnd, Error> {
         let (stream, writer) = pipe::written(context);
         let client = self.client.clone().with_timeout(LOAD_TIMEOUT);
@@ -140,6 +149,15 @@ impl Docker {
         }
     }
 
+    /// The whole id of an image by a name or the beginning of its id.
+    pub async fn image_id(&self, image: &str) -> Result<Option<String>, Error> {
+        match self.client.inspect_image(image).await {
+            Ok(found) => Ok(found.id),
+            Err(error) if super::status(&error) == 404 => Ok(None),
+            Err(error) => Err(self.failed(&format!("look for image {image}"), error)),
+        }
+    }
+
     /// Gives an image a tag of ours, `NAME:TAG`.
     pub async fn tag(&self, image: &str, name: &str, tag: &str) -> Result<(), Error> {
         let options = query::TagImageOptionsBuilder::default().repo(name).tag(tag).build();
@@ -182,11 +200,15 @@ struct Output {
 }
 
 impl Output {
-    fn take(&mut self, text: &str, progress: &impl Fn(&str)) {
+    fn take(&mut self, text: &str, progress: &impl Fn(BuildProgress<'_>)) {
         for line in plain(text).lines().map(str::trim_end).filter(|line| !line.is_empty()) {
             if is_step(line) {
                 line.clone_into(&mut self.step);
-                progress(line);
+                progress(BuildProgress::Step(line));
+            }
+            // What a step stands on was there before.
+            if let Some(id) = image_of(line).filter(|_| !self.step.contains(": FROM ")) {
+                progress(BuildProgress::Image(id));
             }
             if let Some(id) = line.strip_prefix("Successfully built ") {
                 self.told = Some(id.to_owned());
@@ -219,9 +241,15 @@ fn is_step(line: &str) -> bool {
     !numbers.is_empty() && numbers.chars().all(|c| c.is_ascii_digit() || c == '/')
 }
 
+/// ` ---> 0123456789ab`.
+fn image_of(line: &str) -> Option<&str> {
+    let id = line.strip_prefix(" ---> ")?;
+    (id.len() >= 12 && id.chars().all(|c| c.is_ascii_hexdigit())).then_some(id)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Output, TAIL, plain};
+    use super::{BuildProgress, Output, TAIL, plain};
 
     #[test]
     fn commands_to_a_terminal_are_taken_out() {
@@ -232,14 +260,17 @@ mod tests {
     fn steps_are_told_and_the_last_lines_kept() {
         let mut output = Output::default();
         let told = std::cell::RefCell::new(Vec::new());
-        let progress = |step: &str| told.borrow_mut().push(step.to_owned());
+        let progress = |told_now: BuildProgress<'_>| told.borrow_mut().push(format!("{told_now:?}"));
         output.take("Step 1/2 : FROM scratch\n ---> \n", &progress);
+        output.take(" ---> 0123456789ab\n", &progress);
         for number in 0..30 {
             output.take(&format!("Step by step {number}\n"), &progress);
         }
         output.take("Step 2/2 : RUN false\n", &progress);
-        assert_eq!(*told.borrow(), ["Step 1/2 : FROM scratch", "Step 2/2 : RUN false"]);
+        assert_eq!(*told.borrow(), [r#"Step("Step 1/2 : FROM scratch")"#, r#"Step("Step 2/2 : RUN false")"#]);
         assert_eq!((output.step.as_str(), output.tail.len()), ("Step 2/2 : RUN false", TAIL));
         assert_eq!(output.tail.back().unwrap(), "Step 2/2 : RUN false");
+        output.take(" ---> Running in 0123456789ab\n ---> ba9876543210\n", &progress);
+        assert_eq!(told.borrow()[2..], [r#"Image("ba9876543210")"#]);
     }
 }
