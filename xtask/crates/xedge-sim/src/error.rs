@@ -26,6 +26,9 @@ pub enum Error {
         "failed to start the embedded engine: it needs root for namespaces, mounts and the images' owners"
     )]
     Rootless,
+    /// The embedded engine was asked for on another system than Linux.
+    #[error("failed to start the embedded engine: it needs Linux's namespaces")]
+    NotLinux,
     /// The embedded engine could not do something.
     #[error("failed to {action}: {message}")]
     Embedded {
@@ -188,6 +191,7 @@ impl Failure for Error {
             | Self::NeedsDocker
             | Self::NoRuntime
             | Self::Rootless
+            | Self::NotLinux
             | Self::Embedded { .. }
             | Self::EngineLost { .. }
             | Self::EngineRefused { .. }
@@ -209,7 +213,7 @@ impl Failure for Error {
             Self::NoEngine { detail, .. } if detail.contains("Permission denied") => {
                 Some("this user may not speak to it; what helps: `cargo xtask doctor`".into())
             }
-            Self::NoEngine { .. } | Self::NeedsDocker => {
+            Self::NoEngine { .. } | Self::NeedsDocker | Self::NotLinux => {
                 Some("install and start a Docker Engine with `cargo xtask setup`".into())
             }
             Self::NoRuntime => {
@@ -284,6 +288,7 @@ mod tests {
             (Error::NeedsDocker, Class::Environment),
             (Error::NoRuntime, Class::Environment),
             (Error::Rootless, Class::Environment),
+            (Error::NotLinux, Class::Environment),
             (Error::Embedded { action: text(), message: text() }, Class::Environment),
             (Error::EngineLost { host: text(), action: text(), detail: text() }, Class::Environment),
             (Error::EngineRefused { action: text(), status: 500, message: text() }, Class::Environment),

@@ -2,6 +2,10 @@
 
 mod docker;
 mod either;
+#[cfg(target_os = "linux")]
+pub mod embedded;
+#[cfg(not(target_os = "linux"))]
+#[path = "absent.rs"]
 pub mod embedded;
 mod files;
 

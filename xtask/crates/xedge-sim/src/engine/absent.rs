@@ -1,0 +1,127 @@
+//! What stands for the embedded engine on systems without Linux's namespaces: it can be asked for, and says why it is not there.
+#![expect(clippy::unused_async, reason = "the methods are those of the engine that is there on Linux")]
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use xedge_model::Digest;
+
+use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
+use crate::Error;
+
+/// What the engine would need to know of its surroundings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where images and containers would be kept.
+    pub folder: Utf8PathBuf,
+    /// Our own program.
+    pub program: PathBuf,
+    /// Search path for the runtime.
+    pub path: String,
+    /// The runtime that it must be.
+    pub runtime: Option<String>,
+}
+
+/// There is none, hence no value of it.
+#[derive(Clone, Debug)]
+pub enum Embedded {}
+
+/// Always an error: only the embedded engine starts this.
+pub fn forward(_network: &str, _to: SocketAddr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl Embedded {
+    /// Always an error.
+    pub fn open(_settings: Settings) -> Result<Self, Error> {
+        Err(Error::NotLinux)
+    }
+
+    /// Every image that it has.
+    pub async fn images(&self) -> Result<Vec<Digest>, Error> {
+        match *self {}
+    }
+
+    pub(super) fn host(&self) -> &str {
+        match *self {}
+    }
+
+    pub(super) fn facts(&self) -> &EngineFacts {
+        match *self {}
+    }
+
+    pub(super) async fn has_image(&self, _image: &str) -> Result<bool, Error> {
+        match *self {}
+    }
+
+    pub(super) async fn image_platform(&self, _image: &str) -> Result<String, Error> {
+        match *self {}
+    }
+
+    pub(super) async fn load_image_with(
+        &self,
+        _fill: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn remove_untagged(&self, _image: &str) -> Result<bool, Error> {
+        match *self {}
+    }
+
+    pub(super) async fn create_network(&self, _name: &str, _labels: &Labels) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn create_volume(&self, _name: &str, _labels: &Labels) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn create(&self, _creation: &Creation<'_>) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn upload(&self, _container: &str, _path: &str, _tar: Vec<u8>) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn start(&self, _container: &str) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn stop(&self, _container: &str, _grace: Duration) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) fn inspect(&self, _container: &str) -> Result<Status, Error> {
+        match *self {}
+    }
+
+    pub(super) fn ports(&self, _container: &str, _port: u16) -> Result<Vec<SocketAddr>, Error> {
+        match *self {}
+    }
+
+    pub(super) async fn logs(&self, _container: &str, _tail: Option<usize>) -> Result<Vec<u8>, Error> {
+        match *self {}
+    }
+
+    pub(super) async fn exec(
+        &self,
+        _container: &str,
+        _command: &[String],
+        _limit: Duration,
+    ) -> Result<Option<i64>, Error> {
+        match *self {}
+    }
+
+    pub(super) async fn labelled(&self, _label: &str) -> Result<Vec<Object>, Error> {
+        match *self {}
+    }
+
+    pub(super) async fn remove(&self, _kind: Kind, _id: &str) -> Result<(), Error> {
+        match *self {}
+    }
+}
