@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value as Json, json};
 use xedge_model::tree::{Tree, Value, join};
-use xedge_model::{ImageName, Platform};
+use xedge_model::{ImageName, Platform, yaml};
 
 use super::keys;
 use super::walk::{Step, Walk};
@@ -37,10 +37,10 @@ impl NewImage {
     /// The text of image.yaml.
     pub(super) fn text(&self, file: &str) -> String {
         format!(
-            "# Made by `cargo xtask import compose` from {file}; yours to change.\nformat: 1\nname: {}\nplatforms: [{}]\nfrom: {}\n",
+            "# Made by `cargo xtask import compose` from {file}; yours to change.\nformat: 1\nname: {}\nplatforms: [{}]\n{}",
             self.name,
             self.platforms.join(", "),
-            self.from
+            yaml::to_string(&json!({"from": self.from}))
         )
     }
 }
