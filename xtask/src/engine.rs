@@ -8,7 +8,7 @@ use xedge_model::{Digest, ImageName, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
 use xedge_oci::import::{self, Imported};
 use xedge_oci::{Blobs, ImageEntry, PlatformImage};
-use xedge_sim::engine::embedded::Settings;
+use xedge_sim::engine::Settings;
 use xedge_sim::{Docker, Embedded, Engine};
 
 use crate::build;

@@ -3,27 +3,12 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
 use xedge_model::Digest;
 
-use super::{Creation, EngineFacts, Kind, Labels, Object, Status};
+use super::{Creation, EngineFacts, Kind, Labels, Object, Settings, Status};
 use crate::Error;
-
-/// What the engine would need to know of its surroundings.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where images and containers would be kept.
-    pub folder: Utf8PathBuf,
-    /// Our own program.
-    pub program: PathBuf,
-    /// Search path for the runtime.
-    pub path: String,
-    /// The runtime that it must be.
-    pub runtime: Option<String>,
-}
 
 /// There is none, hence no value of it.
 #[derive(Clone, Debug)]

@@ -10,7 +10,9 @@ pub mod embedded;
 mod files;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use camino::Utf8PathBuf;
 use xedge_model::Platform;
 
 use crate::plan::ContainerPlan;
@@ -19,6 +21,19 @@ pub use docker::{BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker};
 pub use either::Engine;
 pub use embedded::Embedded;
 pub(crate) use files::volume_tar;
+
+/// What the embedded engine needs to know of its surroundings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where images and containers are kept; nobody else's.
+    pub folder: Utf8PathBuf,
+    /// Our own program, which is started again for each published port.
+    pub program: PathBuf,
+    /// Search path for the runtime.
+    pub path: String,
+    /// `crun` or `runc`, where it must be just that one.
+    pub runtime: Option<String>,
+}
 
 /// Kinds of engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

@@ -22,11 +22,9 @@ mod user;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
 use xedge_model::{Digest, Platform};
 
 use self::container::Container;
@@ -34,23 +32,10 @@ use self::net::Networks;
 use self::objects::Objects;
 use self::runtime::Runtime;
 use self::store::Store;
-use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
+use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Settings, Status};
 use crate::Error;
 
 pub use forward::{COMMAND as FORWARD, forward};
-
-/// What the engine needs to know of its surroundings.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where images and containers are kept; nobody else's.
-    pub folder: Utf8PathBuf,
-    /// Our own program, which is started with [`FORWARD`] for each published port.
-    pub program: PathBuf,
-    /// Search path for the runtime.
-    pub path: String,
-    /// `crun` or `runc`, where it must be just that one.
-    pub runtime: Option<String>,
-}
 
 /// An engine of our own; cheap to clone.
 #[derive(Clone)]
