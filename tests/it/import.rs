@@ -292,5 +292,5 @@ fn keys_of_newer_files_are_taken_or_decided() {
     // One image for both services, and secrets that the user of the container can read.
     assert_eq!(rendered.matches("image: \"stack/app:latest\"").count(), 2, "{rendered}");
     let stack = fs::read_to_string(trial.project().join("templates/stacks/stack/stack.yaml")).unwrap();
-    assert!(stack.contains("  tls: {kind: password, user: tls, owner: 1000}\n"), "{stack}");
+    assert!(stack.contains("  tls: {kind: file, owner: 1000}\n"), "{stack}");
 }

@@ -234,3 +234,37 @@ fn doctor_lists_every_file_of_another_format() {
         .says("this xedge reads format 1")
         .says("update xedge");
 }
+
+/// The first hour of someone who has containers: a folder with a Dockerfile and a Compose file beside it. The Dockerfile
+/// stands on an image of the Engine, so nothing is pulled.
+#[test]
+fn a_folder_with_a_dockerfile_passes_its_gate_and_a_compose_file_beside_it_too() {
+    drop(here(&["build", "mqtt-broker", "--load"]).expect(0));
+    let dockerfile = "FROM xedgesim/mosquitto:latest\nCOPY own.conf /own.conf\nEXPOSE 1883\n\
+         HEALTHCHECK CMD [\"/usr/bin/mosquitto_sub\", \"-t\", \"x\", \"-E\", \"-W\", \"3\"]\n\
+         ENTRYPOINT [\"/usr/sbin/mosquitto\", \"-c\", \"/own.conf\"]\nCMD []\n";
+    let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let theirs = folder.path().join("theirs");
+    let project = folder.path().join("hub");
+    for place in [&project, &theirs.join("hub")] {
+        fs::create_dir_all(place).unwrap();
+        fs::write(place.join("Dockerfile"), dockerfile).unwrap();
+        fs::write(place.join("own.conf"), "listener 1883\nallow_anonymous true\n").unwrap();
+    }
+    let with_data = |arguments: &[&str]| {
+        let mut command = command(&project, arguments);
+        command.env("XEDGE_HOME", data.path());
+        finish(command)
+    };
+    make(&project, &[]).expect(0);
+    with_data(&["sim"]).expect(0).says("held service.healthy(hub)").says("held service.answers(hub, 1883)");
+    with_data(&["release"]).expect(0).says("released hub r1");
+
+    let compose = "services:\n  hub:\n    build: ./hub\n    ports: [\"1883:1883\"]\n    secrets: [token]\n\
+         secrets: {token: {file: ./token.txt}}\n";
+    fs::write(theirs.join("compose.yaml"), compose).unwrap();
+    fs::write(theirs.join("token.txt"), "theirs\n").unwrap();
+    with_data(&["import", "compose", "../theirs/compose.yaml", "--name", "mine"]).expect(0);
+    let ran = with_data(&["sim", "mine_smoke"]).expect(0);
+    assert_eq!(ran.stdout, "mine_smoke passed target/xedge/gates/mine_smoke.dsse.json\n");
+}

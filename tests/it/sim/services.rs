@@ -9,10 +9,11 @@ use super::bench::{Bench, docker};
 use super::signed::{Evidence, starts_foreign};
 
 /// The short form, with little time to wait for what never comes.
-const SHORT: &str = "simulation: {duration_s: 2, seed: 1, ready_s: 5}\nprofile: production\nstack: demo\n";
+pub const SHORT: &str =
+    "simulation: {duration_s: 2, seed: 1, ready_s: 5}\nprofile: production\nstack: demo\n";
 
 /// A broker that the others call `hub`, with a health check that is asked often.
-const HUB: &str = r#"
+pub const HUB: &str = r#"
   hub:
     image: xedgesim/mosquitto
     ports: ["11883:1883"]
@@ -22,7 +23,7 @@ const HUB: &str = r#"
 
 impl Bench {
     /// The same with the stack `demo` of these services, and a scenario of it.
-    fn stack(self, services: &str, rest: &str, scenario: &str) -> Self {
+    pub fn stack(self, services: &str, rest: &str, scenario: &str) -> Self {
         let write = |path: &str, text: &str| {
             let path = self.project().join("templates").join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -37,7 +38,7 @@ impl Bench {
         self
     }
 
-    fn claims(&self) -> Vec<Value> {
+    pub fn claims(&self) -> Vec<Value> {
         self.report("demo")["result"]["claims"].as_array().unwrap().clone()
     }
 

@@ -40,6 +40,9 @@ pub(super) fn run(cx: &Context<'_>, command: &Import) -> Result<()> {
     }
     if written {
         let stack = &imported.stack;
+        if imported.places.iter().any(|place| place.starts_with("images")) {
+            cx.printer.say("what no registry has is taken over from the Engine first: `cargo xtask image import --from-engine REFERENCE --name FOLDER`");
+        }
         cx.printer
             .say(&format!("next: `cargo xtask render --stack {stack}` and `cargo xtask sim {stack}_smoke`"));
     }

@@ -34,10 +34,22 @@ pub(super) struct Images<'a> {
 }
 
 impl NewImage {
+    /// How to go on where only the user's own Engine has the image: nothing in the Compose file tells.
+    fn not_in_a_registry(&self) -> String {
+        let Some(reference) = self.from.as_str().filter(|from| *from != "dockerfile") else {
+            return String::new();
+        };
+        format!(
+            "# Pulled from its registry. If only your Engine has it:\n#   cargo xtask image import --from-engine {reference} --name {}\n",
+            self.folder
+        )
+    }
+
     /// The text of image.yaml.
     pub(super) fn text(&self, file: &str) -> String {
         format!(
-            "# Made by `cargo xtask import compose` from {file}; yours to change.\nformat: 1\nname: {}\nplatforms: [{}]\n{}",
+            "# Made by `cargo xtask import compose` from {file}; yours to change.\n{}format: 1\nname: {}\nplatforms: [{}]\n{}",
+            self.not_in_a_registry(),
             self.name,
             self.platforms.join(", "),
             yaml::to_string(&json!({"from": self.from}))

@@ -176,7 +176,7 @@ impl Walk<'_> {
             match (key.name.as_str(), value.text().as_deref()) {
                 ("file", _) => {
                     let todo = format!(
-                        "give the device its own: `cargo xtask secrets set {}`; its owner is in stack.yaml",
+                        "give the device its own: `cargo xtask secrets set {} --env production --file FILE`; its owner is in stack.yaml",
                         name.name
                     );
                     self.report.decide(

@@ -123,7 +123,7 @@ impl Made<'_> {
             text.push_str("\n# A container finds them in /run/secrets; `owner` is the user that it runs as.\nsecrets:\n");
         }
         for (name, owner) in self.secrets {
-            let _ = writeln!(text, "  {name}: {{kind: password, user: {name}, owner: {owner}}}");
+            let _ = writeln!(text, "  {name}: {{kind: file, owner: {owner}}}");
         }
         if !self.device_values.is_empty() {
             text.push_str(
