@@ -75,7 +75,6 @@ fn a_stack_of_services_on_docker() {
 }
 
 #[test]
-#[ignore = "open defect: this stack does not pass on Podman 4.3: its health check does not end"]
 fn a_stack_of_services_on_podman() {
     let podman = Podman::start();
     let left = |bench: &Bench| in_podman(&podman, bench);

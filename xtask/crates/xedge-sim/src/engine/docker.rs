@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bollard::errors::Error as Refusal;
-use bollard::exec::StartExecOptions;
+use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{
     self, ExecConfig, NetworkConnectRequest, NetworkCreateRequest, PortBinding, VolumeCreateRequest,
 };
@@ -261,19 +261,34 @@ impl Docker {
         limit: Duration,
     ) -> Result<Option<i64>, Error> {
         let failed = |e| self.failed(&format!("run a command in {container}"), e);
-        let config = ExecConfig { cmd: Some(command.to_vec()), ..ExecConfig::default() };
+        let config = ExecConfig {
+            cmd: Some(command.to_vec()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..ExecConfig::default()
+        };
         let id = self.client.create_exec(container, config).await.map_err(failed)?.id;
-        let detached = StartExecOptions { detach: true, ..StartExecOptions::default() };
-        self.client.start_exec(&id, Some(detached)).await.map_err(failed)?;
-        let pause = Duration::from_millis(50);
-        for _ in 0..=limit.as_millis() / pause.as_millis() {
+        // Attached, since Podman may never note the end of a short command that nobody listens to.
+        let started = self.client.start_exec(&id, None::<StartExecOptions>).await.map_err(failed)?;
+        let mut listening = Box::pin(async move {
+            if let StartExecResults::Attached { mut output, .. } = started {
+                while let Ok(Some(_)) = output.try_next().await {}
+            }
+            // What is left in the background may hold the output open, and the other way round: the loop below decides.
+            std::future::pending::<()>().await;
+        });
+        let end = tokio::time::Instant::now() + limit;
+        loop {
             let found = self.client.inspect_exec(&id).await.map_err(failed)?;
             if let (Some(false), Some(code)) = (found.running, found.exit_code) {
                 return Ok(Some(code));
             }
-            tokio::time::sleep(pause).await;
+            if tokio::time::Instant::now() >= end {
+                return Ok(None);
+            }
+            let pause = Duration::from_millis(50);
+            tokio::time::timeout(pause, &mut listening).await.ok();
         }
-        Ok(None)
     }
 
     /// All objects that have this label (`name` or `name=value`), containers first.
