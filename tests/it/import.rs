@@ -3,6 +3,7 @@
 
 mod bad;
 mod compare;
+mod secret;
 
 use std::fs;
 use std::path::{Path, PathBuf};

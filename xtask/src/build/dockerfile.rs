@@ -37,6 +37,7 @@ use stand::Bases;
 use syntax::Dockerfile;
 
 pub(crate) use finish::{LEAKS, REPRODUCIBLE};
+pub(crate) use ignore::Ignore;
 
 /// Files in an image's folder that this tool writes: no part of what a build sees.
 const OURS: [&str; 2] = ["image.yaml", "image.lock.json"];

@@ -4,6 +4,7 @@ use xedge_sim::Engine;
 
 use super::Context;
 use crate::error::{Error, Result};
+use crate::import::STAGES;
 use crate::project::entries;
 use crate::{build, engine};
 
@@ -20,6 +21,7 @@ pub(super) fn run(cx: &Context<'_>) -> Result<()> {
     }
     let reports = remove_unfinished_reports(cx)?;
     cx.printer.say(&format!("removed {reports} reports of runs that were killed"));
+    remove_stages(cx)?;
     super::runtime()?.block_on(async {
         let engine = engine::connect(cx).await?;
         clear(cx, &engine, "the Engine").await?;
@@ -38,6 +40,17 @@ async fn clear(cx: &Context<'_>, engine: &Engine, name: &str) -> Result<()> {
     let images = engine::remove_loaded(cx, engine).await?;
     cx.printer.say(&format!("removed {images} images that runs had put into {name}"));
     Ok(())
+}
+
+/// What an import that was killed left beside.
+fn remove_stages(cx: &Context<'_>) -> Result<()> {
+    let path = cx.project.root().join(STAGES);
+    match std::fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Write { path, source }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A run writes its report into `reports/.RUNID` and holds a lock of that name; one without its lock was killed.

@@ -1,10 +1,11 @@
 //! Images of an imported file: those that the project has, and definitions for the others.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde_json::{Map, Value as Json, json};
 use xedge_model::tree::{Tree, Value, join};
 use xedge_model::{ImageName, Platform, yaml};
 
+use super::context::Context;
 use super::keys;
 use super::walk::{Step, Walk};
 use crate::project::ImageSource;
@@ -19,7 +20,7 @@ pub(super) struct NewImage {
     from: Json,
     platforms: Vec<String>,
     /// A folder from outside of the project that a build needs.
-    pub(super) context: Option<Utf8PathBuf>,
+    pub(super) context: Option<Context>,
 }
 
 /// The images of the project, and those that come to it.
@@ -157,7 +158,7 @@ impl Images<'_> {
         name: String,
         from: Json,
         platforms: Vec<String>,
-        context: Option<Utf8PathBuf>,
+        context: Option<Context>,
     ) -> String {
         let platforms = match self.platforms {
             [] => platforms,
@@ -263,7 +264,14 @@ impl Images<'_> {
         } else {
             let what = "the context is outside of the project: it is copied into images/";
             walk.report.decide(path, tree.at, what, "change the copy from now on");
-            Some(full)
+            let unreadable = |error: std::io::Error| walk.bad(at, format!("{full}: {error}"), None);
+            let context = Context::read(full.clone()).map_err(unreadable)?;
+            for secret in &context.secrets {
+                let what = format!("`{secret}` of the context looks like a secret: it is not copied");
+                let todo = "a build reads secrets from `from.dockerfile.secrets` in image.yaml; else copy it by hand";
+                walk.report.decide(path, tree.at, what, todo);
+            }
+            Some(context)
         };
         let from = if settings.is_empty() { json!("dockerfile") } else { json!({"dockerfile": settings}) };
         let name = named.unwrap_or_else(|| format!("{}/{}", image_part(walk.stack), image_part(service)));

@@ -1,6 +1,7 @@
 //! `import compose`: a Compose file of someone else's as a stack of this project. Every key is taken, changed with notice, or
 //! refused by name; nothing is dropped in silence, and nothing is written where anything is refused.
 
+mod context;
 mod environment;
 mod error;
 mod files;
@@ -36,6 +37,7 @@ pub(crate) use report::Report;
 use vars::{Filler, Values};
 use walk::{Names, Step, Walk, dollars};
 use write::Made;
+pub(crate) use write::STAGES;
 
 /// What is to be imported, and how.
 pub(crate) struct Request<'a> {
@@ -65,7 +67,9 @@ pub(crate) fn import(cx: &Context<'_>, request: &Request<'_>) -> Result<Imported
     leave_out(&mut tree, request.without, &mut report)?;
     let stack = stack_name(request.name, &tree, folder)?;
     let values = values(cx, folder, request.env_files)?;
-    Filler { source: &source, values: &values, report: &mut report }.fill("", &mut tree)?;
+    let mut filler = Filler { source: &source, values: &values, report: &mut report, filled: Vec::new() };
+    filler.fill("", &mut tree)?;
+    let filled = filler.filled;
     let mut copies = Copies::default();
     let mut images = Images {
         root: cx.project.root(),
@@ -83,6 +87,7 @@ pub(crate) fn import(cx: &Context<'_>, request: &Request<'_>) -> Result<Imported
         copies: &mut copies,
         names: Names::default(),
         variables: Vec::new(),
+        filled,
         folders: BTreeMap::new(),
     };
     let (compose, owners) = compose(&mut walk, &mut images, &tree)?;

@@ -15,7 +15,10 @@ pub(super) const CLOSE: char = '\u{F8FF}';
 /// The least bytes that are looked for inside of other text.
 const LEAST: usize = 6;
 
-/// Puts the names of device values in place of secrets, and gives the names.
+/// Puts the names of device values in place of secrets, and gives the names of those that are used.
+///
+/// A secret that is an ordinary word, as many defaults are, is put into its own variable only: elsewhere the same word may
+/// mean something else.
 pub(super) fn hide(walk: &mut Walk<'_>, services: &mut Map<String, Json>) -> Vec<String> {
     let secrets = find(walk, services);
     for variable in &walk.variables {
@@ -23,24 +26,35 @@ pub(super) fn hide(walk: &mut Walk<'_>, services: &mut Map<String, Json>) -> Vec
             continue;
         };
         let Some(Json::String(text)) = value.get_mut(&variable.name) else { continue };
-        let hidden = replaced(text, &secrets);
-        if hidden != *text {
+        let hidden = hidden(&variable.name, text, &secrets);
+        if hidden == *text {
+            let same = secrets.iter().filter(|(value, _)| stands_in(text, value));
+            for (_, name) in same {
+                let what = format!("the value of `{name}` is an ordinary word, and it stands here as well");
+                walk.report.decide(&variable.path, variable.at, what, "let every device choose another one");
+            }
+        } else {
             *text = hidden;
-            let what = format!(
-                "`{}` looks like a secret: it is a value that each device fills in itself",
-                variable.name
-            );
-            let todo = format!(
-                "look at `device_values` in templates/stacks/{}/stack.yaml: the gate runs with the sample there",
-                walk.stack
-            );
-            walk.report.decide(&variable.path, variable.at, what, todo);
+            let what = format!("`{}` holds a secret: each device fills in its own", variable.name);
+            walk.report.decide(&variable.path, variable.at, what, sample_hint(walk.stack));
         }
     }
+    in_files(walk, &secrets);
     in_clear(walk, services, &secrets);
-    let mut names: Vec<String> = secrets.into_values().collect();
+    let marked = |name: &String| {
+        let mark = mark(name);
+        walk.copies.0.values().any(|copy| copy.text.contains(&mark))
+            || services.values().any(|service| strings(service).iter().any(|text| text.contains(&mark)))
+    };
+    let mut names: Vec<String> = secrets.values().filter(|name| marked(name)).cloned().collect();
     names.sort();
     names
+}
+
+fn sample_hint(stack: &str) -> String {
+    format!(
+        "look at `device_values` in templates/stacks/{stack}/stack.yaml: the gate runs with the sample there"
+    )
 }
 
 /// Secrets by value.
@@ -58,6 +72,11 @@ fn find(walk: &Walk<'_>, services: &Map<String, Json>) -> BTreeMap<String, Strin
     for variable in named(false) {
         if let Some(password) = value(&variable.service, &variable.name).and_then(password_of_url) {
             add(&mut secrets, password, &variable.service, &format!("{}_password", variable.name));
+        }
+    }
+    for (name, found) in &walk.filled {
+        if names_secret(name) && is_worth(found) {
+            add(&mut secrets, found, "stack", name);
         }
     }
     secrets
@@ -127,43 +146,96 @@ fn password_of_url(text: &str) -> Option<&str> {
     Some(password).filter(|password| !password.is_empty())
 }
 
-fn replaced(text: &str, secrets: &BTreeMap<String, String>) -> String {
-    let mark = |name: &str| format!("{OPEN}{name}{CLOSE}");
-    if let Some(name) = secrets.get(text) {
+fn mark(name: &str) -> String {
+    format!("{OPEN}{name}{CLOSE}")
+}
+
+/// A variable's value without the secrets in it.
+fn hidden(variable: &str, text: &str, secrets: &BTreeMap<String, String>) -> String {
+    if let Some(name) = secrets.get(text).filter(|_| names_secret(variable) || !is_ordinary(text)) {
         return mark(name);
     }
     if let Some((password, name)) = password_of_url(text).and_then(|password| secrets.get_key_value(password))
     {
         return text.replacen(&format!(":{password}@"), &format!(":{}@", mark(name)), 1);
     }
-    // Longer ones first: one may hold the other.
+    replaced(text, secrets)
+}
+
+/// Text with the names of secrets in their places, of those that are no ordinary words.
+fn replaced(text: &str, secrets: &BTreeMap<String, String>) -> String {
     let mut known: Vec<(&String, &String)> =
-        secrets.iter().filter(|(value, _)| value.len() >= LEAST).collect();
+        secrets.iter().filter(|(value, _)| !is_ordinary(value) && stands_in(text, value)).collect();
+    // Longer ones first: one may hold the other.
     known.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
     known.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value.as_str(), &mark(name)))
 }
 
-/// Secrets that stand in a command or a label too: there a device cannot fill in its own.
+/// A word in small letters or a number: too common to be taken for the secret wherever it stands.
+fn is_ordinary(value: &str) -> bool {
+    value.chars().all(|c| c.is_ascii_lowercase()) || value.chars().all(|c| c.is_ascii_digit())
+}
+
+/// Whether a value stands in a text: a short one only as a word of its own.
+fn stands_in(text: &str, value: &str) -> bool {
+    let apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    text.match_indices(value).any(|(at, _)| {
+        value.len() >= LEAST
+            || apart(text[..at].chars().next_back()) && apart(text[at + value.len()..].chars().next())
+    })
+}
+
+/// Secrets that stand in a config file: there, too, a device fills in its own.
+fn in_files(walk: &mut Walk<'_>, secrets: &BTreeMap<String, String>) {
+    let mut touched = Vec::new();
+    for (path, copy) in &mut walk.copies.0 {
+        let hidden = replaced(&copy.text, secrets);
+        if hidden != copy.text {
+            copy.text = hidden;
+            touched.push(path.clone());
+        }
+    }
+    for path in touched {
+        let what = format!("the mounted file {path} holds a secret: each device fills in its own");
+        walk.report.decide("services", At::default(), what, sample_hint(walk.stack));
+    }
+}
+
+/// Secrets that stand in a command or a label: there a device cannot fill in its own, so they are not taken.
 fn in_clear(walk: &mut Walk<'_>, services: &Map<String, Json>, secrets: &BTreeMap<String, String>) {
     for (service, settings) in services {
         let others = settings.as_object().into_iter().flatten().filter(|(key, _)| *key != "environment");
         for (key, value) in others {
-            let text = value.to_string();
-            for (_, name) in
-                secrets.iter().filter(|(value, _)| value.len() >= LEAST && text.contains(value.as_str()))
-            {
-                let what =
-                    format!("it holds the value of `{name}` in clear, which would be signed and shipped");
-                let todo = "let the program read it from the variable, in a shell as `$$NAME`";
-                walk.report.decide(&format!("services.{service}.{key}"), At::default(), what, todo);
+            let texts = strings(value);
+            let found = secrets
+                .iter()
+                .find(|(value, _)| !is_ordinary(value) && texts.iter().any(|text| stands_in(text, value)));
+            if let Some((_, name)) = found {
+                let why = format!(
+                    "it holds the value of `{name}` in clear, which would be signed and shipped: let the program \
+                     read it from a variable of `environment`, in a shell as `$$NAME`"
+                );
+                walk.report.unsupported(&format!("services.{service}.{key}"), At::default(), why);
             }
         }
     }
 }
 
+/// Every text in a value, names included.
+fn strings(value: &Json) -> Vec<&str> {
+    match value {
+        Json::String(text) => vec![text],
+        Json::Array(all) => all.iter().flat_map(strings).collect(),
+        Json::Object(all) => {
+            all.iter().flat_map(|(name, value)| [vec![name.as_str()], strings(value)].concat()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{names_secret, password_of_url, replaced};
+    use super::{hidden, names_secret, password_of_url, stands_in};
 
     #[test]
     fn names_of_secrets_are_whole_words() {
@@ -191,8 +263,25 @@ mod tests {
             assert_eq!(password_of_url(text), None, "{text}");
         }
         let secrets = [("pw".to_owned(), "db".to_owned()), ("long-one".to_owned(), "n".to_owned())].into();
-        assert_eq!(replaced("a://u:pw@pw", &secrets), "a://u:\u{F8FE}db\u{F8FF}@pw");
-        assert_eq!(replaced("x long-one y", &secrets), "x \u{F8FE}n\u{F8FF} y");
-        assert_eq!(replaced("pwx", &secrets), "pwx");
+        assert_eq!(hidden("URL", "a://u:pw@pw", &secrets), "a://u:\u{F8FE}db\u{F8FF}@pw");
+        assert_eq!(hidden("X", "x long-one y", &secrets), "x \u{F8FE}n\u{F8FF} y");
+        assert_eq!(hidden("X", "pwx", &secrets), "pwx");
+    }
+
+    #[test]
+    fn an_ordinary_word_is_hidden_in_its_own_variable_only() {
+        let secrets = [("postgres".to_owned(), "p".to_owned())].into();
+        assert_eq!(hidden("POSTGRES_PASSWORD", "postgres", &secrets), "\u{F8FE}p\u{F8FF}");
+        for (name, text) in [("POSTGRES_DB", "postgres"), ("KC_DB_URL", "jdbc:postgresql://db:5432/postgres")]
+        {
+            assert_eq!(hidden(name, text, &secrets), text, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_short_value_is_found_as_a_word_only() {
+        assert!(stands_in("--token=abc12 x", "abc12") && stands_in("abc12", "abc12"));
+        assert!(!stands_in("xabc12", "abc12") && !stands_in("abc123", "abc12"));
+        assert!(stands_in("xabc123", "abc123"));
     }
 }

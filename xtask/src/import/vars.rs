@@ -81,12 +81,17 @@ pub(super) struct Filler<'a> {
     pub(super) source: &'a Source,
     pub(super) values: &'a Values,
     pub(super) report: &'a mut Report,
+    /// What was filled in, by name: never shown, only looked for.
+    pub(super) filled: Vec<(String, String)>,
 }
+
+/// How deep defaults may stand in defaults.
+const MOST_DEFAULTS: usize = 32;
 
 impl Filler<'_> {
     pub(super) fn fill(&mut self, path: &str, tree: &mut Tree) -> std::result::Result<(), YamlError> {
         match &mut tree.value {
-            Value::Text(text) if text.contains('$') => *text = self.text(path, tree.at, text)?,
+            Value::Text(text) if text.contains('$') => *text = self.text(path, tree.at, text, 0)?,
             Value::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     self.fill(&format!("{path}[{index}]"), item)?;
@@ -102,7 +107,16 @@ impl Filler<'_> {
         Ok(())
     }
 
-    fn text(&mut self, path: &str, at: At, text: &str) -> std::result::Result<String, YamlError> {
+    fn text(
+        &mut self,
+        path: &str,
+        at: At,
+        text: &str,
+        depth: usize,
+    ) -> std::result::Result<String, YamlError> {
+        if depth > MOST_DEFAULTS {
+            return Err(self.bad(at, "defaults stand in defaults more than 32 deep"));
+        }
         let mut out = String::new();
         let mut rest = text;
         while let Some(dollar) = rest.find('$') {
@@ -113,7 +127,7 @@ impl Filler<'_> {
                 rest = after;
             } else if let Some(inner) = rest.strip_prefix('{') {
                 let end = closing(inner).ok_or_else(|| self.bad(at, "`${` has no `}`"))?;
-                out.push_str(&self.braced(path, at, &inner[..end])?);
+                out.push_str(&self.braced(path, at, &inner[..end], depth)?);
                 rest = &inner[end + 1..];
             } else {
                 let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -129,7 +143,13 @@ impl Filler<'_> {
         Ok(out)
     }
 
-    fn braced(&mut self, path: &str, at: At, inner: &str) -> std::result::Result<String, YamlError> {
+    fn braced(
+        &mut self,
+        path: &str,
+        at: At,
+        inner: &str,
+        depth: usize,
+    ) -> std::result::Result<String, YamlError> {
         let end = inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inner.len());
         let (name, operation) = inner.split_at(end);
         if !is_variable(name) {
@@ -142,7 +162,9 @@ impl Filler<'_> {
             (None, _) if !colon => Ok(self.value(path, at, name)),
             (Some(b'-'), None) => {
                 self.used(path, name, "the default in the file");
-                self.text(path, at, word)
+                let text = self.text(path, at, word, depth + 1)?;
+                self.filled.push((name.to_owned(), text.clone()));
+                Ok(text)
             }
             (Some(b'?'), None) => {
                 let message = format!("the variable `{name}` is not set, and the file demands it: {word}");
@@ -151,11 +173,12 @@ impl Filler<'_> {
             (Some(b'-' | b'?'), Some(value)) => {
                 let values = self.values;
                 self.used(path, name, values.origin(name).unwrap_or_default());
+                self.filled.push((name.to_owned(), value.clone()));
                 Ok(value)
             }
             (Some(b'+'), set) => {
                 self.used(path, name, "whether it is set");
-                if set.is_some() { self.text(path, at, word) } else { Ok(String::new()) }
+                if set.is_some() { self.text(path, at, word, depth + 1) } else { Ok(String::new()) }
             }
             _ => Err(self.bad(at, "`${NAME` is followed by none of `}`, `:-`, `-`, `:?`, `?`, `:+`, `+`")),
         }
@@ -166,6 +189,7 @@ impl Filler<'_> {
         let values = self.values;
         if let (Some(value), Some(from)) = (values.get(name), values.origin(name)) {
             self.used(path, name, from);
+            self.filled.push((name.to_owned(), value.to_owned()));
             return value.to_owned();
         }
         self.used(path, name, "nowhere: it is not set");
@@ -224,7 +248,8 @@ mod tests {
         let source = Source::new("c.yaml", format!("{}\n", serde_json::json!({"a": text})));
         let mut tree = Tree::parse(&source)?;
         let mut report = Report::default();
-        Filler { source: &source, values: &values, report: &mut report }.fill("", &mut tree)?;
+        Filler { source: &source, values: &values, report: &mut report, filled: Vec::new() }
+            .fill("", &mut tree)?;
         Ok((tree.get("a").and_then(Tree::text).unwrap_or_default(), report))
     }
 
@@ -243,6 +268,9 @@ mod tests {
         for text in ["$", "$1", "${", "${SET", "${SET!x}", "${:-x}", "${NOT?why}", "${EMPTY:?why}"] {
             assert!(filled(text).is_err(), "{text}");
         }
+        let deep = |levels| format!("{}x{}", "${A:-".repeat(levels), "}".repeat(levels));
+        assert_eq!(filled(&deep(32)).unwrap().0, "x");
+        assert!(filled(&deep(5000)).unwrap_err().to_string().contains("more than 32 deep"));
     }
 
     #[test]

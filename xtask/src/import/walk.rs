@@ -34,6 +34,8 @@ pub(super) struct Walk<'a> {
     pub(super) names: Names,
     /// Variables of all services.
     pub(super) variables: Vec<Variable>,
+    /// What was filled into the file, by name.
+    pub(super) filled: Vec<(String, String)>,
     /// Volumes that take the place of writable folders: name by folder.
     pub(super) folders: BTreeMap<Utf8PathBuf, String>,
 }

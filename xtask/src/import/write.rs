@@ -31,6 +31,9 @@ pub(super) struct Made<'a> {
     pub(super) secrets: &'a [(String, u32)],
 }
 
+/// Where an import makes its files; what a killed one left there, `gc` removes.
+pub(crate) const STAGES: &str = "target/xedge/import";
+
 /// The most that a build's context holds when it is copied.
 const MOST_BYTES: u64 = 256 << 20;
 
@@ -57,17 +60,16 @@ impl Made<'_> {
         if !taken.is_empty() {
             return Err(ImportError::Exists(taken).into());
         }
-        let failed = |source| ImportError::Write(WriteError::new(self.root, source));
-        let stage = tempfile::Builder::new().prefix(".import-").tempdir_in(self.root).map_err(failed)?;
-        let stage =
-            Utf8Path::from_path(stage.path()).ok_or_else(|| failed(io::Error::other("no UTF-8")))?.to_owned();
-        let kept = StageFolder(stage.clone());
-        self.fill(&stage)?;
-        self.try_out(&stage)?;
+        let beside = self.root.join(STAGES);
+        let failed = |source| ImportError::Write(WriteError::new(&beside, source));
+        fs::create_dir_all(&beside).map_err(failed)?;
+        let kept = tempfile::tempdir_in(&beside).map_err(failed)?;
+        let stage = Utf8Path::from_path(kept.path()).ok_or_else(|| failed(io::Error::other("no UTF-8")))?;
+        self.fill(stage)?;
+        self.try_out(stage)?;
         if !dry_run {
-            self.move_in(&stage).map_err(failed)?;
+            self.move_in(stage).map_err(|source| ImportError::Write(WriteError::new(self.root, source)))?;
         }
-        drop(kept);
         Ok(())
     }
 
@@ -78,13 +80,15 @@ impl Made<'_> {
         put(&stack.join("compose.yaml.j2"), &self.compose_text(), 0o644)?;
         for (path, copy) in self.copies {
             let template = templates.join("services").join(self.stack).join(format!("{path}.j2"));
-            put(&template, &escaped(&copy.text), 0o644)?;
+            put(&template, &with_names(&escaped(&copy.text)), 0o644)?;
         }
         for image in self.images {
             let folder = stage.join("images").join(&image.folder);
             if let Some(context) = &image.context {
                 let mut left = MOST_BYTES;
-                copy_folder(context, &folder, &mut left)
+                let takes = |path: &Utf8Path| !context.leaves_out(path);
+                let context = &context.folder;
+                copy_folder(context, &folder, &mut left, &takes)
                     .map_err(|source| ImportError::Context { context: context.clone(), source })?;
                 if folder.join("image.yaml").exists() {
                     let source = io::Error::other("it holds an image.yaml of its own");
@@ -97,7 +101,7 @@ impl Made<'_> {
     }
 
     fn compose_text(&self) -> String {
-        let text = escaped(&self.compose).replace(OPEN, "{{ device.").replace(CLOSE, " }}");
+        let text = with_names(&escaped(&self.compose));
         format!("{{# Made by `cargo xtask import compose` from {}; yours to change. #}}\n{text}", self.file)
     }
 
@@ -154,11 +158,10 @@ impl Made<'_> {
         let trial = stage.join("trial");
         let templates = self.root.join("templates");
         let failed = |source| ImportError::Write(WriteError::new(&trial, source));
-        let mut left = MOST_BYTES;
         if templates.is_dir() {
-            copy_folder(&templates, &trial, &mut left).map_err(failed)?;
+            copy_templates(&templates, &trial).map_err(failed)?;
         }
-        copy_folder(&stage.join("templates"), &trial, &mut left).map_err(failed)?;
+        copy_templates(&stage.join("templates"), &trial).map_err(failed)?;
         for environment in xedge_config::environments(&trial)? {
             let _rendered = xedge_config::render(&trial, self.stack, &environment)?;
         }
@@ -177,7 +180,7 @@ impl Made<'_> {
         for place in self.places() {
             let target = self.root.join(&place);
             let parent = target.parent().unwrap_or(self.root);
-            let done = fs::create_dir_all(parent).and_then(|()| fs::rename(stage.join(&place), &target));
+            let done = fs::create_dir_all(parent).and_then(|()| move_to(&stage.join(&place), &target));
             if let Err(error) = done {
                 for target in moved {
                     let _ =
@@ -191,36 +194,68 @@ impl Made<'_> {
     }
 }
 
-/// Removes the folder beside when the import ends, however it ends.
-struct StageFolder(Utf8PathBuf);
-
-impl Drop for StageFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn put(path: &Utf8Path, text: &str, mode: u32) -> Result<()> {
     Ok(atomic::write(path, text.as_bytes(), mode)?)
 }
 
-/// Copies files and folders; links and everything else are refused.
-fn copy_folder(from: &Utf8Path, to: &Utf8Path, left: &mut u64) -> io::Result<()> {
+/// A template's text: the names of device values between their marks become what a template writes.
+fn with_names(text: &str) -> String {
+    text.replace(OPEN, "{{ device.").replace(CLOSE, " }}")
+}
+
+/// Moves a file or folder, also where `target/` is on another disk.
+fn move_to(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            if from.is_dir() {
+                let mut left = u64::MAX;
+                copy_folder(from, to, &mut left, &|_| true)
+            } else {
+                fs::copy(from, to).map(drop)
+            }
+        }
+        moved => moved,
+    }
+}
+
+/// Copies the files and folders that are taken, by their path below `from`; links and everything else are refused.
+fn copy_folder(
+    from: &Utf8Path,
+    to: &Utf8Path,
+    left: &mut u64,
+    takes: &dyn Fn(&Utf8Path) -> bool,
+) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in from.read_dir_utf8()? {
         let entry = entry?;
-        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
-        if entry.file_name() == ".git" {
+        let name = Utf8Path::new(entry.file_name());
+        let (kind, target) = (entry.file_type()?, to.join(name));
+        if !takes(name) {
             continue;
         }
         if kind.is_dir() {
-            copy_folder(entry.path(), &target, left)?;
+            copy_folder(entry.path(), &target, left, &|below| takes(&name.join(below)))?;
         } else if kind.is_file() {
             let size = entry.metadata()?.len();
             *left = left.checked_sub(size).ok_or_else(|| io::Error::other("it holds more than 256 MiB"))?;
             fs::copy(entry.path(), &target)?;
         } else {
             return Err(io::Error::other(format!("{} is neither a file nor a folder", entry.path())));
+        }
+    }
+    Ok(())
+}
+
+/// Copies templates for a trial; links to files are followed, as they are when a stack is rendered.
+fn copy_templates(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in from.read_dir_utf8()? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_templates(entry.path(), &target)?;
+        } else if entry.path().is_file() {
+            fs::copy(entry.path(), &target)?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 /// The patterns of a file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ignore {
+pub(crate) struct Ignore {
     patterns: Vec<Pattern>,
 }
 
@@ -15,7 +15,7 @@ struct Pattern {
 
 impl Ignore {
     /// Reads the lines of a file.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self {
             patterns: text.lines().filter(|line| !line.starts_with('#')).filter_map(Pattern::parse).collect(),
@@ -23,14 +23,14 @@ impl Ignore {
     }
 
     /// Whether a path of the context, `a/b/c`, is left out.
-    pub(super) fn leaves_out(&self, path: &str) -> bool {
+    pub(crate) fn leaves_out(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.split('/').collect();
         let fitting = self.patterns.iter().rev().find(|pattern| pattern.fits(&parts));
         fitting.is_some_and(|pattern| !pattern.takes_back)
     }
 
     /// Whether something below a folder that is left out may come back in.
-    pub(super) fn takes_back(&self) -> bool {
+    pub(crate) fn takes_back(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.takes_back)
     }
 }
