@@ -249,10 +249,20 @@ fn files_are_set_byte_for_byte_and_written_out_as_containers_read_them() {
         desk.value("production", "gateway")
     );
     assert!(fs::read_to_string(out.join("mosquitto-passwd")).unwrap().contains("\nhealth:$7$"));
-    desk.run(&["secrets", "export", "--out", "templates/secrets"])
-        .expect(3)
-        .says("it would be committed".trim_start_matches("it "));
-    assert!(!desk.project.path().join("templates/secrets").exists());
+    let beside = tempfile::tempdir().unwrap();
+    let link = beside.path().join("link");
+    std::os::unix::fs::symlink(desk.project.path().join("templates"), &link).unwrap();
+    let linked = link.join("secrets");
+    let folders = ["templates/secrets", "target/../templates/secrets", "none/../templates/secrets"];
+    for folder in folders.into_iter().chain([linked.to_str().unwrap()]) {
+        desk.run(&["secrets", "export", "--out", folder]).expect(3).says("would be committed");
+        assert!(!desk.project.path().join("templates/secrets").exists(), "{folder}");
+    }
+    let open = beside.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    desk.run(&["secrets", "export", "--out", open.to_str().unwrap()]).expect(3).says("chmod 700");
+    assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
 }
 
 #[test]

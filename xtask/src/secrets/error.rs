@@ -24,7 +24,7 @@ pub(crate) enum Error {
     Open { path: Utf8PathBuf, mode: u32 },
     #[error("failed to tell two secrets apart: `{name}` is a user ({user}) and a file ({file})")]
     Ambiguous { name: String, user: String, file: String },
-    #[error("failed to write secrets into {0}: that is in the project, and would be committed")]
+    #[error("failed to write secrets into {0}: that is, or may be, in the project, and would be committed")]
     InProject(Utf8PathBuf),
 }
 

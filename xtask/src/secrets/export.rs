@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt as _, chown};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use xedge_config::Rendered;
 use xedge_config::passwd::{Salt, secret_file};
 use xedge_model::atomic;
 use xedge_model::stack::{SecretKind, SecretReference};
 use xedge_sign::Zeroizing;
 
-use super::{Error, Store, value};
+use super::{Error, Store, store, value};
 use crate::commands::Context;
 use crate::error::{Error as Other, Result};
 
@@ -24,10 +24,8 @@ pub(crate) fn export(
     environment: &str,
     folder: &Utf8Path,
 ) -> Result<Vec<(Utf8PathBuf, SecretReference, bool)>> {
-    let outputs = cx.project.root().join("target");
-    if folder.starts_with(cx.project.root()) && !folder.starts_with(outputs) {
-        return Err(Error::InProject(folder.to_owned()).into());
-    }
+    refuse_in_project(cx.project.root(), folder)?;
+    store::refuse_open(folder)?;
     let mut contents = Vec::new();
     for secret in rendered.secrets() {
         contents.push((secret, content(cx, store, environment, secret)?));
@@ -42,6 +40,24 @@ pub(crate) fn export(
         files.push((file, secret.clone(), owned));
     }
     Ok(files)
+}
+
+/// Where a folder really is decides: links and `..` lead elsewhere than the path says.
+fn refuse_in_project(root: &Utf8Path, folder: &Utf8Path) -> Result<()> {
+    let real = |path: &Utf8Path| {
+        let there = path.ancestors().find(|above| above.exists()).unwrap_or(path);
+        let rest = path.strip_prefix(there).unwrap_or(Utf8Path::new(""));
+        let there = there.canonicalize_utf8().map_err(|source| Other::Read { path: path.to_owned(), source });
+        Ok::<_, Other>((there?, rest.to_owned()))
+    };
+    let (root, _) = real(root)?;
+    let (there, rest) = real(folder)?;
+    let climbs = rest.components().any(|part| part == Utf8Component::ParentDir);
+    let whole = there.join(rest);
+    if climbs || whole.starts_with(&root) && !whole.starts_with(root.join("target")) {
+        return Err(Error::InProject(folder.to_owned()).into());
+    }
+    Ok(())
 }
 
 /// What one secret file holds.

@@ -106,7 +106,7 @@ fn is_open(path: &Utf8Path) -> bool {
     mode(path).is_some_and(|mode| mode & 0o077 != 0)
 }
 
-fn refuse_open(path: &Utf8Path) -> Result<()> {
+pub(super) fn refuse_open(path: &Utf8Path) -> Result<()> {
     match mode(path).filter(|mode| mode & 0o077 != 0) {
         Some(mode) => Err(Error::Open { path: path.to_owned(), mode }.into()),
         None => Ok(()),
