@@ -121,7 +121,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Bundle(Bundle),
     /// Remove what kept or dead runs left in the Engine, their images, and blobs that no image needs
-    Gc,
+    Gc(Gc),
     /// Run CI jobs, the same as in GitHub Actions
     Ci(Ci),
     /// A published port of the embedded engine, which starts this itself
@@ -140,6 +140,9 @@ impl Command {
         match self {
             Command::Sim(flags) => flags.engine,
             Command::Release(flags) => flags.engine,
+            Command::Ci(flags) => flags.engine,
+            Command::Gc(flags) => flags.engine,
+            // They run no containers; what builds or loads images needs Docker's API in any case.
             _ => EngineChoice::Auto,
         }
     }
@@ -348,6 +351,17 @@ pub(crate) struct Ci {
     /// Jobs; all when none is named
     #[arg(value_enum)]
     pub(crate) jobs: Vec<Job>,
+    /// What runs the containers of the simulation
+    #[arg(long, env = "XEDGE_ENGINE", value_enum, default_value_t = EngineChoice::Auto)]
+    pub(crate) engine: EngineChoice,
+}
+
+/// `gc`.
+#[derive(Args, Debug)]
+pub(crate) struct Gc {
+    /// Whose containers and images are cleared, beside those of the embedded engine
+    #[arg(long, env = "XEDGE_ENGINE", value_enum, default_value_t = EngineChoice::Auto)]
+    pub(crate) engine: EngineChoice,
 }
 
 /// A CI job.

@@ -38,8 +38,8 @@ fn fall_back(cx: &Context<'_>, no_docker: Failed) -> Result<Engine> {
         Ok(engine) => {
             let engine = Engine::Embedded(engine);
             let version = &engine.facts().version;
-            cx.printer
-                .say(&format!("no Docker Engine answers: containers run in the embedded engine ({version})"));
+            let reason = no_docker.chain().join(": ");
+            cx.printer.warn(&format!("{reason}: containers run in the embedded engine ({version})"));
             Ok(engine)
         }
         Err(error) => {
@@ -65,10 +65,19 @@ fn embedded(cx: &Context<'_>) -> Result<Embedded> {
     Ok(Embedded::open(settings)?)
 }
 
-/// The embedded engine as well, for clearing up, where it was ever used here and another one is chosen.
+/// The embedded engine as well, for clearing up, where it was ever used here and another one is chosen. Where it cannot be
+/// had any more, that is said.
 pub(crate) fn embedded_beside(cx: &Context<'_>, engine: &Engine) -> Result<Option<Engine>> {
-    let used = matches!(engine, Engine::Docker(_)) && embedded_folder(cx)?.exists();
-    if used { Ok(Some(Engine::Embedded(embedded(cx)?))) } else { Ok(None) }
+    if !matches!(engine, Engine::Docker(_)) || !embedded_folder(cx)?.exists() {
+        return Ok(None);
+    }
+    match embedded(cx) {
+        Ok(embedded) => Ok(Some(Engine::Embedded(embedded))),
+        Err(error) => {
+            cx.printer.warn(&format!("the embedded engine is left alone: {}", error.chain().join(": ")));
+            Ok(None)
+        }
+    }
 }
 
 /// Whether somebody named an Engine: then no other takes its place.
@@ -132,14 +141,23 @@ pub(crate) fn refuse_elsewhere(cx: &Context<'_>, engine: &Engine) -> Result<()> 
 
 /// Models reach containers through loopback ports, which an Engine on another machine does not open here.
 fn refuse_remote(place: &Place) -> Result<()> {
-    let local = |address: &str| ["127.", "localhost", "[::1]"].iter().any(|name| address.starts_with(name));
     match place.address() {
-        Some(address) if !local(address) => {
+        Some(address) if !is_loopback(address) => {
             let (host, from) = (place.host.clone(), place.from.clone());
             Err(Error::RemoteEngine { host, from }.into())
         }
         _ => Ok(()),
     }
+}
+
+/// Whether `HOST:PORT` is this machine, by its address or by the one name that always is.
+fn is_loopback(address: &str) -> bool {
+    let host = match address.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => address,
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// What an Engine calls an image: the config digest with the classic store, the manifest digest with containerd's.
@@ -281,4 +299,20 @@ async fn loaded(engine: &Engine, image: &PlatformImage) -> Result<Option<Digest>
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_this_machine_is_the_loopback() {
+        for here in ["127.0.0.1:2375", "127.0.0.1", "localhost:2375", "[::1]:2375", "127.9.9.9:1"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for other in ["localhost.example.com:2375", "127.evil.example:1", "192.0.2.1:2375", "[2001:db8::1]:1"]
+        {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 }

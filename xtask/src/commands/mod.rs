@@ -100,7 +100,7 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Secrets(command) => secrets::run(cx, &command),
         Command::Verify(flags) => verify::run(cx, &flags),
         Command::Bundle(command) => bundle::run(cx, &command),
-        Command::Gc => gc::run(cx),
+        Command::Gc(_) => gc::run(cx),
         Command::Ci(flags) => ci::run(cx, &flags),
         Command::EmbeddedForward { network, to } => forward(&network, to),
     }
