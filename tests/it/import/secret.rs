@@ -91,3 +91,21 @@ fn links_in_templates_do_not_stand_in_the_way_and_nothing_stays_beside() {
     let left = fs::read_dir(trial.project().join("target/xedge/import")).unwrap().count();
     assert_eq!(left, 0);
 }
+
+#[test]
+fn messages_name_variables_and_not_their_values() {
+    let trial = Trial::of("services:\n  app:\n    image: a/b:1\n    mem_limit: ${MEM}\n");
+    fs::write(trial.theirs().join(".env"), "MEM=supersecret-1\n").unwrap();
+    let ran = trial.import(&[]).expect(3).says("`$MEM` is not a size");
+    assert!(!ran.stderr.contains("supersecret"), "{}", ran.stderr);
+}
+
+#[test]
+fn numbers_that_yaml_reads_in_two_ways_need_a_decision() {
+    let trial =
+        Trial::of("services:\n  app:\n    image: a/b:1\n    environment: {UMASK: 022, TZ: \"022\"}\n");
+    let report = trial.report(&[]);
+    let decisions = report["decisions"].as_array().unwrap();
+    let paths: Vec<&str> = decisions.iter().map(|entry| entry["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["services.app.environment.UMASK"]);
+}

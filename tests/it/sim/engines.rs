@@ -51,12 +51,14 @@ fn what_runs_leave_on_podman() {
     assert_eq!(podman.images(), "", "`gc` leaves no image that only runs used");
 }
 
-/// Without root it refuses, which its own tests look at.
+/// Without root it has to refuse, here and below.
 #[test]
 fn verdicts_in_the_embedded_engine() {
     if geteuid().is_root() {
         let left = |bench: &Bench| bench.objects().len();
         verdicts(&embedded(&left));
+    } else {
+        refused();
     }
 }
 
@@ -65,6 +67,8 @@ fn what_runs_leave_in_the_embedded_engine() {
     if geteuid().is_root() {
         let left = |bench: &Bench| bench.objects().len();
         leftovers(&embedded(&left));
+    } else {
+        refused();
     }
 }
 
@@ -86,7 +90,15 @@ fn a_stack_of_services_in_the_embedded_engine() {
     if geteuid().is_root() {
         let left = |bench: &Bench| bench.objects().len();
         services(&embedded(&left));
+    } else {
+        refused();
     }
+}
+
+fn refused() {
+    let bench = Bench::new().on(bench::Arm::Embedded);
+    bench.scenario("small", SMALL);
+    bench.sim(&["small"]).expect(1).says("it needs root");
 }
 
 fn on_docker(left: &dyn Fn(&Bench) -> usize) -> Arm<'_> {

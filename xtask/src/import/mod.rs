@@ -9,6 +9,7 @@ mod images;
 mod keys;
 mod mounts;
 mod report;
+mod scalar;
 mod secrets;
 mod service;
 mod settings;
@@ -67,9 +68,10 @@ pub(crate) fn import(cx: &Context<'_>, request: &Request<'_>) -> Result<Imported
     leave_out(&mut tree, request.without, &mut report)?;
     let stack = stack_name(request.name, &tree, folder)?;
     let values = values(cx, folder, request.env_files)?;
-    let mut filler = Filler { source: &source, values: &values, report: &mut report, filled: Vec::new() };
-    filler.fill("", &mut tree)?;
-    let filled = filler.filled;
+    let mut variables = Filler { source: &source, values: &values, report: &mut report, filled: Vec::new() };
+    variables.fill("", &mut tree)?;
+    let filled = variables.filled;
+    scalar::note(&source, "", &tree, &mut report);
     let mut copies = Copies::default();
     let mut images = Images {
         root: cx.project.root(),

@@ -13,7 +13,7 @@ pub(super) const OPEN: char = '\u{F8FE}';
 pub(super) const CLOSE: char = '\u{F8FF}';
 
 /// The least bytes that are looked for inside of other text.
-const LEAST: usize = 6;
+pub(super) const LEAST: usize = 6;
 
 /// Puts the names of device values in place of secrets, and gives the names of those that are used.
 ///

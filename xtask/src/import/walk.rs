@@ -11,6 +11,7 @@ use xedge_model::yaml::{Source, YamlError, near};
 use super::environment::Variable;
 use super::files::Copies;
 use super::report::Report;
+use super::secrets::{LEAST, names_secret};
 use super::vars::Values;
 
 /// The result of a part of an import.
@@ -53,7 +54,18 @@ pub(super) struct Names {
 
 impl Walk<'_> {
     pub(super) fn bad(&self, at: At, message: impl Into<String>, hint: Option<&str>) -> YamlError {
-        self.source.error_in(at, message, hint.map(str::to_owned))
+        self.source.error_in(at, self.without_values(message.into()), hint.map(str::to_owned))
+    }
+
+    /// A message names a variable that was filled in, and not what it holds.
+    fn without_values(&self, message: String) -> String {
+        self.filled.iter().filter(|(_, value)| !value.is_empty()).fold(message, |message, (name, value)| {
+            let message = message.replace(&format!("`{value}`"), &format!("`${name}`"));
+            if names_secret(name) && value.len() >= LEAST {
+                return message.replace(value.as_str(), &format!("${name}"));
+            }
+            message
+        })
     }
 
     /// A key that the Compose specification does not have.
