@@ -13,7 +13,7 @@ use camino::Utf8PathBuf;
 
 use xedge_model::image::From;
 use xedge_model::lock::LockedPackage;
-use xedge_model::{Digest, ImageLock, Platform};
+use xedge_model::{Class, Digest, ImageLock, Platform};
 use xedge_oci::config::History;
 use xedge_oci::manifest::{Base, Notes, PlatformParts, write_platform};
 use xedge_oci::{Descriptor, ImageEntry, Layout, Tree, index, rfc3339, write_layer};
@@ -194,11 +194,24 @@ fn side_by_side<T: Send>(
         let threads: Vec<_> =
             platforms.iter().map(|platform| (*platform, scope.spawn(move || work(*platform)))).collect();
         let join = |(platform, thread): (Platform, std::thread::ScopedJoinHandle<'_, Result<T>>)| {
-            let result = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            result.map(|value| (platform, value))
+            (platform, thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         };
-        threads.into_iter().map(join).collect()
+        all_or_worst(threads.into_iter().map(join).collect())
     })
+}
+
+/// Everything, or the most pressing of the errors: damage that one thread found and removed is a missing file to the other.
+fn all_or_worst<T>(results: Vec<(Platform, Result<T>)>) -> Result<BTreeMap<Platform, T>> {
+    let worst = Class::worst(results.iter().filter_map(|(_, result)| Some(result.as_ref().err()?.class())));
+    let mut all = BTreeMap::new();
+    for (platform, result) in results {
+        match result {
+            Ok(value) => drop(all.insert(platform, value)),
+            Err(error) if Some(error.class()) == worst => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(all)
 }
 
 /// The lock names the compiler of each platform. A first one is written down; another one is said, or refused.
@@ -310,4 +323,22 @@ fn write_layers(
         });
     }
     Ok((layers, history))
+}
+
+#[cfg(test)]
+mod tests {
+    use xedge_model::{Class, Digest, Platform};
+
+    use super::all_or_worst;
+    use crate::error::Error;
+
+    #[test]
+    fn the_most_pressing_error_of_several_platforms_is_told() {
+        let path = camino::Utf8PathBuf::from("x");
+        let gone = Error::Read { path: path.clone(), source: std::io::ErrorKind::NotFound.into() };
+        let damaged = Error::Damaged { path, found: Digest::of(b"a"), expected: Digest::of(b"b") };
+        let results: Vec<(Platform, crate::error::Result<()>)> =
+            vec![(Platform::LinuxAmd64, Err(gone.into())), (Platform::LinuxArm64, Err(damaged.into()))];
+        assert_eq!(all_or_worst(results).unwrap_err().class(), Class::Integrity);
+    }
 }

@@ -3,6 +3,7 @@
 
 mod compare;
 mod document;
+mod guard;
 mod merge;
 mod packages;
 mod rootfs;

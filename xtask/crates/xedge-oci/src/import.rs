@@ -8,7 +8,7 @@ mod intake;
 mod name;
 mod oci;
 mod problem;
-mod walk;
+pub(crate) mod walk;
 
 use std::io::{Cursor, Read};
 

@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 use tar::{Archive, EntryType};
 use xedge_model::{Digest, Hasher};
 
+use super::guard::Guard;
 use super::packages;
 use super::rootfs::{Kind, Node};
 use crate::blobs::BlobReader;
@@ -62,7 +63,7 @@ fn unpacked(layer: &Descriptor, blob: BufReader<BlobReader>) -> Box<dyn Read> {
 }
 
 fn read(plain: &mut impl Read, layer: &Descriptor, scanned: &mut Scanned) -> io::Result<Result<(), Error>> {
-    let mut archive = Archive::new(&mut *plain);
+    let mut archive = Archive::new(Guard::new(&mut *plain));
     for entry in archive.entries()? {
         if let Err(refused) = take(entry?, layer, scanned)? {
             return Ok(Err(refused));
