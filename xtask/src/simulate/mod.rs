@@ -25,6 +25,8 @@ use crate::error::{Error, Result};
 use crate::locks::Mode;
 use crate::{engine, evidence, secrets};
 
+use production::Difference;
+
 pub(crate) use prepare::{Prepared, prepare};
 
 /// How the user wants runs to be made.
@@ -73,10 +75,11 @@ pub(crate) async fn scenario(
     let images = Images::build(cx, engine, prepared, native, &foreign, flags.mode).await?;
     let plan = plan::run_plan(cx, prepared, &images, native, &values, flags)?;
     let place = place(cx, &plan.run_id)?;
+    let differences = prepared.differences(engine.facts().kind);
     let progress = |progress| show(cx, &progress);
     let _in_engine = phase.enter();
     let ran = xedge_sim::run(engine, &plan, &place, &progress, cancel.clone()).await;
-    let outcome = match (ran, publish_report(cx, prepared, &place)) {
+    let outcome = match (ran, publish_report(cx, prepared, &differences, &place)) {
         (Ok(outcome), Ok(())) => outcome,
         (Ok(_), Err(error)) => return Err(error),
         (Err(error), published) => {
@@ -87,7 +90,7 @@ pub(crate) async fn scenario(
             return Err(error.into());
         }
     };
-    conclude(cx, prepared, &outcome);
+    conclude(cx, &differences, &outcome);
     let claims = outcome.claims().to_vec();
     let mut finished = Finished { class: outcome.verdict().class(), evidence: None, claims };
     if flags.keep {
@@ -213,12 +216,18 @@ fn place(cx: &Context<'_>, run_id: &str) -> Result<Place> {
 }
 
 /// Adds what only this crate knows, and puts the report where people look for it.
-fn publish_report(cx: &Context<'_>, prepared: &Prepared, place: &Place) -> Result<()> {
+fn publish_report(
+    cx: &Context<'_>,
+    prepared: &Prepared,
+    differences: &[Difference],
+    place: &Place,
+) -> Result<()> {
     if !place.report.exists() {
         return Ok(());
     }
     if let Some(rendered) = &prepared.rendered {
-        let parity = json!({"stack": rendered.stack(), "config": rendered.digest(), "differences": prepared.differences});
+        let parity =
+            json!({"stack": rendered.stack(), "config": rendered.digest(), "differences": differences});
         write_json(&place.report.join("parity.json"), &parity)?;
     }
     let target = report_folder(cx, &prepared.name);
@@ -277,8 +286,8 @@ fn show(cx: &Context<'_>, progress: &Progress) {
     }
 }
 
-fn conclude(cx: &Context<'_>, prepared: &Prepared, outcome: &Outcome) {
-    for difference in &prepared.differences {
+fn conclude(cx: &Context<'_>, differences: &[Difference], outcome: &Outcome) {
+    for difference in differences {
         let (service, setting, reason) = (&difference.service, difference.setting, &difference.reason);
         cx.printer.say(&format!("  differs from production: {service}.{setting}: {reason}"));
     }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_config::{COMPOSE_FILE, Rendered, RenderedFile, render};
-use xedge_model::compose::Service;
 use xedge_model::scenario::{Docker, Expectation, Implementation, Node, Role, Scenario};
 use xedge_model::yaml::{Source, Spanned};
 use xedge_model::{Digest, ImageName};
+use xedge_sim::EngineKind;
 
 use super::claims;
-use super::production::{self, Difference};
+use super::production::{self, Difference, differences};
 use crate::commands::Context;
 use crate::error::Result;
 use crate::project::{ImageSource, image_named};
@@ -31,8 +31,6 @@ pub(crate) struct Prepared {
     pub(crate) images: BTreeMap<String, ImageSource>,
     /// The rendered production stack, for `profile: production`.
     pub(crate) rendered: Option<Rendered>,
-    /// What differs from production all the same.
-    pub(super) differences: Vec<Difference>,
     /// Every user whose password is needed.
     pub(crate) users: Vec<String>,
 }
@@ -54,7 +52,7 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
         scenario.check_services(&source)?;
     }
     let images = images(cx, &source, &scenario)?;
-    let differences = differences(&source, &scenario, &images, rendered.as_ref())?;
+    check_settings(&source, &scenario, &images, rendered.as_ref())?;
     if let Some(rendered) = &rendered {
         check_users(&source, &scenario, rendered)?;
         check_all_of_it_runs(&source, &scenario, rendered)?;
@@ -70,9 +68,20 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
         scenario,
         images,
         rendered,
-        differences,
         users,
     })
+}
+
+impl Prepared {
+    /// What differs from production all the same in an engine of this kind.
+    pub(super) fn differences(&self, engine: EngineKind) -> Vec<Difference> {
+        let Some(rendered) = &self.rendered else { return Vec::new() };
+        let brokers = containers(&self.scenario).filter(|(node, _)| node.role == Role::Broker);
+        let brokers: Vec<&str> = brokers.map(|(node, _)| node.id.value.as_str()).collect();
+        let names = containers(&self.scenario).filter_map(|(node, _)| Some(&node.service.as_ref()?.value));
+        let services = names.filter_map(|name| Some((name, rendered.compose().service(name)?)));
+        services.flat_map(|(name, service)| differences(rendered, name, service, &brokers, engine)).collect()
+    }
 }
 
 /// The file's name; one that is not in scenarios/ must not speak for one that is.
@@ -172,15 +181,13 @@ fn rendered(
     Ok(render(&cx.project.templates(), &stack.value, environment)?)
 }
 
-fn differences(
+/// A production run takes its settings from the stack, and every node must say from where in it.
+fn check_settings(
     source: &Source,
     scenario: &Scenario,
     images: &BTreeMap<String, ImageSource>,
     rendered: Option<&Rendered>,
-) -> Result<Vec<Difference>> {
-    let brokers = containers(scenario).filter(|(node, _)| node.role == Role::Broker);
-    let brokers: Vec<&str> = brokers.map(|(node, _)| node.id.value.as_str()).collect();
-    let mut differences = Vec::new();
+) -> Result<()> {
     for (node, docker) in containers(scenario) {
         match (&node.service, rendered) {
             (None, None) => {}
@@ -195,23 +202,22 @@ fn differences(
             }
             (Some(service), Some(rendered)) => {
                 let image = &images[&node.id.value].def.name;
-                let settings = settings(source, node, docker, image, service, rendered)?;
-                differences.extend(production::differences(rendered, &service.value, settings, &brokers));
+                check_service(source, node, docker, image, service, rendered)?;
             }
         }
     }
-    Ok(differences)
+    Ok(())
 }
 
-/// The production settings of a node, which has none of its own.
-fn settings<'a>(
+/// A node has no settings of its own beside those of its service.
+fn check_service(
     source: &Source,
     node: &Node,
     docker: &Docker,
     image: &ImageName,
     service: &Spanned<String>,
-    rendered: &'a Rendered,
-) -> Result<&'a Service> {
+    rendered: &Rendered,
+) -> Result<()> {
     let compose = rendered.compose();
     let Some(settings) = compose.service(&service.value) else {
         let known: Vec<&str> = compose.start_order().into_iter().map(|(name, _)| name).collect();
@@ -236,7 +242,7 @@ fn settings<'a>(
             format!("node `{}` must run the image of its service, {}", node.id.value, settings.image_name());
         return Err(source.error_at(&node.id, message).into());
     }
-    Ok(settings)
+    Ok(())
 }
 
 /// The digest that the evidence names covers every service and file, so every one must take part.

@@ -3,6 +3,7 @@
 //! No network, no clock, no random source, no environment. The only code that reads or writes YAML is here.
 
 pub mod atomic;
+pub mod bounded;
 pub mod class;
 pub mod compose;
 pub mod digest;

@@ -3,7 +3,6 @@
 
 mod compare;
 mod document;
-mod guard;
 mod merge;
 mod packages;
 mod rootfs;

@@ -8,7 +8,7 @@ mod intake;
 mod name;
 mod oci;
 mod problem;
-pub(crate) mod walk;
+mod walk;
 
 use std::io::{Cursor, Read};
 

@@ -3,6 +3,7 @@
 use xedge_config::{Rendered, RenderedFile};
 use xedge_model::compose::{HOST_GATEWAY, MountSource, NetworkMode, Protocol, Service, Test};
 use xedge_model::stack::placeholders;
+use xedge_sim::EngineKind;
 
 use super::capabilities::reachable;
 use super::extras::{sysctls, texts};
@@ -62,11 +63,16 @@ pub(in crate::simulate) fn differences(
     name: &str,
     service: &Service,
     brokers: &[&str],
+    engine: EngineKind,
 ) -> Vec<Difference> {
     let set = ACCEPTED.iter().filter(|(_, _, is_set)| is_set(service));
     let mut all: Vec<(&'static str, String)> =
         set.map(|(setting, reason, _)| (*setting, (*reason).to_owned())).collect();
     all.extend(of_values(rendered, service, brokers));
+    match engine {
+        EngineKind::Embedded => all.extend(embedded(service)),
+        EngineKind::Docker | EngineKind::Podman => all.extend(opened(rendered, service)),
+    }
     if has_device_values(rendered, service) {
         all.push(("device_values", SAMPLES.to_owned()));
     }
@@ -93,7 +99,8 @@ fn of_values(rendered: &Rendered, service: &Service, brokers: &[&str]) -> Vec<(&
         // Between containers every port is open, named or not.
         expose: _,
         volumes: _,
-        networks,
+        // What of them depends on the engine is told apart.
+        networks: _,
         network_mode: _,
         extra_hosts: _,
         depends_on,
@@ -120,14 +127,6 @@ fn of_values(rendered: &Rendered, service: &Service, brokers: &[&str]) -> Vec<(&
         labels: _,
     } = service;
     let mut all = mounts(rendered, service);
-    let internal = |name: &str| {
-        let defined = rendered.compose().networks.get(name).and_then(|network| network.value.as_ref());
-        defined.is_some_and(|network| network.internal == Some(true))
-    };
-    for network in networks.0.iter().filter(|network| internal(&network.value.name)) {
-        let name = &network.value.name;
-        all.push(("networks", format!("`{name}` has a way to the outside, so that ports can be published")));
-    }
     if depends_on.0.keys().any(|other| brokers.contains(&other.as_str())) {
         all.push(("depends_on", "the run waits for a broker's CONNACK in any case".to_owned()));
     }
@@ -156,6 +155,43 @@ fn of_values(rendered: &Rendered, service: &Service, brokers: &[&str]) -> Vec<(&
         all.push(("devices", reason));
     }
     all
+}
+
+/// Networks that are closed in production and open in an Engine that publishes their ports.
+fn opened(rendered: &Rendered, service: &Service) -> Vec<(&'static str, String)> {
+    let internal = |name: &str| {
+        let defined = rendered.compose().networks.get(name).and_then(|network| network.value.as_ref());
+        defined.is_some_and(|network| network.internal == Some(true))
+    };
+    let names = service.networks.0.iter().map(|network| &network.value.name).filter(|name| internal(name));
+    let told = |name| format!("`{name}` has a way to the outside, so that ports can be published");
+    names.map(|name| ("networks", told(name))).collect()
+}
+
+/// What the embedded engine lacks.
+fn embedded(service: &Service) -> Vec<(&'static str, String)> {
+    let mut all = vec![
+        (
+            "networks",
+            "no way to the outside and no name server: other services' names are in /etc/hosts".to_owned(),
+        ),
+        (
+            "security_opt",
+            "no seccomp filter and no AppArmor profile: what those refuse is not refused".to_owned(),
+        ),
+    ];
+    // What this machine lacks is told already.
+    let (given, _) = reachable(&texts(&service.cap_add));
+    for name in given.iter().filter(|name| is_withheld(name)) {
+        all.push(("cap_add", format!("without {name}, which the embedded engine does not give")));
+    }
+    all
+}
+
+/// Capabilities that the embedded engine does not add even where the machine has them.
+pub(super) fn is_withheld(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    matches!(name.strip_prefix("CAP_").unwrap_or(&name), "SYS_RESOURCE" | "ALL")
 }
 
 fn mounts(rendered: &Rendered, service: &Service) -> Vec<(&'static str, String)> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, EntryType};
+use xedge_model::bounded::Bound;
 use xedge_model::{Digest, Hasher};
 
-use super::guard::Guard;
 use super::packages;
 use super::rootfs::{Kind, Node};
 use crate::blobs::BlobReader;
@@ -63,15 +63,23 @@ fn unpacked(layer: &Descriptor, blob: BufReader<BlobReader>) -> Box<dyn Read> {
 }
 
 fn read(plain: &mut impl Read, layer: &Descriptor, scanned: &mut Scanned) -> io::Result<Result<(), Error>> {
-    let mut archive = Archive::new(Guard::new(&mut *plain));
+    let bound = Bound::at_start();
+    let mut archive = Archive::new(bound.over(&mut *plain));
     for entry in archive.entries()? {
-        if let Err(refused) = take(entry?, layer, scanned)? {
+        let entry = entry?;
+        bound.content(stored(&entry)?);
+        if let Err(refused) = take(entry, layer, scanned)? {
             return Ok(Err(refused));
         }
     }
     // Padding behind the last entry is part of the digest.
     io::copy(plain, &mut io::sink())?;
     Ok(Ok(()))
+}
+
+/// How much of the archive its content takes: a sparse file's holes are not in it.
+fn stored(entry: &tar::Entry<'_, impl Read>) -> io::Result<u64> {
+    if entry.header().entry_type().is_gnu_sparse() { entry.header().entry_size() } else { Ok(entry.size()) }
 }
 
 fn take(

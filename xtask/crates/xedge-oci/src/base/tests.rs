@@ -146,6 +146,34 @@ fn layers_are_what_the_config_says_and_damage_is_told_from_malice() {
 }
 
 #[test]
+fn a_name_that_fills_the_memory_is_refused() {
+    let dir = folder();
+    let blobs = Blobs::at(path(&dir));
+    for kind in [tar::EntryType::XHeader, tar::EntryType::GNULongName] {
+        for (size, is_fine) in [(600_000, true), (2 << 20, false)] {
+            let mut tar = tar::Builder::new(Vec::new());
+            // A large file before it leaves no room for it.
+            tarball::append(&mut tar, &Entry::file("large", 8 << 20), &vec![0; 8 << 20][..]).unwrap();
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(size);
+            header.set_cksum();
+            let record = format!("{size} path={}\n", "a".repeat(usize::try_from(size).unwrap() - 15));
+            let name = record.bytes().chain(std::iter::repeat(b'a')).take(usize::try_from(size).unwrap());
+            tar.append(&header, name.collect::<Vec<u8>>().as_slice()).unwrap();
+            tarball::append(&mut tar, &Entry::file("x", 0), &b""[..]).unwrap();
+            let bytes = tar.into_inner().unwrap();
+            blobs.put(&bytes).unwrap();
+            let descriptor = Descriptor::of("application/vnd.oci.image.layer.v1.tar", &bytes);
+            let layer = Layer { diff_id: descriptor.digest.clone(), descriptor };
+            let found = read(&blobs, &[layer]).map(drop);
+            let is_refused = matches!(&found, Err(Error::BrokenLayer { source, .. }) if source.to_string().contains("too long"));
+            assert_eq!(is_refused, !is_fine, "{kind:?} of {size}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn packages_are_those_that_dpkg_and_apk_list() {
     let dir = folder();
     let blobs = Blobs::at(path(&dir));

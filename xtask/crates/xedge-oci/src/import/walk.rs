@@ -6,7 +6,7 @@ use tar::{EntryType, Header, PaxExtensions};
 
 const BLOCK: usize = 512;
 /// Longest pax record set, and longest name in an extension header.
-pub(crate) const MAX_EXTENSION: u64 = 1 << 20;
+const MAX_EXTENSION: u64 = 1 << 20;
 
 /// One member, without its content.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,10 +9,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use xedge_model::Digest;
+use xedge_model::bounded::Bound;
 use xedge_model::digest::Hasher;
 
 use super::root::Root;
-use super::unpack::{Content, unpack};
+use super::unpack::{Content, stored, unpack};
 
 /// Largest config that is taken.
 const CONFIG_BYTES: u64 = 8 << 20;
@@ -186,9 +187,11 @@ impl Drop for Staging {
 /// Writes the archive's files beside each other, since layers may come in any order; by name.
 fn spool(archive: impl Read, folder: &Utf8Path) -> io::Result<BTreeMap<String, Utf8PathBuf>> {
     let mut files = BTreeMap::new();
-    let mut archive = tar::Archive::new(archive);
+    let bound = Bound::at_start();
+    let mut archive = tar::Archive::new(bound.over(archive));
     for entry in archive.entries()? {
         let mut entry = entry?;
+        bound.content(stored(&entry)?);
         if !entry.header().entry_type().is_file() {
             continue;
         }

@@ -13,6 +13,7 @@ use rustix::fs::{
     self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, makedev,
 };
 use tar::{Archive, Entry, EntryType};
+use xedge_model::bounded::Bound;
 
 use super::root::{Root, children, kind_at, open_at, path_of, plain, remove_at};
 
@@ -33,13 +34,20 @@ pub(super) enum Content {
 /// Unpacks an archive into `root`, with owners, modes, times and extended attributes.
 pub(super) fn unpack(archive: impl Read, root: &Root, content: Content) -> io::Result<()> {
     let mut target = Target { root, content, parent: None, written: BTreeSet::new(), times: Vec::new() };
-    let mut archive = Archive::new(archive);
+    let bound = Bound::at_start();
+    let mut archive = Archive::new(bound.over(archive));
     for entry in archive.entries()? {
         let mut entry = entry?;
+        bound.content(stored(&entry)?);
         let name = PathBuf::from(OsString::from_vec(entry.path_bytes().into_owned()));
         target.take(&mut entry, &name).map_err(|error| about(&name, &error))?;
     }
     target.finish()
+}
+
+/// How much of the archive its content takes: a sparse file's holes are not in it.
+pub(super) fn stored(entry: &Entry<'_, impl Read>) -> io::Result<u64> {
+    if entry.header().entry_type().is_gnu_sparse() { entry.header().entry_size() } else { Ok(entry.size()) }
 }
 
 fn about(path: &Path, error: &io::Error) -> io::Error {

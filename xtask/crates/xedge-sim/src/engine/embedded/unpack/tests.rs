@@ -193,3 +193,16 @@ fn a_link_in_the_way_is_replaced_and_not_followed() {
     assert_eq!(place.read("name"), "mine");
     assert!(fs::symlink_metadata(place.root().join("name")).unwrap().is_file());
 }
+
+#[test]
+fn a_name_that_fills_the_memory_is_refused() {
+    for kind in [EntryType::XHeader, EntryType::GNULongName, EntryType::GNULongLink] {
+        let long = vec![b'a'; 2 << 20];
+        let tar = Tar::new().file("large", &"x".repeat(4 << 20)).entry(kind, "name", "", 0o644, &long);
+        let bytes = tar.file("x", "").0.into_inner().unwrap();
+        let place = Place::new();
+        let root = Root::open(&place.0.path().join("root")).unwrap();
+        let error = unpack(bytes.as_slice(), &root, Content::Layer).unwrap_err();
+        assert!(error.to_string().contains("a name is too long"), "{kind:?}: {error}");
+    }
+}
