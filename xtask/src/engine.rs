@@ -204,6 +204,7 @@ pub(crate) async fn remove_loaded(cx: &Context<'_>, engine: &Engine) -> Result<u
         }
         return Ok(removed);
     }
+    build::untag_dead(engine.docker()?).await?;
     for record in entries(&loads(cx)?)? {
         let Some(Ok(id)) = record.file_name().map(Digest::from_hex) else { continue };
         if engine.remove_untagged(id.as_str()).await? {

@@ -100,9 +100,10 @@ async fn update(
     let text = base::rewritten(image, reference, &moved)?;
     let mut image = image.clone();
     image.def.from = From::Image(moved);
-    let lock = renew(cx, &image, &image.def.platforms.value, old, Mode::Update).await?;
+    let lock = resolved(cx, &image, &image.def.platforms.value, old, Mode::Update).await?;
+    // First: whoever is stopped here has an old lock that the next build makes anew, and not the old base again.
     atomic::write(&image.folder.join("image.yaml"), text.as_bytes(), 0o644)?;
-    Ok(lock)
+    keep(cx, &image, old, lock).await
 }
 
 fn refuse_if_locked(cx: &Context<'_>, image: &ImageSource, mode: Mode, reason: &str) -> Result<()> {
@@ -116,6 +117,18 @@ fn refuse_if_locked(cx: &Context<'_>, image: &ImageSource, mode: Mode, reason: &
 
 /// Resolves, fetches and only then writes: a lock that cannot be met never replaces one that could.
 async fn renew(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    platforms: &[Platform],
+    old: Option<&ImageLock>,
+    mode: Mode,
+) -> Result<ImageLock> {
+    let lock = resolved(cx, image, platforms, old, mode).await?;
+    keep(cx, image, old, lock).await
+}
+
+/// A new lock with everything that it names here, not yet written.
+async fn resolved(
     cx: &Context<'_>,
     image: &ImageSource,
     platforms: &[Platform],
@@ -139,6 +152,16 @@ async fn renew(
     if !gone.is_empty() {
         return Err(Error::OutOfStep(gone.join(", ")).into());
     }
+    Ok(lock)
+}
+
+/// Writes a lock that is new, and says what is.
+async fn keep(
+    cx: &Context<'_>,
+    image: &ImageSource,
+    old: Option<&ImageLock>,
+    lock: ImageLock,
+) -> Result<ImageLock> {
     if old != Some(&lock) {
         write(image, &lock)?;
         report_changes(cx, old, &lock);

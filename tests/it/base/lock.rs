@@ -70,6 +70,27 @@ fn a_digest_is_fixed_until_an_update_writes_the_tags_new_one() {
 }
 
 #[test]
+fn an_update_that_is_stopped_goes_on_with_the_new_digest() {
+    let (real, made) = (Real::open(), Made::new());
+    let (old, new) = (made.usual("1.2.4"), made.usual("1.2.5"));
+    made.push(&real, "system", "1", &old);
+    let project = Project::new(&format!("{}/base/system:1@{}", real.host(), old.digest), "");
+    project.run(&["build"]).expect(0);
+    made.push(&real, "system", "1", &new);
+    // No file can take the place of a folder.
+    let lock = project.image().join("image.lock.json");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir_all(lock.join("x")).unwrap();
+    let ran = project.run(&["lock", "--update"]);
+    assert_ne!(ran.code, 0, "{}", ran.stderr);
+    fs::remove_dir_all(&lock).unwrap();
+    project.run(&["build"]).expect(0);
+    let base = &project.lock()["platforms"]["linux/amd64"]["base"];
+    assert_eq!(base["index"], new.digest.as_str());
+    project.run(&["build", "--locked"]).expect(0);
+}
+
+#[test]
 fn what_is_damaged_in_the_store_is_fetched_again() {
     let (real, made) = (Real::open(), Made::new());
     let index = made.usual("1.2.5");

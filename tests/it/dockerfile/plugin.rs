@@ -82,3 +82,24 @@ fn secrets_go_to_buildx_as_files_and_names_as_tags_that_are_taken_away() {
     command.env("PATH", &path);
     finish(command).expect(3).says("there is no file").says("for the secret token").says("hint: ");
 }
+
+#[test]
+fn gc_takes_away_the_tags_of_builds_that_were_killed() {
+    let bench = Bench::empty();
+    bench.dockerfile("app", "FROM scratch\nCOPY x /x\n");
+    bench.write("images/app/x", &unique("killed"));
+    bench.run(&["build", "app"]).expect(0);
+    let record = fs::read_dir(bench.home.path().join("loaded")).unwrap().next().unwrap().unwrap();
+    let id = format!("sha256:{}", record.file_name().to_string_lossy());
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let tag = |process: u32| format!("xedge-build:xedge-{process}-0123456789ab");
+    let (dead, alive) = (tag(child.id()), tag(std::process::id()));
+    for tag in [&dead, &alive] {
+        docker(&["tag", &id, tag]).unwrap();
+    }
+    bench.run(&["gc"]).expect(0);
+    let is_there = |name: &str| docker(&["image", "inspect", name]).is_ok();
+    assert_eq!((is_there(&dead), is_there(&alive)), (false, true));
+    docker(&["rmi", &alive]).unwrap();
+}

@@ -10,6 +10,7 @@ mod ignore;
 mod leaks;
 mod stand;
 mod syntax;
+mod temporary;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use syntax::Dockerfile;
 
 pub(crate) use finish::{LEAKS, REPRODUCIBLE};
 pub(crate) use ignore::Ignore;
+pub(crate) use temporary::untag_dead;
 
 /// Files in an image's folder that this tool writes: no part of what a build sees.
 const OURS: [&str; 2] = ["image.yaml", "image.lock.json"];
@@ -345,12 +347,9 @@ async fn with_buildx(
     platform: Platform,
     step: impl Fn(&str),
 ) -> Result<BuildEnd> {
-    let tag = |id: &Digest| format!("xedge-{}-{}", std::process::id(), &id.hex()[..12]);
-    for id in loaded.values() {
-        docker.tag(id.as_str(), stand::TEMPORARY, &tag(id)).await?;
-    }
+    let tag = |id: &Digest| temporary::tag(std::process::id(), id);
     let named = |named: &syntax::Named| {
-        loaded.get(&named.image).map(|id| format!("{}:{}", stand::TEMPORARY, tag(id)))
+        loaded.get(&named.image).map(|id| format!("{}:{}", temporary::REPOSITORY, tag(id)))
     };
     let ours: String = job.ours(cx).iter().flat_map(|path| [path, "\n"]).collect();
     let request = buildx::Request {
@@ -363,11 +362,21 @@ async fn with_buildx(
         args: &job.build.args,
         secrets: &job.secrets,
     };
-    let built = or_interrupt(buildx::build(&request, step)).await;
+    let built = or_interrupt(async {
+        for id in loaded.values() {
+            docker.tag(id.as_str(), temporary::REPOSITORY, &tag(id)).await?;
+        }
+        buildx::build(&request, step).await
+    });
+    let built = built.await;
+    let mut untagged = Ok(());
     for id in loaded.values() {
-        docker.untag(&format!("{}:{}", stand::TEMPORARY, tag(id))).await?;
+        untagged = untagged.and(temporary::untag(docker, &tag(id)).await);
     }
-    built
+    // The build's own error is the one to tell.
+    let built = built?;
+    untagged?;
+    Ok(built)
 }
 
 /// A program for another machine that does not start is this machine's fault, not the Dockerfile's.

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::locks::{self, Mode};
 use crate::payload::{self, Programs};
 use crate::project::ImageSource;
-pub(crate) use dockerfile::{Ignore, LEAKS, REPRODUCIBLE};
+pub(crate) use dockerfile::{Ignore, LEAKS, REPRODUCIBLE, untag_dead};
 use inputs::Inputs;
 pub(crate) use sbom::file as sbom_file;
 

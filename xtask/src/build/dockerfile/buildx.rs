@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use xedge_model::Platform;
 use xedge_sim::{BuildEnd, BuildFailure};
@@ -55,10 +55,7 @@ pub(super) async fn build(request: &Request<'_>, progress: impl Fn(&str)) -> Res
     let mut group = Group(child.id());
     let mut output = Output::default();
     if let Some(stderr) = child.stderr.take() {
-        let mut lines = BufReader::new(stderr).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            output.take(line.trim_end(), &progress);
-        }
+        output.read(BufReader::new(stderr), &progress).await;
     }
     let status = child.wait().await.map_err(|error| Error::Buildx(error.to_string()))?;
     group.0 = None;
@@ -111,6 +108,15 @@ struct Output {
 }
 
 impl Output {
+    /// To its end: who writes into a pipe that nobody reads is stopped. Programs print bytes that are no text.
+    async fn read(&mut self, mut from: impl AsyncBufRead + Unpin, progress: &impl Fn(&str)) {
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+            self.take(String::from_utf8_lossy(&line).trim_end(), progress);
+            line.clear();
+        }
+    }
+
     /// `#7 [2/3] RUN make`, `#7 0.1 what it says`, `#7 ERROR: process …`.
     fn take(&mut self, line: &str, progress: &impl Fn(&str)) {
         if line.is_empty() {
@@ -155,5 +161,15 @@ mod tests {
         let failure = output.failure();
         assert_eq!((failure.step.as_str(), failure.message.as_str()), ("[2/2] RUN false", "exit code: 1"));
         assert_eq!(failure.tail.len(), lines.len());
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_text_end_nothing() {
+        let mut output = Output::default();
+        let said = b"#5 [2/2] RUN x\n#5 0.1 \xff\xfe\n#5 0.2 the reason\n#5 ERROR: exit code: 7";
+        output.read(&said[..], &|_| {}).await;
+        let failure = output.failure();
+        assert_eq!((failure.step.as_str(), failure.message.as_str()), ("[2/2] RUN x", "exit code: 7"));
+        assert!(failure.tail.contains(&"#5 0.2 the reason".to_owned()), "{:?}", failure.tail);
     }
 }

@@ -18,9 +18,6 @@ use crate::error::Result;
 use crate::locks::Mode;
 use crate::project::{ImageSource, image_named};
 
-/// The repository of tags that are taken away again.
-pub(super) const TEMPORARY: &str = "xedge-build";
-
 /// The images of the project that a Dockerfile names, by the words that it names them with.
 pub(super) struct Bases(BTreeMap<String, ImageEntry>);
 

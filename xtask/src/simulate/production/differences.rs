@@ -179,6 +179,7 @@ fn embedded(service: &Service) -> Vec<(&'static str, String)> {
             "security_opt",
             "no seccomp filter and no AppArmor profile: what those refuse is not refused".to_owned(),
         ),
+        ("devices", "nobody can make device files where the machine has no control groups".to_owned()),
     ];
     // What this machine lacks is told already.
     let (given, _) = reachable(&texts(&service.cap_add));

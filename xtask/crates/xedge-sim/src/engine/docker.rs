@@ -357,18 +357,27 @@ impl Docker {
 }
 
 /// Between two states of a container, as between its end and its exit code (`stopped`), Podman gives it one that Docker's
-/// API does not have, and the client library refuses the whole answer: asked again, until it is a state of both.
+/// API does not have, and the client library refuses the whole answer. In the same moment it may fail on files of a process that
+/// has just gone. Asked again, until it is a state of both.
 async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
     let end = tokio::time::Instant::now() + NOTING;
     loop {
         match Box::pin(ask()).await {
-            Err(Refusal::JsonDataError { message, .. })
-                if message.contains("unknown variant") && tokio::time::Instant::now() < end =>
-            {
+            Err(error) if is_in_between(&error) && tokio::time::Instant::now() < end => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             answer => return answer,
         }
+    }
+}
+
+fn is_in_between(error: &Refusal) -> bool {
+    match error {
+        Refusal::JsonDataError { message, .. } => message.contains("unknown variant"),
+        Refusal::DockerResponseServerError { status_code: 500, message } => {
+            message.contains("/proc/") && message.contains("no such process")
+        }
+        _ => false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use xedge_model::scenario::Expectation;
 
 use super::port;
@@ -137,11 +137,12 @@ impl Watched<'_> {
     }
 
     async fn ask(&mut self, stage: &Stage<'_>) -> Result<(), Error> {
-        let asked = Instant::now();
-        let answer = stage.health(self.plan).await?;
-        let retries = self.plan.extras.health_pace.map_or(RETRIES, |pace| pace.retries.max(1));
-        self.health.note(answer, retries, millis(asked.elapsed()));
-        Ok(())
+        let retries = self.retries();
+        self.health.ask(retries, stage.health(self.plan)).await
+    }
+
+    fn retries(&self) -> u32 {
+        self.plan.extras.health_pace.map_or(RETRIES, |pace| pace.retries.max(1))
     }
 
     async fn conclude(&mut self, stage: &Stage<'_>) -> Result<Claim, Error> {
@@ -158,10 +159,8 @@ impl Watched<'_> {
             }
             _ => {
                 self.ask(stage).await?;
-                while self.health.last.is_some() && self.health.broken.is_none() {
-                    sleep(HEALTH).await;
-                    self.ask(stage).await?;
-                }
+                let (plan, retries) = (self.plan, self.retries());
+                self.health.settle(stage.limits.ready, retries, || stage.health(plan)).await?;
                 Ok(self.health.claim(self.claim))
             }
         }
@@ -169,6 +168,36 @@ impl Watched<'_> {
 }
 
 impl Health {
+    async fn ask(
+        &mut self,
+        retries: u32,
+        answer: impl Future<Output = Result<Option<String>, Error>>,
+    ) -> Result<(), Error> {
+        let asked = Instant::now();
+        let answer = answer.await?;
+        self.note(answer, retries, millis(asked.elapsed()));
+        Ok(())
+    }
+
+    /// One that just fails may have its retries, but not all the time that a file can ask for.
+    async fn settle<F>(&mut self, limit: Duration, retries: u32, answer: impl Fn() -> F) -> Result<(), Error>
+    where
+        F: Future<Output = Result<Option<String>, Error>>,
+    {
+        let settled = timeout(limit, async {
+            while self.last.is_some() && self.broken.is_none() {
+                sleep(HEALTH).await;
+                self.ask(retries, answer()).await?;
+            }
+            Ok(())
+        });
+        let settled = settled.await;
+        settled.unwrap_or_else(|_| {
+            self.give_up(limit);
+            Ok(())
+        })
+    }
+
     fn note(&mut self, answer: Option<String>, retries: u32, took_ms: u64) {
         self.asked += 1;
         self.slowest_ms = self.slowest_ms.max(took_ms);
@@ -182,6 +211,12 @@ impl Health {
             self.broken.clone_from(&answer);
         }
         self.last = answer;
+    }
+
+    /// It did not pass again in the time that it had after the run.
+    fn give_up(&mut self, waited: Duration) {
+        let why = self.last.as_deref().unwrap_or("it does not answer");
+        self.broken = Some(format!("{why}, and it did not pass for {} s after the run", waited.as_secs()));
     }
 
     fn claim(&self, claim: &Expectation) -> Claim {
@@ -264,6 +299,17 @@ mod tests {
         assert_eq!(health(&[true, false, false, true], 3), State::Held);
         assert_eq!(health(&[true, false, false, true], 2), State::Failed);
         assert_eq!(health(&[false], 1), State::Failed);
+    }
+
+    #[tokio::test]
+    async fn one_that_goes_on_failing_is_not_waited_for_without_end() {
+        let mut health = Health::default();
+        let failing = || async { Ok(Some("its health check ends with 1".to_owned())) };
+        health.ask(u32::MAX, failing()).await.unwrap();
+        health.settle(Duration::from_millis(20), u32::MAX, failing).await.unwrap();
+        let claim = health.claim(&Expectation::ServiceHealthy("web".into()));
+        assert_eq!(claim.state, State::Failed);
+        assert!(claim.text.contains("ends with 1, and it did not pass"), "{}", claim.text);
     }
 
     #[test]

@@ -165,6 +165,21 @@ impl Docker {
         tagged.map_err(|e| self.failed(&format!("tag image {image}"), e))
     }
 
+    /// The tags of a repository.
+    pub async fn tags(&self, name: &str) -> Result<Vec<String>, Error> {
+        let filters = HashMap::from([("reference".to_owned(), vec![name.to_owned()])]);
+        let options = query::ListImagesOptionsBuilder::default().filters(&filters).build();
+        let images = self.client.list_images(Some(options)).await;
+        let images = images.map_err(|e| self.failed(&format!("list the tags of {name}"), e))?;
+        let all = images.into_iter().flat_map(|image| image.repo_tags);
+        // Podman calls what has no registry `localhost/NAME`.
+        let tag = |reference: String| {
+            let (repository, tag) = reference.rsplit_once(':')?;
+            (repository.strip_prefix("localhost/").unwrap_or(repository) == name).then(|| tag.to_owned())
+        };
+        Ok(all.filter_map(tag).collect())
+    }
+
     /// Takes a tag away again; the image stays.
     pub async fn untag(&self, reference: &str) -> Result<(), Error> {
         let options = query::RemoveImageOptionsBuilder::default().noprune(true).build();

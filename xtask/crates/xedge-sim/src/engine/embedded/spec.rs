@@ -101,7 +101,7 @@ pub(super) fn config(parts: &Parts<'_>) -> Result<Value, String> {
 /// A process in the container: the main one, or one beside it.
 pub(super) fn process(parts: &Parts<'_>, arguments: &[String]) -> Value {
     let (plan, user) = (parts.plan, parts.user);
-    let capabilities: Vec<String> = capabilities(plan).iter().map(|name| format!("CAP_{name}")).collect();
+    let capabilities: Vec<String> = capabilities(parts).iter().map(|name| format!("CAP_{name}")).collect();
     let no_new = |option: &String| matches!(option.as_str(), "no-new-privileges" | "no-new-privileges:true");
     json!({
         "terminal": false,
@@ -168,7 +168,8 @@ fn environment(parts: &Parts<'_>) -> Vec<String> {
     all
 }
 
-fn capabilities(plan: &ContainerPlan) -> BTreeSet<String> {
+fn capabilities(parts: &Parts<'_>) -> BTreeSet<String> {
+    let plan = parts.plan;
     let bare = |name: &String| {
         let name = name.to_ascii_uppercase();
         name.strip_prefix("CAP_").unwrap_or(&name).to_owned()
@@ -182,6 +183,10 @@ fn capabilities(plan: &ContainerPlan) -> BTreeSet<String> {
     all.extend(plan.extras.cap_add.iter().map(bare).filter(|name| name != "ALL"));
     // Not every machine has it to give, and no limit here needs it.
     all.remove("SYS_RESOURCE");
+    // Only a control group keeps this machine's devices, its disk among them, from who can make their files.
+    if parts.cgroup.is_none() {
+        all.remove("MKNOD");
+    }
     all
 }
 

@@ -55,7 +55,7 @@ fn defaults_are_the_images_and_dockers() {
     let env: Vec<&str> = process["env"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
     assert!(env[0].starts_with("PATH=/usr/local/sbin:"));
     assert_eq!(env[1..], ["HOSTNAME=broker", "A=plan", "B=image", "HOME=/home/x"]);
-    assert_eq!(capabilities(&made).len(), 14);
+    assert_eq!(capabilities(&made).len(), 13);
     assert_eq!(made["root"], json!({"path": "/r", "readonly": false}));
     assert_eq!(made["linux"]["namespaces"][4], json!({"type": "network", "path": "/n"}));
     assert_eq!(made["linux"]["sysctl"]["net.ipv4.ip_unprivileged_port_start"], "0");
@@ -94,6 +94,14 @@ fn rights_are_taken_and_given() {
     plan.cap_drop = vec!["ALL".into()];
     plan.extras.cap_add = vec!["CHOWN".into()];
     assert_eq!(capabilities(&made(&plan, &image(), None, &[]).unwrap()), ["CAP_CHOWN"]);
+}
+
+#[test]
+fn without_control_groups_nobody_makes_devices() {
+    let mut plan = plan();
+    plan.extras.cap_add = vec!["CAP_MKNOD".into()];
+    let has = |cgroup| capabilities(&made(&plan, &image(), cgroup, &[]).unwrap()).contains(&"CAP_MKNOD");
+    assert!(has(Some("/xedge/broker")) && !has(None));
 }
 
 #[test]
