@@ -100,18 +100,14 @@ pub enum Error {
         detail: String,
     },
     /// A container ended although nobody stopped it.
-    #[error(
-        "failed to keep node {node} running: its container ended {when} with exit code {code}{extra}\n{log}"
-    )]
+    #[error("failed to keep node {node} running: its container ended {when}{how}\n{log}")]
     Exited {
         /// Node of the scenario.
         node: String,
         /// `at once` or `during the run`.
         when: &'static str,
-        /// Exit code of the main process.
-        code: i64,
-        /// `, out of memory` or empty.
-        extra: &'static str,
+        /// ` with exit code N`, or ` and was started again`, when its code is no longer known.
+        how: String,
         /// Its last log lines.
         log: String,
     },
@@ -307,7 +303,7 @@ mod tests {
                 Error::ForeignPlatform { node: text(), platform: Platform::LinuxArm64, detail: text() },
                 Class::Environment,
             ),
-            (Error::Exited { node: text(), when: "at once", code: 1, extra: "", log: text() }, Class::Failed),
+            (Error::Exited { node: text(), when: "at once", how: text(), log: text() }, Class::Failed),
             (Error::NotReady { node: text(), waited_s: 1, detail: text(), log: text() }, Class::Failed),
             (Error::plan("x", "y"), Class::Input),
             (Error::Lock { path: "x".into(), source: io() }, Class::Environment),

@@ -77,7 +77,8 @@ fn a_failed_claim_is_in_both_reports() {
 #[test]
 fn an_error_is_reported_with_its_class_and_without_control_characters() {
     let log = "\u{1b}[31mboom\u{0}".to_owned();
-    let exited = Error::Exited { node: "broker".into(), when: "at once", code: 3, extra: "", log };
+    let exited =
+        Error::Exited { node: "broker".into(), when: "at once", how: " with exit code 3".into(), log };
     let (_dir, folder) = folder();
     error(&folder, &plan(), &exited).unwrap();
     let report = json(&folder);

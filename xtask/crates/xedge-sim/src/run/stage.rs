@@ -324,8 +324,13 @@ impl Stage<'_> {
         if log.contains(BAD_FORMAT) || status.error.contains(BAD_FORMAT) {
             return foreign(plan, format!("{}{log}", status.error));
         }
-        let extra = if status.oom_killed { ", out of memory" } else { "" };
-        Error::Exited { node: plan.node_id.clone(), when, code: status.exit_code, extra, log }
+        let how = if status.running {
+            " and was started again".to_owned()
+        } else {
+            let extra = if status.oom_killed { ", out of memory" } else { "" };
+            format!(" with exit code {}{extra}", status.exit_code)
+        };
+        Error::Exited { node: plan.node_id.clone(), when, how, log }
     }
 
     /// Ends only with an error: as soon as one of the containers is not up, or the Engine does not answer.
