@@ -1,0 +1,129 @@
+//! What the agent asks of a container engine, in plain types. Docker and Podman answer it, and in tests a folder of files.
+
+pub mod spec;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use xedge_model::Digest;
+use xedge_wire::{EngineFacts, Health, Measure};
+
+pub use spec::{ContainerSpec, HealthSpec, MountSpec, NetworkSpec, Restart, Source, VolumeSpec};
+
+use crate::Result;
+
+/// Label with the name of the stack, on everything that the agent makes.
+pub const STACK_LABEL: &str = "xedge.release";
+/// Label with the name of the service, on containers.
+pub const SERVICE_LABEL: &str = "xedge.service";
+/// Label with the number of the release that a container was made for.
+pub const SEQ_LABEL: &str = "xedge.seq";
+/// Label with the digest of what a container was made of.
+pub const SPEC_LABEL: &str = "xedge.spec";
+
+/// A container as the Engine has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Id.
+    pub id: String,
+    /// Name, without a leading `/`.
+    pub name: String,
+    /// Id of its image.
+    pub image: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether its main process runs.
+    pub running: bool,
+    /// Whether the Engine waits to start it again.
+    pub restarting: bool,
+    /// How often the Engine started it again by itself.
+    pub restarts: u64,
+    /// Exit code, once it ended.
+    pub exit_code: i64,
+    /// Whether the kernel killed it for want of memory.
+    pub oom_killed: bool,
+    /// What the Engine could not do, or empty.
+    pub error: String,
+    /// Its restart policy.
+    pub restart: Restart,
+    /// What its health check says, as the Engine has it.
+    pub health: Health,
+    /// Its health check as an argument list, where it has one.
+    pub health_check: Option<Vec<String>>,
+    /// Addresses in its networks; none where it shares the host's.
+    pub addresses: Vec<String>,
+    /// What is mounted: source (a volume's name, or a path) by target.
+    pub mounts: BTreeMap<String, String>,
+}
+
+/// An image to load: what it has of layers is read as they are asked for.
+pub struct ImageLoad<'a> {
+    /// Digest of the manifest of this device's platform.
+    pub manifest: &'a Digest,
+    /// Bytes of the config.
+    pub config: &'a [u8],
+    /// Digest of the config: the image's id in an Engine with the classic store.
+    pub config_digest: &'a Digest,
+    /// The layers, lowest first: digest and length of the blob, and whether the Engine already has it.
+    pub layers: &'a [LayerLoad],
+    /// Opens a layer's blob.
+    pub open: &'a dyn Fn(&Digest) -> Result<Box<dyn Read + Send>>,
+}
+
+/// A layer to load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerLoad {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Length of the blob, in bytes.
+    pub length: u64,
+    /// Digest of its content, as the config names it.
+    pub diff_id: Digest,
+    /// Whether the Engine has it, and all below it; then it is left out.
+    pub here: bool,
+}
+
+/// A container engine. Every method may be repeated: what is already so is no error.
+pub trait Engine {
+    /// What it is.
+    fn facts(&self) -> Result<EngineFacts>;
+    /// Layers of every image, by the digest of their content, lowest first; empty where it does not load thin images.
+    fn chains(&self) -> Result<Vec<Vec<Digest>>>;
+    /// Id of the image with this config or manifest; `None` where it does not have it.
+    fn image(&self, config: &Digest, manifest: &Digest) -> Result<Option<String>>;
+    /// Loads an image under no tag, and gives its id; an error unless the Engine then has just this config or manifest.
+    fn load(&self, image: &ImageLoad<'_>) -> Result<String>;
+    /// Removes an image that no container uses and no tag names; gives whether it went.
+    fn remove_image(&self, id: &str) -> Result<bool>;
+    /// Makes a container and gives its id; it does not run yet. One of that name that has the same labels is given as it is.
+    fn create(&self, name: &str, spec: &ContainerSpec, labels: &BTreeMap<String, String>) -> Result<String>;
+    /// Starts it.
+    fn start(&self, id: &str) -> Result<()>;
+    /// Tells it to stop, and kills it after `grace`.
+    fn stop(&self, id: &str, grace: Duration) -> Result<()>;
+    /// Gives it another name.
+    fn rename(&self, id: &str, name: &str) -> Result<()>;
+    /// Sets its restart policy.
+    fn set_restart(&self, id: &str, restart: Restart) -> Result<()>;
+    /// Removes it, running or not; its volumes stay.
+    fn remove(&self, id: &str) -> Result<()>;
+    /// The container with this id or name; `None` where there is none.
+    fn inspect(&self, id: &str) -> Result<Option<Container>>;
+    /// Every container of the agent's, of one stack or of all, running or not, sorted by name.
+    fn containers(&self, stack: Option<&str>) -> Result<Vec<Container>>;
+    /// Makes a network that is not there.
+    fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()>;
+    /// Removes a network that no container is in; gives whether it went.
+    fn remove_network(&self, name: &str) -> Result<bool>;
+    /// Makes a volume that is not there. There is no way to remove one but [`Engine::purge_volume`].
+    fn ensure_volume(&self, volume: &VolumeSpec, labels: &BTreeMap<String, String>) -> Result<()>;
+    /// Removes a volume with its data: only `uninstall --purge` and `remove --purge` may.
+    fn purge_volume(&self, name: &str) -> Result<()>;
+    /// Runs a program in a running container and gives its exit code; an error after `timeout`.
+    fn exec(&self, id: &str, command: &[String], timeout: Duration) -> Result<i64>;
+    /// Copies the last `lines` of stdout and stderr, and with `follow` what comes, until the container ends or `to` fails.
+    fn logs(&self, id: &str, lines: u32, follow: bool, to: &mut dyn Write) -> Result<()>;
+    /// What it uses, measured over about a second.
+    fn usage(&self, id: &str) -> Result<Measure>;
+}

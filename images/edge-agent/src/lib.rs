@@ -1,0 +1,14 @@
+//! The device's side of xedge. It trusts a pinned root and nothing else, and changes what runs only along a journal.
+//!
+//! Everything is synchronous. The clock, the Engine and the moments at which power may fail are handed in.
+
+pub mod clock;
+pub mod engine;
+mod error;
+pub mod home;
+pub mod state;
+
+pub use clock::Clock;
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use home::Home;

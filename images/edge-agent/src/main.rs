@@ -1,0 +1,3 @@
+//! `xedge-agent`.
+
+fn main() {}
