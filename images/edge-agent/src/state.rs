@@ -69,6 +69,9 @@ pub struct Journal {
     pub changing: Vec<String>,
     /// What the state will be when `to` is committed.
     pub after: Box<StackState>,
+    /// What the trust store learns when `to` is committed; `None` where nothing new is accepted (a rollback).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<crate::trust::Acceptance>,
 }
 
 /// How far an operation is. Before `Switching` the old release runs untouched; from `Committing` on the new one stays.
