@@ -9,7 +9,9 @@ use std::time::Duration;
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
-pub use spec::{ContainerSpec, HealthSpec, MountSpec, NetworkSpec, Restart, Source, VolumeSpec};
+pub use spec::{
+    ContainerSpec, HealthSpec, LimitSpec, MountSpec, NetworkSpec, PortSpec, Restart, Source, VolumeSpec,
+};
 
 use crate::Result;
 
