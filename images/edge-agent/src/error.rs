@@ -50,6 +50,16 @@ pub enum Error {
         /// Its answer.
         reason: String,
     },
+    /// What is signed cannot run on this device as it is.
+    #[error("failed to plan {what}: {reason}")]
+    Plan {
+        /// The service, or the file.
+        what: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
 }
 
 impl From<ReadError> for Error {
@@ -76,6 +86,7 @@ impl Failure for Error {
         match self {
             Self::Refused(refusal) => refusal.class(),
             Self::Damaged { .. } => Class::Integrity,
+            Self::Plan { .. } => Class::Input,
             Self::Bundle { .. } | Self::Write(_) | Self::Read { .. } | Self::Engine { .. } => {
                 Class::Environment
             }
@@ -86,6 +97,7 @@ impl Failure for Error {
         match self {
             Self::Refused(refusal) => refusal.hint(),
             Self::Write(error) => error.hint(),
+            Self::Plan { hint, .. } => Some(hint.clone()),
             Self::Damaged { .. } => Some("enrol the device again, from the machine with the keys".to_owned()),
             _ => None,
         }

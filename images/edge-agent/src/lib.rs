@@ -6,6 +6,7 @@ pub mod clock;
 pub mod engine;
 mod error;
 pub mod home;
+pub mod plan;
 pub mod state;
 
 pub use clock::Clock;
