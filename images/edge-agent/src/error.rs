@@ -85,6 +85,16 @@ pub enum Error {
     /// The device cannot take the release, for these reasons.
     #[error("the device cannot take the release{}", crate::check::in_words(.0))]
     Unfit(Vec<Obstacle>),
+    /// What is signed cannot run on this device as it is.
+    #[error("failed to plan {what}: {reason}")]
+    Plan {
+        /// The service, or the file.
+        what: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
 }
 
 impl From<ReadError> for Error {
@@ -115,7 +125,7 @@ impl Failure for Error {
             Self::Unfit(obstacles) => {
                 crate::check::worst(obstacles).map_or(Class::Bug, |obstacle| obstacle.class())
             }
-            Self::Given { .. } => Class::Input,
+            Self::Given { .. } | Self::Plan { .. } => Class::Input,
             Self::LaterState { .. } | Self::Busy { .. } => Class::Environment,
             Self::Bundle { .. } | Self::Write(_) | Self::Read { .. } | Self::Engine { .. } => {
                 Class::Environment
@@ -140,6 +150,7 @@ impl Failure for Error {
                 let code = obstacle.code;
                 format!("{}; `xedge-agent why {code}` says more", obstacle.fix)
             }),
+            Self::Plan { hint, .. } => Some(hint.clone()),
             _ => None,
         }
     }

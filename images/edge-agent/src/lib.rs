@@ -9,6 +9,7 @@ pub mod engine;
 mod error;
 pub mod facts;
 pub mod home;
+pub mod plan;
 pub mod records;
 mod sealed;
 pub mod secrets;
