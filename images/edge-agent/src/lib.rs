@@ -6,7 +6,9 @@ pub mod clock;
 pub mod engine;
 mod error;
 pub mod home;
+pub mod staged;
 pub mod state;
+pub mod store;
 
 pub use clock::Clock;
 pub use engine::Engine;
