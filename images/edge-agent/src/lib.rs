@@ -7,10 +7,13 @@ pub mod engine;
 mod error;
 pub mod home;
 pub mod staged;
+pub mod plan;
 pub mod state;
 pub mod store;
+mod transfer;
 
 pub use clock::Clock;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use home::Home;
+pub use transfer::TransferError;

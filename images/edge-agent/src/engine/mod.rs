@@ -1,5 +1,6 @@
 //! What the agent asks of a container engine, in plain types. Docker and Podman answer it, and in tests a folder of files.
 
+pub mod fake;
 pub mod spec;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,10 @@ use std::time::Duration;
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
-pub use spec::{ContainerSpec, HealthSpec, MountSpec, NetworkSpec, Restart, Source, VolumeSpec};
+pub use fake::Fake;
+pub use spec::{
+    ContainerSpec, HealthSpec, LimitSpec, MountSpec, NetworkSpec, PortSpec, Restart, Source, VolumeSpec,
+};
 
 use crate::Result;
 
@@ -126,4 +130,15 @@ pub trait Engine {
     fn logs(&self, id: &str, lines: u32, follow: bool, to: &mut dyn Write) -> Result<()>;
     /// What it uses, measured over about a second.
     fn usage(&self, id: &str) -> Result<Measure>;
+}
+
+/// A health check in the Engine's form (`CMD …`, `CMD-SHELL …`) as an argument list; `None` for one that is switched off.
+pub fn health_command(test: &[String]) -> Option<Vec<String>> {
+    match test.split_first() {
+        Some((kind, rest)) if kind == "CMD" => Some(rest.to_vec()),
+        Some((kind, rest)) if kind == "CMD-SHELL" => {
+            Some([&["/bin/sh".to_owned(), "-c".to_owned()], rest].concat())
+        }
+        _ => None,
+    }
 }
