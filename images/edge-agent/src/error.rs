@@ -5,7 +5,11 @@ use xedge_bundle::{ReadError, Refusal};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Failure};
 
+<<<<<<< HEAD
 use crate::check::Obstacle;
+=======
+use crate::transfer::TransferError;
+>>>>>>> session
 
 /// A result of the agent.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,6 +48,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// What was sent is not taken.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// The Engine refused, or did not answer.
     #[error("failed to {what}: {reason}")]
     Engine {
@@ -120,6 +127,7 @@ impl Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
+            Self::Transfer(error) => error.class(),
             Self::Refused(refusal) => refusal.class(),
             Self::Damaged { .. } | Self::NotEnrolled | Self::Enrolled(_) => Class::Integrity,
             Self::Unfit(obstacles) => {
@@ -137,6 +145,7 @@ impl Failure for Error {
         match self {
             Self::Refused(refusal) => refusal.hint(),
             Self::Write(error) => error.hint(),
+<<<<<<< HEAD
             Self::Damaged { .. } => {
                 Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
             }
@@ -150,6 +159,9 @@ impl Failure for Error {
                 let code = obstacle.code;
                 format!("{}; `xedge-agent why {code}` says more", obstacle.fix)
             }),
+=======
+            Self::Transfer(error) => error.hint(),
+>>>>>>> session
             Self::Plan { hint, .. } => Some(hint.clone()),
             _ => None,
         }
