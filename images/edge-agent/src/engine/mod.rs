@@ -1,5 +1,6 @@
 //! What the agent asks of a container engine, in plain types. Docker and Podman answer it, and in tests a folder of files.
 
+pub mod fake;
 pub mod spec;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,10 @@ use std::time::Duration;
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
-pub use spec::{ContainerSpec, HealthSpec, MountSpec, NetworkSpec, Restart, Source, VolumeSpec};
+pub use fake::Fake;
+pub use spec::{
+    ContainerSpec, HealthSpec, LimitSpec, MountSpec, NetworkSpec, PortSpec, Restart, Source, VolumeSpec,
+};
 
 use crate::Result;
 
@@ -55,6 +59,17 @@ pub struct Container {
     pub addresses: Vec<String>,
     /// What is mounted: source (a volume's name, or a path) by target.
     pub mounts: BTreeMap<String, String>,
+}
+
+/// A port of the device that a running container has, whoever made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The port.
+    pub port: spec::PortSpec,
+    /// Name of the container, without a leading `/`.
+    pub container: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// An image to load: what it has of layers is read as they are asked for.
@@ -112,6 +127,10 @@ pub trait Engine {
     fn inspect(&self, id: &str) -> Result<Option<Container>>;
     /// Every container of the agent's, of one stack or of all, running or not, sorted by name.
     fn containers(&self, stack: Option<&str>) -> Result<Vec<Container>>;
+    /// Every port of the device that a running container has, whoever made it: who is in the way of a release.
+    fn published(&self) -> Result<Vec<Published>> {
+        Ok(Vec::new())
+    }
     /// Makes a network that is not there.
     fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()>;
     /// Removes a network that no container is in; gives whether it went.
@@ -126,4 +145,15 @@ pub trait Engine {
     fn logs(&self, id: &str, lines: u32, follow: bool, to: &mut dyn Write) -> Result<()>;
     /// What it uses, measured over about a second.
     fn usage(&self, id: &str) -> Result<Measure>;
+}
+
+/// A health check in the Engine's form (`CMD …`, `CMD-SHELL …`) as an argument list; `None` for one that is switched off.
+pub fn health_command(test: &[String]) -> Option<Vec<String>> {
+    match test.split_first() {
+        Some((kind, rest)) if kind == "CMD" => Some(rest.to_vec()),
+        Some((kind, rest)) if kind == "CMD-SHELL" => {
+            Some([&["/bin/sh".to_owned(), "-c".to_owned()], rest].concat())
+        }
+        _ => None,
+    }
 }
