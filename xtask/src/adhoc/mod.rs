@@ -13,7 +13,7 @@ use xedge_model::compose::{Bytes, Cpus};
 use xedge_model::{ImageName, atomic};
 
 use crate::build;
-use crate::cli::{self, RegistryArgs, StackArgs};
+use crate::cli::{self, AdHocArgs, RegistryArgs, StackArgs};
 use crate::commands::{self, Context};
 use crate::error::{Error, Failed, Result, read_text};
 use crate::evidence::PRODUCTION;
@@ -21,6 +21,10 @@ use crate::locks::Mode;
 use crate::project::{ImageSource, image_named, select_image};
 use crate::release::{self, Outcome};
 use service::{Service, facts};
+
+/// The seed's limits, for flags that were not given.
+const MEMORY: Bytes = Bytes(256 << 20);
+const CPUS: &str = "1.0";
 
 /// What the flags of `deploy --image` say.
 #[derive(Clone, Debug)]
@@ -39,27 +43,46 @@ pub(crate) struct AdHoc {
     pub(crate) memory: Bytes,
     /// Limit of processor time, in processors.
     pub(crate) cpus: Cpus,
-    /// Where the images go.
-    pub(crate) registry: RegistryArgs,
-    /// Fail where a lock cannot be used as it is.
-    pub(crate) locked: bool,
 }
 
 impl AdHoc {
-    /// The seed's limits, for flags that were not given: 256m and 1.0.
-    pub(crate) const MEMORY: &str = "256m";
-    /// The seed's limit of processor time.
-    pub(crate) const CPUS: &str = "1.0";
+    /// What the flags say, where they name an image.
+    pub(crate) fn of(flags: &AdHocArgs) -> Option<Self> {
+        let image = flags.image.clone()?;
+        let usual = || CPUS.parse().expect("a number of processors");
+        Some(Self {
+            image,
+            config: flags.config.clone(),
+            users: flags.mqtt_user.clone(),
+            name: flags.name.clone(),
+            port: flags.port.clone(),
+            memory: flags.memory.unwrap_or(MEMORY),
+            cpus: flags.cpus.unwrap_or_else(usual),
+        })
+    }
 }
 
 /// Makes the stack, runs its smoke gate unless evidence is there, releases it, and returns the bundle's path.
 ///
 /// # Errors
 /// Flags that do not fit the image are input errors (3); a gate that did not pass is 2; everything else is as for `release`.
-pub(crate) fn release_adhoc(cx: &Context<'_>, wanted: &AdHoc) -> Result<Utf8PathBuf> {
+pub(crate) fn release_adhoc(
+    cx: &Context<'_>,
+    wanted: &AdHoc,
+    registry: &RegistryArgs,
+) -> Result<Utf8PathBuf> {
+    let flags = release_flags(cx, registry);
+    match run(cx, wanted, &flags)? {
+        Outcome::Done(released) => Ok(released.bundle),
+        Outcome::Planned(_) => unreachable!("it was not asked for a plan"),
+    }
+}
+
+/// The same, with every flag of `release`.
+pub(crate) fn run(cx: &Context<'_>, wanted: &AdHoc, flags: &cli::Release) -> Result<Outcome> {
     let source = image(cx, &wanted.image)?;
     let name = name(cx, wanted, &source.def.name)?;
-    let mode = if wanted.locked { Mode::Locked } else { Mode::Use };
+    let mode = if flags.locked { Mode::Locked } else { Mode::Use };
     let built =
         commands::runtime()?.block_on(build::exactly(cx, &source, &source.def.platforms.value, mode))?;
     let facts = facts(&build::layout(cx)?, &source.def, &built.entry)?;
@@ -78,24 +101,22 @@ pub(crate) fn release_adhoc(cx: &Context<'_>, wanted: &AdHoc) -> Result<Utf8Path
         printer: cx.printer,
     };
     check_unchanged(&inner, &service)?;
-    released(&inner, &service.name, wanted)
+    let stack = StackArgs { stack: Some(service.name.clone()), env: PRODUCTION.to_owned() };
+    release::stack(&inner, flags, &stack)
 }
 
-/// The ordinary way from a stack to a bundle.
-fn released(cx: &Context<'_>, stack: &str, wanted: &AdHoc) -> Result<Utf8PathBuf> {
-    let flags = cli::Release {
-        stack: StackArgs { stack: Some(stack.to_owned()), env: PRODUCTION.to_owned() },
-        registry: wanted.registry.clone(),
+/// `release` without a flag.
+fn release_flags(cx: &Context<'_>, registry: &RegistryArgs) -> cli::Release {
+    cli::Release {
+        stack: StackArgs { stack: None, env: PRODUCTION.to_owned() },
+        ad_hoc: AdHocArgs::default(),
+        registry: registry.clone(),
         version: None,
         tag: Vec::new(),
         engine: cx.engine,
         evidence: None,
-        locked: wanted.locked,
+        locked: false,
         dry_run: false,
-    };
-    match release::run(cx, &flags)? {
-        Outcome::Done(released) => Ok(released.bundle),
-        Outcome::Planned(_) => unreachable!("it was not asked for a plan"),
     }
 }
 

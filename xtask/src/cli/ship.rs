@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
+use xedge_model::compose::{BadValue, Bytes, Cpus};
 use xedge_sign::Role;
 
 use super::EngineChoice;
@@ -27,11 +28,47 @@ pub(crate) struct StackArgs {
     pub(crate) env: String,
 }
 
+/// An image as a stack of one service, in the words of the seed's deploy script.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct AdHocArgs {
+    /// An image of the project, by folder or name, as a stack of one service behind a smoke gate
+    #[arg(long, value_name = "IMAGE", conflicts_with = "stack")]
+    pub(crate) image: Option<String>,
+    /// Config file, FILE or FILE:/PATH/IN/CONTAINER; may be repeated
+    #[arg(long, value_name = "FILE", requires = "image")]
+    pub(crate) config: Vec<String>,
+    /// Name of service, stack and container; the last part of the image's name when not given
+    #[arg(long, value_name = "NAME", requires = "image")]
+    pub(crate) name: Option<String>,
+    /// Port of the device, or PORT:CONTAINER-PORT; the one that the image exposes when not given
+    #[arg(long, value_name = "PORT", requires = "image")]
+    pub(crate) port: Option<String>,
+    /// Memory limit, 256m when not given
+    #[arg(long, value_name = "SIZE", requires = "image", value_parser = memory)]
+    pub(crate) memory: Option<Bytes>,
+    /// Limit of processor time in processors, 1.0 when not given
+    #[arg(long, value_name = "N", requires = "image", value_parser = cpus)]
+    pub(crate) cpus: Option<Cpus>,
+    /// Who may log in to a broker whose config has `password_file /run/secrets/mosquitto-passwd`; may be repeated
+    #[arg(long, value_name = "USER", requires = "image")]
+    pub(crate) mqtt_user: Vec<String>,
+}
+
+fn memory(text: &str) -> Result<Bytes, String> {
+    text.parse().map_err(|error: BadValue| error.to_string())
+}
+
+fn cpus(text: &str) -> Result<Cpus, String> {
+    text.parse().map_err(|error: BadValue| error.to_string())
+}
+
 /// `release`.
 #[derive(Args, Debug)]
 pub(crate) struct Release {
     #[command(flatten)]
     pub(crate) stack: StackArgs,
+    #[command(flatten)]
+    pub(crate) ad_hoc: AdHocArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     /// Version, also the write-once tag of the images; rSEQ when not given

@@ -22,7 +22,8 @@ pub(crate) use plan::Plan;
 pub(crate) use push::{LayoutBlobs, Shipment, push_image};
 pub(crate) use stack::ReadyStack;
 
-use crate::cli;
+use crate::adhoc::{self, AdHoc};
+use crate::cli::{self, StackArgs};
 use crate::commands::{self, Context};
 use crate::error::{Error, Result};
 use crate::locks::Mode;
@@ -53,8 +54,16 @@ pub(crate) enum Outcome {
     Done(Box<Released>),
 }
 
-/// Runs the whole chain.
+/// Runs the whole chain, for a stack of the project or for an image as a stack of its own.
 pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
+    match AdHoc::of(&flags.ad_hoc) {
+        Some(wanted) => adhoc::run(cx, &wanted, flags),
+        None => stack(cx, flags, &flags.stack),
+    }
+}
+
+/// The chain from this stack.
+pub(crate) fn stack(cx: &Context<'_>, flags: &cli::Release, stack: &StackArgs) -> Result<Outcome> {
     let mode = if flags.locked { Mode::Locked } else { Mode::Use };
     let folder = cx.environment.folder()?;
     let evidence = flags.evidence.as_ref().map(|named| folder.join(named));
@@ -68,7 +77,7 @@ pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
         None => Source::Here(mode),
     };
     let runtime = commands::runtime()?;
-    let stack = runtime.block_on(ReadyStack::make(cx, &flags.stack, mode))?;
+    let stack = runtime.block_on(ReadyStack::make(cx, stack, mode))?;
     let registry = runtime.block_on(Registry::connect(cx, &flags.registry))?;
     // Asked before minutes go by in simulations: a registry that does not answer ends the matter.
     let numbers = runtime.block_on(Numbers::read(&registry, &stack.name))?;
