@@ -13,7 +13,7 @@ use xedge_model::compose::{Bytes, Cpus};
 use xedge_model::{ImageName, atomic};
 
 use crate::build;
-use crate::cli::{self, AdHocArgs, RegistryArgs, StackArgs};
+use crate::cli::{self, ImageArgs, RegistryArgs, StackArgs};
 use crate::commands::{self, Context};
 use crate::error::{Error, Failed, Result, read_text};
 use crate::evidence::PRODUCTION;
@@ -43,11 +43,15 @@ pub(crate) struct AdHoc {
     pub(crate) memory: Bytes,
     /// Limit of processor time, in processors.
     pub(crate) cpus: Cpus,
+    /// Where the images go.
+    pub(crate) registry: RegistryArgs,
+    /// Fail where a lock cannot be used as it is.
+    pub(crate) locked: bool,
 }
 
 impl AdHoc {
     /// What the flags say, where they name an image.
-    pub(crate) fn of(flags: &AdHocArgs) -> Option<Self> {
+    pub(crate) fn of(flags: &ImageArgs, registry: &RegistryArgs, locked: bool) -> Option<Self> {
         let image = flags.image.clone()?;
         let usual = || CPUS.parse().expect("a number of processors");
         Some(Self {
@@ -58,6 +62,8 @@ impl AdHoc {
             port: flags.port.clone(),
             memory: flags.memory.unwrap_or(MEMORY),
             cpus: flags.cpus.unwrap_or_else(usual),
+            registry: registry.clone(),
+            locked,
         })
     }
 }
@@ -66,12 +72,8 @@ impl AdHoc {
 ///
 /// # Errors
 /// Flags that do not fit the image are input errors (3); a gate that did not pass is 2; everything else is as for `release`.
-pub(crate) fn release_adhoc(
-    cx: &Context<'_>,
-    wanted: &AdHoc,
-    registry: &RegistryArgs,
-) -> Result<Utf8PathBuf> {
-    let flags = release_flags(cx, registry);
+pub(crate) fn release_adhoc(cx: &Context<'_>, wanted: &AdHoc) -> Result<Utf8PathBuf> {
+    let flags = release_flags(cx, wanted);
     match run(cx, wanted, &flags)? {
         Outcome::Done(released) => Ok(released.bundle),
         Outcome::Planned(_) => unreachable!("it was not asked for a plan"),
@@ -106,16 +108,16 @@ pub(crate) fn run(cx: &Context<'_>, wanted: &AdHoc, flags: &cli::Release) -> Res
 }
 
 /// `release` without a flag.
-fn release_flags(cx: &Context<'_>, registry: &RegistryArgs) -> cli::Release {
+fn release_flags(cx: &Context<'_>, wanted: &AdHoc) -> cli::Release {
     cli::Release {
         stack: StackArgs { stack: None, env: PRODUCTION.to_owned() },
-        ad_hoc: AdHocArgs::default(),
-        registry: registry.clone(),
+        of_image: ImageArgs::default(),
+        registry: wanted.registry.clone(),
         version: None,
         tag: Vec::new(),
         engine: cx.engine,
         evidence: None,
-        locked: false,
+        locked: wanted.locked,
         dry_run: false,
     }
 }

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
+use xedge_model::Platform;
 use xedge_model::compose::{BadValue, Bytes, Cpus};
 use xedge_sign::Role;
 
@@ -30,7 +31,7 @@ pub(crate) struct StackArgs {
 
 /// An image as a stack of one service, in the words of the seed's deploy script.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct AdHocArgs {
+pub(crate) struct ImageArgs {
     /// An image of the project, by folder or name, as a stack of one service behind a smoke gate
     #[arg(long, value_name = "IMAGE", conflicts_with = "stack")]
     pub(crate) image: Option<String>,
@@ -68,7 +69,7 @@ pub(crate) struct Release {
     #[command(flatten)]
     pub(crate) stack: StackArgs,
     #[command(flatten)]
-    pub(crate) ad_hoc: AdHocArgs,
+    pub(crate) of_image: ImageArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     /// Version, also the write-once tag of the images; rSEQ when not given
@@ -195,6 +196,8 @@ pub(crate) enum Bundle {
         /// The bundle
         file: Utf8PathBuf,
     },
+    /// Verify a bundle and take it apart for work by hand: archives, configuration, and the steps in RUNBOOK.md
+    Extract(Extract),
     /// Explain a refusal: by its code, or by checking a bundle and explaining what it is refused for
     Why {
         /// A refusal code, or a bundle
@@ -203,6 +206,31 @@ pub(crate) enum Bundle {
         #[arg(long, value_name = "FILE")]
         root: Option<Utf8PathBuf>,
     },
+}
+
+/// `bundle extract`.
+#[derive(Args, Debug)]
+pub(crate) struct Extract {
+    /// The bundle
+    pub(crate) file: Utf8PathBuf,
+    /// A folder that is not there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Utf8PathBuf,
+    /// Platform of the device
+    #[arg(long, value_name = "P")]
+    pub(crate) platform: Platform,
+    /// A value that the stack leaves to the device
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// The root to start from; the one in the data folder when not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Option<Utf8PathBuf>,
+}
+
+/// `NAME=VALUE`.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    parts.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or("expected NAME=VALUE".to_owned())
 }
 
 fn role(text: &str) -> Result<Role, String> {

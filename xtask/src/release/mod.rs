@@ -56,7 +56,7 @@ pub(crate) enum Outcome {
 
 /// Runs the whole chain, for a stack of the project or for an image as a stack of its own.
 pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
-    match AdHoc::of(&flags.ad_hoc) {
+    match AdHoc::of(&flags.of_image, &flags.registry, flags.locked) {
         Some(wanted) => adhoc::run(cx, &wanted, flags),
         None => stack(cx, flags, &flags.stack),
     }
