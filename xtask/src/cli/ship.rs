@@ -245,8 +245,8 @@ fn role(text: &str) -> Result<Role, String> {
 fn tag(text: &str) -> Result<String, String> {
     let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let rest = |c: char| first(c) || c == '.' || c == '-';
-    if text.starts_with("seq-") || text.starts_with("sha256-") {
-        return Err("tags that begin with `seq-` or `sha256-` are set by xedge itself".to_owned());
+    if ["seq-", "sha256-", "bundle-"].iter().any(|own| text.starts_with(own)) {
+        return Err("tags that begin with `seq-`, `sha256-` or `bundle-` are set by xedge itself".to_owned());
     }
     if text.len() <= 128 && text.starts_with(first) && text.chars().all(rest) {
         return Ok(text.to_owned());

@@ -6,6 +6,7 @@ pub(crate) mod gate;
 mod manifest;
 mod number;
 mod plan;
+mod pullable;
 pub(crate) mod push;
 mod record;
 mod stack;
@@ -44,6 +45,8 @@ pub(crate) struct Released {
     pub(crate) bundle: Utf8PathBuf,
     /// The digest of its file.
     pub(crate) digest: Digest,
+    /// What a device that fetches by itself is told: `xedge-agent pull REFERENCE`.
+    pub(crate) pull: String,
 }
 
 /// What `--dry-run` shows, or what the run came to.
@@ -152,10 +155,11 @@ impl Work<'_> {
         let path = bundle::path(cx, &file);
         let (digest, record) = self.bundle(trust, release, &chosen, &path)?;
         let references = self.runtime.block_on(pending.tag(registry))?;
+        let pull = self.runtime.block_on(pullable::push(cx, registry, trust, &path))?;
         if let Some(record) = record {
             record.write(cx)?;
         }
-        Ok(Released { references, manifest: chosen.manifest, bundle: path, digest })
+        Ok(Released { references, manifest: chosen.manifest, bundle: path, digest, pull })
     }
 
     fn shipment(&self, version: &str) -> Result<Shipment> {
