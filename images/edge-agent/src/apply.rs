@@ -31,8 +31,7 @@ pub use watch::{Patience, Turn, watch};
 use xedge_wire::Event;
 
 use crate::home::StackHome;
-use crate::state::Accept;
-use crate::{Clock, Engine, Home, Result};
+use crate::{Clock, Engine, Home};
 
 /// What an operation works with.
 #[derive(Clone, Copy)]
@@ -45,14 +44,6 @@ pub struct Agent<'a> {
     pub clock: &'a dyn Clock,
     /// Version of the agent.
     pub version: &'a str,
-}
-
-/// What remembers that a release was accepted.
-pub trait Ledger {
-    /// Raises what later releases of the stack must keep; may be repeated.
-    fn accept(&mut self, stack: &str, accept: &Accept) -> Result<()>;
-    /// The lowest data version that may be installed.
-    fn data_floor(&self, stack: &str) -> u64;
 }
 
 /// How a release is installed.

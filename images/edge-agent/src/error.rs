@@ -5,6 +5,8 @@ use xedge_bundle::{ReadError, Refusal};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Failure};
 
+use crate::check::Obstacle;
+
 /// A result of the agent.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -60,6 +62,42 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// An operation on what runs did not succeed.
+    #[error(transparent)]
+    Apply(#[from] crate::apply::ApplyError),
+    /// There is no device here yet.
+    #[error("this device is not enrolled: it trusts nobody yet")]
+    NotEnrolled,
+    /// It already trusts somebody.
+    #[error("this device is already enrolled: {0}")]
+    Enrolled(String),
+    /// A file of the agent's state was written by a later agent.
+    #[error("{path} has format {found}, this agent reads {known}: a later agent wrote it")]
+    LaterState {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Its format.
+        found: u64,
+        /// What is read here.
+        known: u64,
+    },
+    /// Somebody else is changing the device.
+    #[error("another xedge-agent is at work{}", .holder.map(|pid| format!(": process {pid}")).unwrap_or_default())]
+    Busy {
+        /// Its process, where it said so.
+        holder: Option<u32>,
+    },
+    /// Something that was given cannot be used.
+    #[error("{what} is refused: {reason}")]
+    Given {
+        /// What it is; never a secret's value.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The device cannot take the release, for these reasons.
+    #[error("the device cannot take the release{}", crate::check::in_words(.0))]
+    Unfit(Vec<Obstacle>),
 }
 
 impl From<ReadError> for Error {
@@ -76,6 +114,8 @@ impl Error {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => Some(refusal.code.as_str()),
+            Self::Apply(error) => error.code(),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code),
             _ => None,
         }
     }
@@ -85,8 +125,14 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Refused(refusal) => refusal.class(),
-            Self::Damaged { .. } => Class::Integrity,
+            Self::Apply(error) => error.class(),
             Self::Plan { .. } => Class::Input,
+            Self::Damaged { .. } | Self::NotEnrolled | Self::Enrolled(_) => Class::Integrity,
+            Self::Unfit(obstacles) => {
+                crate::check::worst(obstacles).map_or(Class::Bug, |obstacle| obstacle.class())
+            }
+            Self::Given { .. } => Class::Input,
+            Self::LaterState { .. } | Self::Busy { .. } => Class::Environment,
             Self::Bundle { .. } | Self::Write(_) | Self::Read { .. } | Self::Engine { .. } => {
                 Class::Environment
             }
@@ -96,9 +142,22 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => refusal.hint(),
+            Self::Apply(error) => error.hint(),
             Self::Write(error) => error.hint(),
             Self::Plan { hint, .. } => Some(hint.clone()),
-            Self::Damaged { .. } => Some("enrol the device again, from the machine with the keys".to_owned()),
+            Self::Damaged { .. } => {
+                Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
+            }
+            Self::NotEnrolled => Some(
+                "pin a root first: `cargo xtask deploy --host HOST`, or here `xedge-agent enroll --root FILE`".to_owned(),
+            ),
+            Self::Enrolled(_) => Some("to change whom it trusts: `xedge-agent enroll --root FILE --again`".to_owned()),
+            Self::LaterState { .. } => Some("run the later agent: `xedge-agent --version`".to_owned()),
+            Self::Busy { .. } => Some("wait until it is done: `xedge-agent status`".to_owned()),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| {
+                let code = obstacle.code;
+                format!("{}; `xedge-agent why {code}` says more", obstacle.fix)
+            }),
             _ => None,
         }
     }
