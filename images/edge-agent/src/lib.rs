@@ -14,7 +14,9 @@ pub mod plan;
 pub mod records;
 mod sealed;
 pub mod secrets;
+pub mod staged;
 pub mod state;
+pub mod store;
 pub mod trust;
 pub mod values;
 
