@@ -6,6 +6,7 @@ use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Failure};
 
 use crate::check::Obstacle;
+use crate::transfer::TransferError;
 
 /// A result of the agent.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,42 +45,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A member of a release is not on the device, or not whole.
-    #[error("failed to find {count} members of the release on this device, first `{}`", member.name)]
-    Incomplete {
-        /// The first of them.
-        member: xedge_wire::Want,
-        /// How many.
-        count: usize,
-    },
-    /// The host sent a member that is there already, or that the release does not have.
-    #[error("failed to take `{member}`: it was not asked for")]
-    Unwanted {
-        /// The member.
-        member: String,
-    },
-    /// The host sent a member from another place than the one that was asked for.
-    #[error("failed to take `{member}` from byte {from}: byte {expected} is due")]
-    Offset {
-        /// The member.
-        member: String,
-        /// Where its bytes begin.
-        from: u64,
-        /// Where they must begin.
-        expected: u64,
-    },
-    /// Another process writes the same member.
-    #[error("failed to take {path}: another session receives it")]
-    Receiving {
-        /// The part.
-        path: Utf8PathBuf,
-    },
-    /// The Engine runs containers of a kind that no release is made for.
-    #[error("failed to find a platform for this device: its Engine runs {architecture}")]
-    Architecture {
-        /// Go's word for it, as the Engine says it.
-        architecture: String,
-    },
+    /// What was sent is not taken.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// The Engine refused, or did not answer.
     #[error("failed to {what}: {reason}")]
     Engine {
@@ -160,6 +128,7 @@ impl Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
+            Self::Transfer(error) => error.class(),
             Self::Refused(refusal) => refusal.class(),
             Self::Apply(error) => error.class(),
             Self::Plan { .. } => Class::Input,
@@ -169,8 +138,6 @@ impl Failure for Error {
             }
             Self::Given { .. } => Class::Input,
             Self::LaterState { .. } | Self::Busy { .. } => Class::Environment,
-            Self::Unwanted { .. } | Self::Offset { .. } | Self::Architecture { .. } => Class::Input,
-            Self::Incomplete { .. } | Self::Receiving { .. } => Class::Environment,
             Self::Bundle { .. } | Self::Write(_) | Self::Read { .. } | Self::Engine { .. } => {
                 Class::Environment
             }
@@ -182,6 +149,7 @@ impl Failure for Error {
             Self::Refused(refusal) => refusal.hint(),
             Self::Apply(error) => error.hint(),
             Self::Write(error) => error.hint(),
+            Self::Transfer(error) => error.hint(),
             Self::Plan { hint, .. } => Some(hint.clone()),
             Self::Damaged { .. } => {
                 Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
@@ -196,15 +164,6 @@ impl Failure for Error {
                 let code = obstacle.code;
                 format!("{}; `xedge-agent why {code}` says more", obstacle.fix)
             }),
-            Self::Incomplete { .. } => {
-                Some("send the release again: `cargo xtask deploy`, or `xedge-agent apply FILE`".to_owned())
-            }
-            Self::Receiving { .. } => {
-                Some("wait for the other transfer, or end it: `pgrep -a xedge-agent`".to_owned())
-            }
-            Self::Architecture { .. } => {
-                Some("releases are made for amd64 and arm64: see `docker info`".to_owned())
-            }
             _ => None,
         }
     }

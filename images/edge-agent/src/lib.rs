@@ -17,6 +17,7 @@ pub mod secrets;
 pub mod staged;
 pub mod state;
 pub mod store;
+mod transfer;
 pub mod trust;
 pub mod values;
 
@@ -25,4 +26,5 @@ pub use device::Device;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use home::Home;
+pub use transfer::TransferError;
 pub use trust::TrustStore;

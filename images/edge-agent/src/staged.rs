@@ -22,7 +22,7 @@ pub use parts::{Image, Missing, missing};
 
 use crate::engine::{Engine, ImageLoad};
 use crate::store::Store;
-use crate::{Error, Home, Result};
+use crate::{Error, Home, Result, TransferError};
 
 /// What a bundle must hang on.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl Staged {
         let platform = platform(engine)?;
         let missing = missing(&offer, &store, platform, engine)?;
         if let Some(first) = missing.members.first() {
-            return Err(Error::Incomplete { member: first.clone(), count: missing.members.len() });
+            return Err(TransferError::Incomplete { member: first.name.clone(), count: missing.members.len() }.into());
         }
         let absent = parts::absent(&offer, &missing.images);
         let floor = trusted.floor.floor(&offer.manifest().stack);
@@ -161,7 +161,7 @@ impl Staged {
 pub fn platform(engine: &dyn Engine) -> Result<Platform> {
     let architecture = engine.facts()?.architecture;
     let known = Platform::ALL.into_iter().find(|platform| platform.oci_architecture() == architecture);
-    known.ok_or(Error::Architecture { architecture })
+    known.ok_or(TransferError::Architecture { architecture }.into())
 }
 
 /// Whether a member is a layer: the only kind that may be absent.

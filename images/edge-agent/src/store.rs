@@ -14,7 +14,7 @@ use xedge_bundle::{Code, Refusal};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Digest, Hasher};
 
-use crate::{Error, Home, Result};
+use crate::{Error, Home, Result, TransferError};
 
 /// The members that a device keeps.
 #[derive(Clone, Debug)]
@@ -64,13 +64,13 @@ impl Store {
     pub fn receive(&self, name: &str, target: &Target, from: u64, reader: &mut dyn Read) -> Result<()> {
         let digest = target.hashes.sha256();
         if self.has(target) {
-            return Err(Error::Unwanted { member: name.to_owned() });
+            return Err(TransferError::Unwanted { member: name.to_owned() }.into());
         }
         let path = self.home.partial(digest);
         self.ensure_folder()?;
         let mut part = Part::open(path.clone(), target)?;
         if part.done != from {
-            return Err(Error::Offset { member: name.to_owned(), from, expected: part.done });
+            return Err(TransferError::Offset { member: name.to_owned(), from, expected: part.done }.into());
         }
         match part.fill(name, target, reader) {
             Ok(()) => {}
@@ -151,7 +151,7 @@ impl Part {
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = open.map_err(write)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(Error::Receiving { path });
+            return Err(TransferError::Receiving { path }.into());
         }
         let again = file.try_clone().map_err(write)?;
         let (done, whole) = checked(&path, again, target)?;
