@@ -66,6 +66,9 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// An operation on what runs did not succeed.
+    #[error(transparent)]
+    Apply(#[from] crate::apply::ApplyError),
     /// There is no device here yet.
     #[error("this device is not enrolled: it trusts nobody yet")]
     NotEnrolled,
@@ -115,6 +118,7 @@ impl Error {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => Some(refusal.code.as_str()),
+            Self::Apply(error) => error.code(),
             Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code),
             _ => None,
         }
@@ -126,6 +130,7 @@ impl Failure for Error {
         match self {
             Self::Transfer(error) => error.class(),
             Self::Refused(refusal) => refusal.class(),
+            Self::Apply(error) => error.class(),
             Self::Plan { .. } => Class::Input,
             Self::Damaged { .. } | Self::NotEnrolled | Self::Enrolled(_) => Class::Integrity,
             Self::Unfit(obstacles) => {
@@ -142,6 +147,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => refusal.hint(),
+            Self::Apply(error) => error.hint(),
             Self::Write(error) => error.hint(),
             Self::Transfer(error) => error.hint(),
             Self::Plan { hint, .. } => Some(hint.clone()),

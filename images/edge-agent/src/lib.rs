@@ -2,6 +2,7 @@
 //!
 //! Everything is synchronous. The clock, the Engine and the moments at which power may fail are handed in.
 
+pub mod apply;
 pub mod check;
 pub mod clock;
 pub mod device;

@@ -128,24 +128,26 @@ pub struct Journal {
     pub changing: Vec<String>,
     /// What the state will be when `to` is committed.
     pub after: Box<StackState>,
-    /// Ids of containers that nothing needs once `to` is committed.
-    pub drop: Vec<String>,
-    /// What the device must not go below once `to` is committed; `None` where nothing new is accepted.
-    pub accept: Option<Accept>,
+    /// What nothing needs once `to` is committed.
+    #[serde(default)]
+    pub drop: Drop,
+    /// What the trust store learns when `to` is committed; `None` where nothing new is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<crate::trust::Acceptance>,
 }
 
-/// What a committed release raises.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+/// What nothing needs once an operation is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Accept {
-    /// The release's number.
-    pub seq: u64,
-    /// Version of the timestamp that it came with.
-    pub timestamp_version: u64,
-    /// The lowest data version that may still be installed.
-    pub data_floor: u64,
-    /// Unix time that the release is at least as new as: a floor for a clock that stands still.
-    pub signed: i64,
+pub struct Drop {
+    /// Ids of containers.
+    pub containers: Vec<String>,
+    /// Ids of images; one that something else uses stays.
+    pub images: Vec<String>,
+    /// Names of networks; one that something else is in stays.
+    pub networks: Vec<String>,
+    /// Volumes, with their data: only where somebody asked for it.
+    pub volumes: Vec<VolumeSpec>,
 }
 
 /// What an operation is.

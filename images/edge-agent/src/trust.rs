@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use xedge_bundle::statement::KeyStatus;
 use xedge_bundle::tuf::Root;
 use xedge_bundle::verify::Floor;
-use xedge_bundle::{Code, Refusal, Trust, Verified};
+use xedge_bundle::{Code, Offer, Refusal, Trust, Verified};
 use xedge_model::Digest;
 
 pub use enrol::{Enrolment, Outcome, enrol};
 
+use crate::state::Accept;
 use crate::{Clock, Device, Error, Home, Result, sealed};
 
 /// When this program was made: no clock that says less is right. The build sets `SOURCE_DATE_EPOCH`; without it, the day
@@ -58,23 +59,6 @@ struct StackFloor {
     data: u64,
 }
 
-/// What the store learns when a release is committed. It also stands in the journal, so that a device that lost its
-/// power in between learns it afterwards.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Acceptance {
-    /// The stack.
-    pub stack: String,
-    /// The release's number.
-    pub seq: u64,
-    /// Version of its timestamp.
-    pub timestamp_version: u64,
-    /// Lowest data version of a release that can read what it writes.
-    pub data_floor: u64,
-    /// Unix time at which its metadata expires.
-    pub expires: i64,
-}
-
 /// The root in force of something that was verified.
 #[derive(Clone, Copy, Debug)]
 pub struct InForce<'a>(&'a [u8]);
@@ -85,16 +69,21 @@ impl<'a> From<&'a Verified> for InForce<'a> {
     }
 }
 
-impl Acceptance {
+impl<'a> From<&'a Offer> for InForce<'a> {
+    fn from(offer: &'a Offer) -> Self {
+        Self(offer.root_bytes())
+    }
+}
+
+impl Accept {
     /// What committing this release teaches.
     pub fn of(release: &Verified) -> Self {
         let floor = release.floor();
         Self {
-            stack: floor.stack.to_owned(),
             seq: floor.seq,
             timestamp_version: floor.timestamp_version,
             data_floor: 0,
-            expires: release.expires(),
+            signed: release.expires().saturating_sub(STAMP_LIFETIME),
         }
     }
 }
@@ -195,13 +184,13 @@ impl TrustStore {
     }
 
     /// Remembers a release that was committed. May be repeated; nothing is ever lowered.
-    pub fn accept(&mut self, release: &Acceptance) -> Result<()> {
+    pub fn accept(&mut self, stack: &str, release: &Accept) -> Result<()> {
         let mut record = self.record.clone();
-        let floor = record.stacks.entry(release.stack.clone()).or_default();
+        let floor = record.stacks.entry(stack.to_owned()).or_default();
         floor.seq = floor.seq.max(release.seq);
         floor.timestamp_version = floor.timestamp_version.max(release.timestamp_version);
         floor.data = floor.data.max(release.data_floor);
-        record.signed = record.signed.max(release.expires.saturating_sub(STAMP_LIFETIME));
+        record.signed = record.signed.max(release.signed);
         self.save(record)
     }
 

@@ -41,3 +41,30 @@ pub fn merge(stack: &StackHome, new: &BTreeMap<String, String>) -> Result<()> {
     }
     if all == before { Ok(()) } else { sealed::write(&stack.values(), &all) }
 }
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+
+    use super::*;
+    use crate::Home;
+
+    #[test]
+    fn values_are_kept_beside_each_other_and_all_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let stack = Home::new(Utf8PathBuf::try_from(folder.path().to_owned()).unwrap()).stack("edge");
+        let map = |list: &[(&str, &str)]| -> BTreeMap<String, String> {
+            list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        assert_eq!(load(&stack).unwrap(), map(&[]));
+        merge(&stack, &map(&[("site", "a"), ("room", "1")])).unwrap();
+        merge(&stack, &map(&[("site", "b")])).unwrap();
+        assert_eq!(load(&stack).unwrap(), map(&[("room", "1"), ("site", "b")]));
+        for bad in [&[("Site", "x"), ("aaa", "ok")][..], &[("site", "a\nb")], &[("site", &"x".repeat(5000))]] {
+            assert!(matches!(merge(&stack, &map(bad)), Err(Error::Given { .. })), "{bad:?}");
+        }
+        assert_eq!(load(&stack).unwrap(), map(&[("room", "1"), ("site", "b")]));
+        std::fs::write(stack.values(), b"{}").unwrap();
+        assert!(matches!(load(&stack), Err(Error::Damaged { .. })));
+    }
+}

@@ -153,7 +153,7 @@ fn address_of(hex: &str) -> Option<IpAddr> {
 }
 
 /// The service of systemd that a process belongs to, by its control groups.
-fn unit(groups: &str) -> Option<String> {
+pub(super) fn unit(groups: &str) -> Option<String> {
     groups
         .lines()
         .filter_map(|line| line.rsplit('/').find(|part| part.ends_with(".service")))
