@@ -23,7 +23,7 @@ pub struct StackState {
 }
 
 /// A release on the device.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Installed {
     /// Its number; 0 for containers that were started by hand and taken over.
@@ -131,9 +131,23 @@ pub struct Journal {
     /// What nothing needs once `to` is committed.
     #[serde(default)]
     pub drop: Drop,
-    /// What the trust store learns when `to` is committed; `None` where nothing new is accepted.
+    /// What the device must not go below once `to` is committed; `None` where nothing new is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accept: Option<crate::trust::Acceptance>,
+    pub accept: Option<Accept>,
+}
+
+/// What a committed release raises.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Accept {
+    /// The release's number.
+    pub seq: u64,
+    /// Version of the timestamp that it came with.
+    pub timestamp_version: u64,
+    /// The lowest data version that may still be installed.
+    pub data_floor: u64,
+    /// Unix time that the release is at least as new as: a floor for a clock that stands still.
+    pub signed: i64,
 }
 
 /// What nothing needs once an operation is committed.

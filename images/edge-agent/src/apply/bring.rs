@@ -12,8 +12,7 @@ use super::{Agent, ApplyError, Events, commit, names, switch, tidy, undo};
 use crate::engine::{SEQ_LABEL, SERVICE_LABEL, SPEC_LABEL, STACK_LABEL};
 use crate::home::StackHome;
 use crate::plan::{ReleasePlan, ServicePlan, write_mounts};
-use crate::state::{Checks, Drop, Installed, Journal, Operation, Phase, Placed, StackState};
-use crate::trust::Acceptance;
+use crate::state::{Accept, Checks, Drop, Installed, Journal, Operation, Phase, Placed, StackState};
 use crate::{Result, TrustStore, records};
 
 /// A release that is to run.
@@ -23,8 +22,9 @@ pub(super) struct Target<'a> {
     pub(super) data_version: u64,
     pub(super) checks: Checks,
     pub(super) plan: ReleasePlan,
-    /// Stack and number stand here.
-    pub(super) accept: Acceptance,
+    pub(super) stack: String,
+    /// The number stands here.
+    pub(super) accept: Accept,
     /// The members worth keeping.
     pub(super) members: Vec<Digest>,
     /// Bytes of the bundle's head.
@@ -47,7 +47,7 @@ pub(super) struct Change {
 
 /// Compares a release with what runs.
 pub(super) fn compare(agent: Agent<'_>, target: &Target<'_>) -> Result<Change> {
-    let home = agent.stack(&target.accept.stack);
+    let home = agent.stack(&target.stack);
     let state = records::load_state(&home)?;
     let from = before(&state, target);
     let (mut services, mut kept) = (BTreeMap::new(), Vec::new());
@@ -105,7 +105,7 @@ impl Change {
         let same = journal.changing.is_empty()
             && state.current.as_ref().is_some_and(|current| same_release(current, &journal.to));
         if same {
-            trust.accept(&target.accept)?;
+            trust.accept(&target.stack, &target.accept)?;
             tidy::after_commit(agent, &home, &Journal { after: Box::new(state), ..journal.clone() });
             return Ok(applied(&journal, &home, BTreeMap::new(), kept, true));
         }
@@ -212,7 +212,7 @@ fn prepare(
     agent.clock.step("mounts");
     atomic::write(&home.head(seq), &target.head, 0o600)?;
     agent.clock.step("head");
-    let ours = BTreeMap::from([(STACK_LABEL.to_owned(), target.accept.stack.clone())]);
+    let ours = BTreeMap::from([(STACK_LABEL.to_owned(), target.stack.clone())]);
     for network in &plan.networks {
         agent.engine.ensure_network(network, &ours)?;
         agent.clock.step("network");

@@ -17,8 +17,7 @@ use crate::check::{self, Look, Needs, ServiceNeeds};
 use crate::plan::{Bounds, Input, ReleasePlan, plan};
 use crate::records::{self, Lock};
 use crate::staged::{Staged, is_layer};
-use crate::state::{Check, Checks};
-use crate::trust::Acceptance;
+use crate::state::{Accept, Check, Checks};
 use crate::{Device, Error, Result, TrustStore, secrets, values};
 
 /// Installs a verified bundle, or checks whether it could be. Takes the device's lock: the caller must not hold it.
@@ -50,12 +49,13 @@ pub fn install(
         parts.plan(agent, staged, &device, &all)?
     };
     let target = Target {
+        stack: manifest.stack.clone(),
         version: manifest.version.clone(),
         config: Some(manifest.config.digest.clone()),
         data_version: manifest.data.version,
         checks: checks(manifest),
         plan,
-        accept: Acceptance::of(staged.verified()),
+        accept: Accept::of(staged.verified()),
         members: members(agent, staged)?,
         head: fs::read(staged.head())
             .map_err(|source| Error::Read { path: staged.head().to_owned(), source })?,
