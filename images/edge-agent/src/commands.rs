@@ -2,8 +2,8 @@
 
 mod apply;
 mod enroll;
-mod look;
 mod logs;
+mod look;
 mod service;
 mod session;
 mod status;
@@ -19,7 +19,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xedge_agent::apply::{Agent, Data};
 use xedge_agent::engine::Engine;
 use xedge_agent::facts::Machine;
-use xedge_agent::{Clock as _, Error, Home, Result, TrustStore};
+use xedge_agent::{Error, Home, Result, TrustStore};
 
 use crate::cli::{Cli, Command};
 use crate::printer::Printer;

@@ -67,7 +67,8 @@ impl Printer {
         if self.format == Format::Json {
             let Problem { class: exit, code, messages, hint } = problem;
             let class = class.to_string();
-            let report = json!({ "class": class, "exit": exit, "code": code, "messages": messages, "hint": hint });
+            let report =
+                json!({ "class": class, "exit": exit, "code": code, "messages": messages, "hint": hint });
             return self.say(&json!({ "error": report }).to_string());
         }
         for (index, message) in problem.messages.iter().enumerate() {

@@ -19,7 +19,7 @@ use crate::facts::{Machine, device_facts};
 use crate::home::StackHome;
 use crate::install::install;
 use crate::records::Lock;
-use crate::staged::{Staged, missing, platform};
+use crate::staged::{missing, platform};
 use crate::store::Store;
 use crate::{Clock, Device, Error, Home, Result, TransferError, TrustStore, secrets, values};
 
@@ -222,14 +222,15 @@ impl Session<'_> {
 
     fn apply(&mut self, options: &Options) -> Answer {
         let received = self.received("apply")?;
-        let Served { home, machine, clock, version, .. } = self.served;
         head::is_still(&received.stack, &received.head, &received.offer.manifest().stack)?;
         let incoming = received.stack.incoming();
-        let engine = self.engine()?;
+        self.engine()?;
+        let Self { served, output, engine, .. } = self;
+        let engine = engine.get().ok_or_else(|| head_first("apply"))?.as_ref();
+        let Served { home, machine, clock, version, .. } = *served;
         let agent = Agent { home, engine, machine, clock, version };
-        let output = &mut *self.output;
         // A host that went away does not stop what was begun: the outcome is on the device.
-        let mut event = |event: Event| drop(send(output, &ToHost::Event(event)));
+        let mut event = |event: Event| drop(send(*output, &ToHost::Event(event)));
         event(Event::Verifying);
         let applied = install(&agent, &incoming, options, &mut event)?;
         Ok(self.say(&ToHost::Applied(applied))?)
@@ -261,8 +262,8 @@ impl Session<'_> {
     }
 }
 
-fn send(output: &mut dyn Write, mut message: &ToHost) -> io::Result<()> {
-    write_line(&mut &mut *output, &mut message)?;
+fn send(mut output: &mut dyn Write, message: &ToHost) -> io::Result<()> {
+    write_line(&mut output, message)?;
     output.flush()
 }
 

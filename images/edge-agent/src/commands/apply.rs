@@ -38,7 +38,9 @@ pub(super) fn rollback(cx: &Context, stack: Option<&str>) -> Result<()> {
 pub(super) fn remove(cx: &Context, stack: &str, data: Data) -> Result<()> {
     let engine = cx.connect()?;
     let (mut trust, _) = cx.trust()?;
-    apply::remove(&cx.agent(engine.as_ref()), &mut trust, stack, data)?;
+    apply::remove(&cx.agent(engine.as_ref()), &mut trust, stack, data, &mut |event| {
+        cx.printer.event(&event)
+    })?;
     let what = if data == Data::Purge { "with its data and secrets" } else { "its data and secrets stay" };
     cx.printer.data(&json!({ "removed": stack, "purged": data == Data::Purge }), || {
         vec![format!("{stack} is removed; {what}")]
@@ -48,7 +50,9 @@ pub(super) fn remove(cx: &Context, stack: &str, data: Data) -> Result<()> {
 pub(super) fn gc(cx: &Context) -> Result<()> {
     let engine = cx.connect()?;
     let freed = apply::gc(&cx.agent(engine.as_ref()))?;
-    cx.printer.data(&freed, || vec![freed.to_string()])
+    cx.printer.data(&json!({ "bytes": freed.bytes, "entries": freed.entries }), || {
+        vec![format!("freed {} bytes in {} files and folders", freed.bytes, freed.entries)]
+    })
 }
 
 /// The stack that is meant where none is named.
@@ -56,7 +60,9 @@ fn only_stack(cx: &Context) -> Result<String> {
     let mut stacks = records::stacks(&cx.home)?;
     match (stacks.pop(), stacks.is_empty()) {
         (Some(stack), true) => Ok(stack),
-        (None, _) => Err(Error::Given { what: "the stack".to_owned(), reason: "none is installed".to_owned() }),
+        (None, _) => {
+            Err(Error::Given { what: "the stack".to_owned(), reason: "none is installed".to_owned() })
+        }
         (Some(last), false) => {
             let reason = format!("there are several, name one: {}, {last}", stacks.join(", "));
             Err(Error::Given { what: "the stack".to_owned(), reason })

@@ -40,7 +40,8 @@ fn device(cx: &Context, args: &Enroll) -> Result<Device> {
         Some(device) => device,
         None => {
             let mut random = [0; 16];
-            getrandom::fill(&mut random).map_err(|error| super::spawn("getrandom", &std::io::Error::other(error)))?;
+            getrandom::fill(&mut random)
+                .map_err(|error| super::spawn("getrandom", &std::io::Error::other(error)))?;
             Device::new(cx.machine.machine_id().as_deref(), &random)
         }
     };

@@ -2,11 +2,10 @@
 
 use camino::Utf8Path;
 use serde_json::json;
-use xedge_agent::facts::device_facts;
-use xedge_agent::{Device, Error, Result, check, source_file};
+use xedge_agent::{Result, source_file};
 use xedge_bundle::time;
 
-use super::{Context, VERSION};
+use super::Context;
 
 pub(super) fn verify(cx: &Context, file: &Utf8Path) -> Result<()> {
     let (trust, now) = cx.trust()?;
@@ -24,4 +23,8 @@ pub(super) fn verify(cx: &Context, file: &Utf8Path) -> Result<()> {
             format!("  it may be installed until {expires}"),
         ]
     })
+}
+
+pub(super) fn doctor(cx: &Context) -> Result<()> {
+    super::status::run(cx, None)
 }

@@ -41,9 +41,12 @@ impl State {
         match self {
             Self::Runs => format!("watched by {UNIT}"),
             Self::Elsewhere => {
-                "not watched: systemd does not run here; let your system start `xedge-agent watch` at boot".to_owned()
+                "not watched: systemd does not run here; let your system start `xedge-agent watch` at boot"
+                    .to_owned()
             }
-            Self::Refused => format!("not watched: systemd did not start {UNIT}; see `systemctl status {UNIT}`"),
+            Self::Refused => {
+                format!("not watched: systemd did not start {UNIT}; see `systemctl status {UNIT}`")
+            }
             Self::NotAsked => "not watched: nobody asked for the service; run `xedge-agent watch`".to_owned(),
         }
     }

@@ -20,7 +20,12 @@ pub(super) fn run(cx: &Context) -> Result<()> {
     let mut input = BufReader::with_capacity(256 << 10, Patient::new(File::from(stdin), PATIENCE));
     let mut output = BufWriter::new(io::stdout().lock());
     let connect = || cx.connect();
-    let served =
-        Served { home: &cx.home, machine: &cx.machine, clock: &cx.clock, version: VERSION, connect: &connect };
+    let served = Served {
+        home: &cx.home,
+        machine: &cx.machine,
+        clock: &cx.clock,
+        version: VERSION,
+        connect: &connect,
+    };
     serve(&served, &mut input, &mut output)
 }

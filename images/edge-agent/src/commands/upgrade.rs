@@ -74,7 +74,8 @@ pub(super) fn self_check(cx: &Context) -> Result<()> {
         records::load_journal(&stack)?;
         stacks += 1;
     }
-    let report = json!({ "version": VERSION, "wire": WIRE, "enrolled": facts.root.is_some(), "stacks": stacks });
+    let report =
+        json!({ "version": VERSION, "wire": WIRE, "enrolled": facts.root.is_some(), "stacks": stacks });
     cx.printer.data(&report, || vec![format!("xedge-agent {VERSION} can work with {stacks} stacks here")])
 }
 

@@ -30,7 +30,7 @@ pub(super) fn keep(home: &Home, input: &mut dyn Read, bytes: u64) -> Result<Kept
     let failed = |source| WriteError::new(&path, source);
     fs::create_dir_all(home.root()).map_err(failed)?;
     let mut file = File::create(&path).map_err(failed)?;
-    let kept = Kept { path: path.clone(), digest: Digest::of(b"") };
+    let mut kept = Kept { path: path.clone(), digest: Digest::of(b"") };
     let (mut left, mut hasher, mut buffer) = (bytes, Hasher::new(), vec![0; 64 << 10]);
     while left > 0 {
         let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
@@ -44,7 +44,8 @@ pub(super) fn keep(home: &Home, input: &mut dyn Read, bytes: u64) -> Result<Kept
         left -= count as u64;
     }
     file.sync_all().map_err(failed)?;
-    Ok(Kept { digest: hasher.finish(), ..kept })
+    kept.digest = hasher.finish();
+    Ok(kept)
 }
 
 /// Whether the head of a stack is still the one that was sent here.
