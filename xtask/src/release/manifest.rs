@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::manifest::{
-    Compatibility, Config, Emulated, EvidenceEntry, FORMAT, Gate, Lock, Manifest, Probe, Sbom, Service,
+    Compatibility, Config, Data, Emulated, EvidenceEntry, FORMAT, Gate, Lock, Manifest, Probe, Sbom, Service,
 };
 use xedge_bundle::member;
 use xedge_model::compose::Protocol;
+use xedge_model::stack::{SETTLE_S, START_S};
 use xedge_model::{Digest, ImageName};
 use xedge_oci::Descriptor;
 use xedge_sign::KeyStatus;
@@ -75,15 +76,19 @@ pub(crate) fn describe(
         revision: title.revision.clone(),
         compatibility: Compatibility {
             platforms: stack.platforms.iter().copied().collect(),
+            boards: Vec::new(),
             agent: AGENT.to_owned(),
             engine_api: ENGINE_API.to_owned(),
         },
+        data: Data::default(),
         services: services(stack)?,
         config: config(stack),
         gate: gate(release),
         locks: locks(stack)?,
         sboms: sboms(cx, stack)?,
         probes: probes(stack),
+        settle_s: SETTLE_S,
+        start_s: START_S,
     };
     manifest.check()?;
     Ok(manifest)
@@ -159,9 +164,9 @@ fn probes(stack: &ReadyStack) -> Vec<Probe> {
     let mut probes = Vec::new();
     for (name, service) in stack.rendered.compose().start_order() {
         let tcp = service.ports.0.iter().filter(|port| port.protocol == Protocol::Tcp);
-        probes.extend(tcp.filter_map(|port| Some(Probe { service: name.to_owned(), port: port.host? })));
+        probes.extend(tcp.filter_map(|port| Some(Probe::Tcp { service: name.to_owned(), port: port.host? })));
     }
-    probes.sort();
+    probes.sort_by(|a, b| a.order().cmp(&b.order()));
     probes
 }
 

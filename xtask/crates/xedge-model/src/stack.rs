@@ -7,6 +7,7 @@ mod declare;
 mod device;
 mod environment;
 mod parity;
+mod probe;
 mod substitute;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use declare::DeviceValueDef;
 pub use device::{BadDeclaration, DEVICE_NAME_RULE, DeviceValue, Unfit, is_device_name};
 pub use environment::{DEVICE, EnvValue, Environment};
 pub use parity::{Aspect, Extra, Parity, ParityRow};
+pub use probe::{Data, MAX_WAIT_S, Probe, SETTLE_S, START_S, board_name, is_board};
 pub use substitute::{Placeholder, SubstituteError, check_values, placeholders, samples, substitute};
 
 use crate::format;
