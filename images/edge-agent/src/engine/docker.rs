@@ -233,7 +233,8 @@ impl Engine for Docker {
             }
             Ok(())
         });
-        let written = load::write(image, !self.facts.thin_loads, pipe);
+        let written = load::write(image, !self.facts.thin_loads, &pipe);
+        drop(pipe);
         let loaded = self.runtime.block_on(upload);
         let engine = |reason: String| Error::Engine { what: what.clone(), reason };
         let loaded = loaded.map_err(|error| engine(error.to_string()))?;
