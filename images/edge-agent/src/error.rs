@@ -5,6 +5,9 @@ use xedge_bundle::{ReadError, Refusal};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Failure};
 
+use crate::check::Obstacle;
+use crate::transfer::TransferError;
+
 /// A result of the agent.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -42,6 +45,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// What was sent is not taken.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// The Engine refused, or did not answer.
     #[error("failed to {what}: {reason}")]
     Engine {
@@ -50,6 +56,39 @@ pub enum Error {
         /// Its answer.
         reason: String,
     },
+    /// There is no device here yet.
+    #[error("this device is not enrolled: it trusts nobody yet")]
+    NotEnrolled,
+    /// It already trusts somebody.
+    #[error("this device is already enrolled: {0}")]
+    Enrolled(String),
+    /// A file of the agent's state was written by a later agent.
+    #[error("{path} has format {found}, this agent reads {known}: a later agent wrote it")]
+    LaterState {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Its format.
+        found: u64,
+        /// What is read here.
+        known: u64,
+    },
+    /// Somebody else is changing the device.
+    #[error("another xedge-agent is at work{}", .holder.map(|pid| format!(": process {pid}")).unwrap_or_default())]
+    Busy {
+        /// Its process, where it said so.
+        holder: Option<u32>,
+    },
+    /// Something that was given cannot be used.
+    #[error("{what} is refused: {reason}")]
+    Given {
+        /// What it is; never a secret's value.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The device cannot take the release, for these reasons.
+    #[error("the device cannot take the release{}", crate::check::in_words(.0))]
+    Unfit(Vec<Obstacle>),
     /// What is signed cannot run on this device as it is.
     #[error("failed to plan {what}: {reason}")]
     Plan {
@@ -76,6 +115,7 @@ impl Error {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => Some(refusal.code.as_str()),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code),
             _ => None,
         }
     }
@@ -84,9 +124,14 @@ impl Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
+            Self::Transfer(error) => error.class(),
             Self::Refused(refusal) => refusal.class(),
-            Self::Damaged { .. } => Class::Integrity,
-            Self::Plan { .. } => Class::Input,
+            Self::Damaged { .. } | Self::NotEnrolled | Self::Enrolled(_) => Class::Integrity,
+            Self::Unfit(obstacles) => {
+                crate::check::worst(obstacles).map_or(Class::Bug, |obstacle| obstacle.class())
+            }
+            Self::Given { .. } | Self::Plan { .. } => Class::Input,
+            Self::LaterState { .. } | Self::Busy { .. } => Class::Environment,
             Self::Bundle { .. } | Self::Write(_) | Self::Read { .. } | Self::Engine { .. } => {
                 Class::Environment
             }
@@ -97,8 +142,21 @@ impl Failure for Error {
         match self {
             Self::Refused(refusal) => refusal.hint(),
             Self::Write(error) => error.hint(),
+            Self::Damaged { .. } => {
+                Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
+            }
+            Self::NotEnrolled => Some(
+                "pin a root first: `cargo xtask deploy --host HOST`, or here `xedge-agent enroll --root FILE`".to_owned(),
+            ),
+            Self::Enrolled(_) => Some("to change whom it trusts: `xedge-agent enroll --root FILE --again`".to_owned()),
+            Self::LaterState { .. } => Some("run the later agent: `xedge-agent --version`".to_owned()),
+            Self::Busy { .. } => Some("wait until it is done: `xedge-agent status`".to_owned()),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| {
+                let code = obstacle.code;
+                format!("{}; `xedge-agent why {code}` says more", obstacle.fix)
+            }),
+            Self::Transfer(error) => error.hint(),
             Self::Plan { hint, .. } => Some(hint.clone()),
-            Self::Damaged { .. } => Some("enrol the device again, from the machine with the keys".to_owned()),
             _ => None,
         }
     }

@@ -2,14 +2,28 @@
 //!
 //! Everything is synchronous. The clock, the Engine and the moments at which power may fail are handed in.
 
+pub mod check;
 pub mod clock;
+pub mod device;
 pub mod engine;
 mod error;
+pub mod facts;
 pub mod home;
+pub mod staged;
 pub mod plan;
+pub mod records;
+mod sealed;
+pub mod secrets;
 pub mod state;
+pub mod trust;
+pub mod values;
+pub mod store;
+mod transfer;
 
 pub use clock::Clock;
+pub use device::Device;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use home::Home;
+pub use trust::TrustStore;
+pub use transfer::TransferError;

@@ -63,6 +63,17 @@ pub struct Container {
     pub mounts: BTreeMap<String, String>,
 }
 
+/// A port of the device that a running container has, whoever made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The port.
+    pub port: spec::PortSpec,
+    /// Name of the container, without a leading `/`.
+    pub container: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// An image to load: what it has of layers is read as they are asked for.
 pub struct ImageLoad<'a> {
     /// Digest of the manifest of this device's platform.
@@ -127,6 +138,10 @@ pub trait Engine {
     fn inspect(&self, id: &str) -> Result<Option<Container>>;
     /// Every container of the agent's, of one stack or of all, running or not, sorted by name.
     fn containers(&self, stack: Option<&str>) -> Result<Vec<Container>>;
+    /// Every port of the device that a running container has, whoever made it: who is in the way of a release.
+    fn published(&self) -> Result<Vec<Published>> {
+        Ok(Vec::new())
+    }
     /// Makes a network that is not there.
     fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()>;
     /// Removes a network that no container is in; gives whether it went.

@@ -160,7 +160,8 @@ codes! {
 }
 
 impl Refusal {
-    pub(crate) fn new(code: Code, member: impl Into<String>, reason: impl Into<String>) -> Self {
+    /// A refusal of this member for this reason.
+    pub fn new(code: Code, member: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { code, member: member.into(), reason: reason.into() }
     }
 }
