@@ -5,11 +5,8 @@ use xedge_bundle::{ReadError, Refusal};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Failure};
 
-<<<<<<< HEAD
 use crate::check::Obstacle;
-=======
 use crate::transfer::TransferError;
->>>>>>> session
 
 /// A result of the agent.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -118,7 +115,7 @@ impl Error {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => Some(refusal.code.as_str()),
-            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code.as_str()),
             _ => None,
         }
     }
@@ -145,7 +142,6 @@ impl Failure for Error {
         match self {
             Self::Refused(refusal) => refusal.hint(),
             Self::Write(error) => error.hint(),
-<<<<<<< HEAD
             Self::Damaged { .. } => {
                 Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
             }
@@ -159,9 +155,7 @@ impl Failure for Error {
                 let code = obstacle.code;
                 format!("{}; `xedge-agent why {code}` says more", obstacle.fix)
             }),
-=======
             Self::Transfer(error) => error.hint(),
->>>>>>> session
             Self::Plan { hint, .. } => Some(hint.clone()),
             _ => None,
         }

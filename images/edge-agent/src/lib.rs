@@ -8,22 +8,24 @@ pub mod device;
 pub mod engine;
 mod error;
 pub mod facts;
+#[cfg(test)]
+mod forge;
 pub mod home;
-pub mod staged;
 pub mod plan;
 pub mod records;
 mod sealed;
 pub mod secrets;
+pub mod staged;
 pub mod state;
-pub mod trust;
-pub mod values;
 pub mod store;
 mod transfer;
+pub mod trust;
+pub mod values;
 
 pub use clock::Clock;
 pub use device::Device;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use home::Home;
-pub use trust::TrustStore;
 pub use transfer::TransferError;
+pub use trust::TrustStore;

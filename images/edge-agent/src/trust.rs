@@ -16,6 +16,7 @@ use xedge_model::Digest;
 
 pub use enrol::{Enrolment, Outcome, enrol};
 
+use crate::staged::Floors;
 use crate::state::Accept;
 use crate::{Clock, Device, Error, Home, Result, sealed};
 
@@ -59,6 +60,12 @@ struct StackFloor {
     data: u64,
 }
 
+impl Floors for TrustStore {
+    fn floor<'a>(&'a self, stack: &'a str) -> Option<Floor<'a>> {
+        self.floor(stack)
+    }
+}
+
 /// The root in force of something that was verified.
 #[derive(Clone, Copy, Debug)]
 pub struct InForce<'a>(&'a [u8]);
@@ -82,7 +89,7 @@ impl Accept {
         Self {
             seq: floor.seq,
             timestamp_version: floor.timestamp_version,
-            data_floor: 0,
+            data_floor: release.manifest().data.floor,
             signed: release.expires().saturating_sub(STAMP_LIFETIME),
         }
     }
