@@ -13,11 +13,13 @@ pub mod setup;
 pub mod stage;
 pub mod ui;
 
+mod adhoc;
 mod archive;
 mod base;
 mod build;
 mod engine;
 mod evidence;
+mod extract;
 mod fetch;
 mod foreign;
 mod formats;

@@ -2,6 +2,7 @@
 //!
 //! Everything is synchronous. The clock, the Engine and the moments at which power may fail are handed in.
 
+pub mod apply;
 pub mod check;
 pub mod clock;
 pub mod device;
@@ -11,10 +12,14 @@ pub mod facts;
 #[cfg(test)]
 mod forge;
 pub mod home;
+pub mod install;
 pub mod plan;
+pub mod pull;
 pub mod records;
 mod sealed;
 pub mod secrets;
+pub mod session;
+pub mod source_file;
 pub mod staged;
 pub mod state;
 pub mod store;

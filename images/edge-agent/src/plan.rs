@@ -1,17 +1,26 @@
 //! From a verified release and what this device knows to everything that the Engine is to make. It reads and writes nothing
 //! but [`write_mounts`]; every key of a stack is carried over or refused by name.
 
+mod folders;
+mod service;
+mod user;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::Manifest;
-use xedge_model::compose::Condition;
-use xedge_model::{Digest, ImageName, Platform};
+use xedge_model::compose::{Compose, Condition};
+use xedge_model::yaml::Source;
+use xedge_model::{Digest, ImageName, Platform, stack};
 
-use crate::Result;
+pub use folders::write_mounts;
+pub use user::image_user;
+
+use self::service::Stack;
 use crate::engine::{ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::home::StackHome;
+use crate::{Error, Result};
 
 /// Everything that a plan follows from: the same input gives the same plan.
 #[derive(Clone, Debug)]
@@ -75,8 +84,8 @@ pub struct ServicePlan {
     pub depends_on: BTreeMap<String, Condition>,
     /// Time between the signal that stops it and SIGKILL.
     pub stop_grace: Duration,
-    /// The user and group that its main process runs as.
-    pub user: (u32, u32),
+    /// The user and group that its main process runs as; `None` where they are named and not numbered.
+    pub user: Option<(u32, u32)>,
 }
 
 /// A folder that containers mount: it lies at [`StackHome::mount`] of its digest and never changes.
@@ -101,18 +110,71 @@ pub struct MountFile {
     pub bytes: Vec<u8>,
 }
 
-/// Plans a release.
-pub fn plan(_input: &Input<'_>) -> Result<ReleasePlan> {
-    unreachable!("written next")
+/// Plans a release. Values of the device that the release does not declare are not looked at.
+pub fn plan(input: &Input<'_>) -> Result<ReleasePlan> {
+    let manifest = input.manifest;
+    let files = files(input)?;
+    let compose = compose(&files)?;
+    let stack = Stack { input, compose: &compose, files: &files };
+    let mut planned = ReleasePlan {
+        services: BTreeMap::new(),
+        order: compose.start_order().into_iter().map(|(name, _)| name.to_owned()).collect(),
+        networks: stack.networks(),
+        volumes: stack.volumes(),
+        mounts: Vec::new(),
+    };
+    let mut mounts = BTreeMap::new();
+    for (name, service) in &compose.services {
+        let listed = manifest.services.iter().find(|listed| listed.name == *name);
+        let listed = listed.ok_or_else(|| refused(name, "the bundle has no image for it", NEWER))?;
+        let (service, folders) = stack.service(name, &service.value, listed)?;
+        if let Some((other, _)) = planned.services.iter().find(|(_, other)| other.name == service.name) {
+            let reason = format!("its container has the name `{}`, as that of `{other}`", service.name);
+            return Err(refused(name, &reason, "give one of them another `container_name`"));
+        }
+        mounts.extend(folders.into_iter().map(|folder| (folder.digest.clone(), folder)));
+        planned.services.insert(name.clone(), service);
+    }
+    planned.mounts = mounts.into_values().collect();
+    Ok(planned)
 }
 
-/// Writes the folders that are not there yet, whole or not at all; those that are there are compared and mended.
-pub fn write_mounts(_home: &StackHome, _folders: &[MountFolder]) -> Result<()> {
-    unreachable!("written next")
+const COMPOSE: &str = "compose.yaml";
+const NEWER: &str = "make the release again with `cargo xtask release`";
+
+/// The configuration's files with the device's values in them.
+fn files(input: &Input<'_>) -> Result<BTreeMap<Utf8PathBuf, MountFile>> {
+    let config = &input.manifest.config;
+    let declared = |name: &String| config.device_values.iter().any(|value| value.name == *name);
+    let values = input.values.iter().filter(|(name, _)| declared(name));
+    let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut files = BTreeMap::new();
+    for file in &config.files {
+        let what = file.path.as_str();
+        let bytes = input.files.get(&file.path).ok_or_else(|| refused(what, "it is not there", NEWER))?;
+        if Digest::of(bytes) != file.digest {
+            return Err(refused(what, "its bytes are not the signed ones", "send the bundle once more"));
+        }
+        let bytes = stack::substitute(bytes, &config.device_values, &values).map_err(|error| {
+            let cause = std::error::Error::source(&error).map_or(String::new(), |why| format!(": {why}"));
+            refused(what, &format!("{error}{cause}"), "give it with `cargo xtask deploy --set NAME=VALUE`")
+        })?;
+        let path = file.path.clone();
+        files.insert(path.clone(), MountFile { path, mode: file.mode.0, bytes });
+    }
+    Ok(files)
 }
 
-/// The user and group of an image's main process, where its config (OCI image specification, `config.User`) gives numbers.
-pub fn image_user(_config: &[u8]) -> Option<(u32, u32)> {
-    let _ = Utf8Path::new("");
-    None
+fn compose(files: &BTreeMap<Utf8PathBuf, MountFile>) -> Result<Compose> {
+    let refuse = |reason: &str| refused(COMPOSE, reason, NEWER);
+    let file = files.get(Utf8Path::new(COMPOSE)).ok_or_else(|| refuse("it is not there"))?;
+    let text = std::str::from_utf8(&file.bytes).map_err(|_| refuse("it is no text"))?;
+    Compose::parse(&Source::new(COMPOSE, text)).map_err(|error| refuse(&error.to_string()))
 }
+
+fn refused(what: &str, reason: &str, hint: &str) -> Error {
+    Error::Plan { what: format!("`{what}`"), reason: reason.to_owned(), hint: hint.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

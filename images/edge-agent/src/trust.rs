@@ -16,7 +16,6 @@ use xedge_model::Digest;
 
 pub use enrol::{Enrolment, Outcome, enrol};
 
-use crate::staged::Floors;
 use crate::state::Accept;
 use crate::{Clock, Device, Error, Home, Result, sealed};
 
@@ -58,12 +57,6 @@ struct StackFloor {
     seq: u64,
     timestamp_version: u64,
     data: u64,
-}
-
-impl Floors for TrustStore {
-    fn floor<'a>(&'a self, stack: &'a str) -> Option<Floor<'a>> {
-        self.floor(stack)
-    }
 }
 
 /// The root in force of something that was verified.

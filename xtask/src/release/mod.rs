@@ -6,6 +6,7 @@ pub(crate) mod gate;
 mod manifest;
 mod number;
 mod plan;
+mod pullable;
 pub(crate) mod push;
 mod record;
 mod stack;
@@ -13,7 +14,9 @@ mod stack;
 use camino::Utf8PathBuf;
 use tokio::runtime::Runtime;
 use xedge_bundle::Manifest;
+use xedge_config::operation;
 use xedge_model::Digest;
+use xedge_model::stack::Operation;
 use xedge_registry::{Tag, TagKind};
 use xshell::{Shell, cmd};
 
@@ -22,7 +25,8 @@ pub(crate) use plan::Plan;
 pub(crate) use push::{LayoutBlobs, Shipment, push_image};
 pub(crate) use stack::ReadyStack;
 
-use crate::cli;
+use crate::adhoc::{self, AdHoc};
+use crate::cli::{self, StackArgs};
 use crate::commands::{self, Context};
 use crate::error::{Error, Result};
 use crate::locks::Mode;
@@ -43,6 +47,8 @@ pub(crate) struct Released {
     pub(crate) bundle: Utf8PathBuf,
     /// The digest of its file.
     pub(crate) digest: Digest,
+    /// What a device that fetches by itself is told: `xedge-agent pull REFERENCE`.
+    pub(crate) pull: String,
 }
 
 /// What `--dry-run` shows, or what the run came to.
@@ -53,8 +59,16 @@ pub(crate) enum Outcome {
     Done(Box<Released>),
 }
 
-/// Runs the whole chain.
+/// Runs the whole chain, for a stack of the project or for an image as a stack of its own.
 pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
+    match AdHoc::of(&flags.of_image, &flags.registry, flags.locked) {
+        Some(wanted) => adhoc::run(cx, &wanted, flags),
+        None => stack(cx, flags, &flags.stack),
+    }
+}
+
+/// The chain from this stack.
+pub(crate) fn stack(cx: &Context<'_>, flags: &cli::Release, stack: &StackArgs) -> Result<Outcome> {
     let mode = if flags.locked { Mode::Locked } else { Mode::Use };
     let folder = cx.environment.folder()?;
     let evidence = flags.evidence.as_ref().map(|named| folder.join(named));
@@ -68,11 +82,20 @@ pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
         None => Source::Here(mode),
     };
     let runtime = commands::runtime()?;
-    let stack = runtime.block_on(ReadyStack::make(cx, &flags.stack, mode))?;
+    let stack = runtime.block_on(ReadyStack::make(cx, stack, mode))?;
+    let operation = operation(&cx.project.templates(), &stack.rendered)?;
     let registry = runtime.block_on(Registry::connect(cx, &flags.registry))?;
     // Asked before minutes go by in simulations: a registry that does not answer ends the matter.
     let numbers = runtime.block_on(Numbers::read(&registry, &stack.name))?;
-    let work = Work { cx, flags, runtime: &runtime, stack: &stack, registry: &registry, numbers: &numbers };
+    let work = Work {
+        cx,
+        flags,
+        runtime: &runtime,
+        stack: &stack,
+        operation: &operation,
+        registry: &registry,
+        numbers: &numbers,
+    };
     if flags.dry_run {
         return work.plan(source).map(Outcome::Planned);
     }
@@ -87,6 +110,7 @@ struct Work<'a> {
     flags: &'a cli::Release,
     runtime: &'a Runtime,
     stack: &'a ReadyStack,
+    operation: &'a Operation,
     registry: &'a Registry,
     numbers: &'a Numbers,
 }
@@ -143,10 +167,11 @@ impl Work<'_> {
         let path = bundle::path(cx, &file);
         let (digest, record) = self.bundle(trust, release, &chosen, &path)?;
         let references = self.runtime.block_on(pending.tag(registry))?;
+        let pull = self.runtime.block_on(pullable::push(cx, registry, trust, &path))?;
         if let Some(record) = record {
             record.write(cx)?;
         }
-        Ok(Released { references, manifest: chosen.manifest, bundle: path, digest })
+        Ok(Released { references, manifest: chosen.manifest, bundle: path, digest, pull })
     }
 
     fn shipment(&self, version: &str) -> Result<Shipment> {
@@ -160,7 +185,8 @@ impl Work<'_> {
 
     /// The same content keeps its number; anything else gets the next one.
     fn choose(&self, release: &Release, status: xedge_sign::KeyStatus) -> Result<Chosen> {
-        let describe = |title: &Title| manifest::describe(self.cx, self.stack, release, status, title);
+        let describe =
+            |title: &Title| manifest::describe(self.cx, self.stack, self.operation, release, status, title);
         let asked = self.flags.version.as_deref();
         let records = record::all(self.cx, &self.stack.name)?;
         let recorded = records.last().map_or(0, |record| record.seq);

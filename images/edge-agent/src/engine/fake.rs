@@ -16,7 +16,9 @@ use xedge_model::{Digest, Hasher};
 use xedge_wire::{EngineFacts, Measure};
 
 use self::record::{Now, Record};
-use super::{Container, ContainerSpec, Engine, ImageLoad, NetworkSpec, Restart, STACK_LABEL, VolumeSpec};
+use super::{
+    Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Restart, STACK_LABEL, VolumeSpec,
+};
 use crate::{Error, Result};
 
 /// An Engine in a folder.
@@ -540,6 +542,14 @@ impl Engine for Fake {
             let running = self.shown(&self.found(id)?)?.running;
             Ok(if running { Measure { cpus: 0.01, memory: 1 << 20, disk: 0 } } else { Measure::default() })
         })
+    }
+
+    fn pull(&self, reference: &str, _login: Option<&Login>) -> Result<String> {
+        self.call(&format!("fetch {reference}"), || broken("it reaches no registry"))
+    }
+
+    fn copy_out(&self, id: &str, path: &str, _to: &mut dyn Write) -> Result<()> {
+        self.call(&format!("copy {path} out of container {id}"), || broken("its containers hold no files"))
     }
 }
 

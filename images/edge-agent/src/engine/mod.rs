@@ -1,5 +1,6 @@
 //! What the agent asks of a container engine, in plain types. Docker and Podman answer it, and in tests a folder of files.
 
+mod docker;
 pub mod fake;
 pub mod spec;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
+pub use docker::Docker;
 pub use fake::Fake;
 pub use spec::{
     ContainerSpec, HealthSpec, LimitSpec, MountSpec, NetworkSpec, PortSpec, Restart, Source, VolumeSpec,
@@ -82,7 +84,7 @@ pub struct ImageLoad<'a> {
     pub config_digest: &'a Digest,
     /// The layers, lowest first: digest and length of the blob, and whether the Engine already has it.
     pub layers: &'a [LayerLoad],
-    /// Opens a layer's blob.
+    /// Opens a blob: a layer's, or the manifest's where the Engine keeps images by it.
     pub open: &'a dyn Fn(&Digest) -> Result<Box<dyn Read + Send>>,
 }
 
@@ -97,6 +99,15 @@ pub struct LayerLoad {
     pub diff_id: Digest,
     /// Whether the Engine has it, and all below it; then it is left out.
     pub here: bool,
+}
+
+/// A user of a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Name.
+    pub user: String,
+    /// Password or token; it is shown nowhere.
+    pub password: String,
 }
 
 /// A container engine. Every method may be repeated: what is already so is no error.
@@ -145,6 +156,16 @@ pub trait Engine {
     fn logs(&self, id: &str, lines: u32, follow: bool, to: &mut dyn Write) -> Result<()>;
     /// What it uses, measured over about a second.
     fn usage(&self, id: &str) -> Result<Measure>;
+    /// Fetches an image by tag or digest from its registry, as this device reaches it, and gives its id.
+    fn pull(&self, reference: &str, login: Option<&Login>) -> Result<String>;
+    /// Takes a tag or digest away from an image that was fetched, and the image where nothing else names or uses it.
+    fn forget(&self, reference: &str) -> Result<()> {
+        // An Engine that fetches nothing has nothing to forget.
+        let _ = reference;
+        Ok(())
+    }
+    /// Copies a file or folder out of a container, running or not, as a tar stream.
+    fn copy_out(&self, id: &str, path: &str, to: &mut dyn Write) -> Result<()>;
 }
 
 /// A health check in the Engine's form (`CMD …`, `CMD-SHELL …`) as an argument list; `None` for one that is switched off.
