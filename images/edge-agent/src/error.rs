@@ -45,6 +45,17 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Standard output is gone.
+    #[error("failed to write to standard output")]
+    Stdout(#[source] std::io::Error),
+    /// Another program cannot take this one's place.
+    #[error("{program} cannot take this program's place: {reason}")]
+    Program {
+        /// The other program.
+        program: Utf8PathBuf,
+        /// What it did, or did not do.
+        reason: String,
+    },
     /// What was sent is not taken.
     #[error(transparent)]
     Transfer(#[from] TransferError),
@@ -129,6 +140,8 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Transfer(error) => error.class(),
+            Self::Program { .. } => Class::Failed,
+            Self::Stdout(_) => Class::Environment,
             Self::Refused(refusal) => refusal.class(),
             Self::Apply(error) => error.class(),
             Self::Plan { .. } => Class::Input,
@@ -150,6 +163,9 @@ impl Failure for Error {
             Self::Apply(error) => error.hint(),
             Self::Write(error) => error.hint(),
             Self::Transfer(error) => error.hint(),
+            Self::Program { .. } => {
+                Some("the program that was here goes on; `xedge-agent --version` says which".to_owned())
+            }
             Self::Plan { hint, .. } => Some(hint.clone()),
             Self::Damaged { .. } => {
                 Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
