@@ -184,9 +184,7 @@ fn checks(manifest: &Manifest) -> Checks {
 /// The members that the next transfer need not bring: the small ones, and the layers where the Engine gives none back.
 fn members(agent: Agent<'_>, staged: &Staged) -> Result<Vec<Digest>> {
     let thin = agent.engine.facts()?.thin_loads;
-    let worth = |(name, target): &(&String, &Member)| {
-        !thin || !is_layer(name, target)
-    };
+    let worth = |(name, target): &(&String, &Member)| !thin || !is_layer(name, target);
     let targets = staged.targets().targets.iter().filter(worth);
     let mut members: Vec<Digest> = targets
         .filter(|(name, _)| name.as_str() != member::BUNDLE)
@@ -208,8 +206,7 @@ fn needs(staged: &Staged, plan: &ReleasePlan, changing: &[String], adopt: Option
         }
     }
     let service = |(name, planned): (&String, &crate::plan::ServicePlan)| {
-        let needs =
-            ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
+        let needs = ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
         (name.clone(), needs)
     };
     Needs {
