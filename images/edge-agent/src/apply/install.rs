@@ -40,6 +40,17 @@ pub fn install(
     events(Event::Checking);
     let device = Device::load(agent.home)?;
     let known = records::load_state(&agent.stack(&manifest.stack))?.adopted_volumes;
+    let look = |trust| Look {
+        home: agent.home,
+        machine: agent.machine,
+        engine: agent.engine,
+        clock: agent.clock,
+        device: &device,
+        trust,
+        agent: agent.version,
+    };
+    // A plan cannot be made without values and secrets: what can be said by then is said at once, with its codes.
+    check::before_plan(&look(trust), manifest)?;
     let parts = Parts::read(agent, staged)?;
     let first = parts.plan(agent, staged, &device, &known)?;
     let adoption = options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first));
@@ -68,16 +79,7 @@ pub fn install(
     };
     let change = bring::compare(agent, &target)?;
     let needs = needs(staged, &target.plan, change.changing(), options.adopt.clone());
-    let look = Look {
-        home: agent.home,
-        machine: agent.machine,
-        engine: agent.engine,
-        clock: agent.clock,
-        device: &device,
-        trust,
-        agent: agent.version,
-    };
-    check::check(&look, manifest, &needs)?;
+    check::check(&look(trust), manifest, &needs)?;
     if options.check_only {
         return Ok(change.preview());
     }
