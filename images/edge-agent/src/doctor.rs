@@ -77,13 +77,9 @@ fn trust(home: &Home, clock: &dyn Clock) -> Finding {
                 i64::MIN..=0 => problem(
                     SUBJECT,
                     format!("{found}, which is over"),
-                    "a release with a new root renews it: `cargo xtask keys rotate root`",
+                    "a release with a later root renews it; without one, make new keys and `cargo xtask deploy --reenroll`",
                 ),
-                1..SOON => note(
-                    SUBJECT,
-                    found,
-                    "the next release should bring a new root: `cargo xtask keys rotate root`",
-                ),
+                1..SOON => note(SUBJECT, found, "the next release should bring a later root"),
                 _ => well(SUBJECT, found),
             }
         }
