@@ -6,9 +6,12 @@ pub mod apply;
 pub mod check;
 pub mod clock;
 pub mod device;
+pub mod doctor;
 pub mod engine;
 mod error;
 pub mod facts;
+#[cfg(test)]
+mod forge;
 pub mod home;
 pub mod install;
 pub mod plan;
