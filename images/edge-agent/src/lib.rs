@@ -2,6 +2,7 @@
 //!
 //! Everything is synchronous. The clock, the Engine and the moments at which power may fail are handed in.
 
+pub mod apply;
 pub mod check;
 pub mod clock;
 pub mod device;
@@ -9,10 +10,14 @@ pub mod engine;
 mod error;
 pub mod facts;
 pub mod home;
+pub mod install;
 pub mod plan;
+pub mod pull;
 pub mod records;
 mod sealed;
 pub mod secrets;
+pub mod session;
+pub mod source_file;
 pub mod staged;
 pub mod state;
 pub mod store;

@@ -80,6 +80,16 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// The stable code of the cause, where that is a refusal.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Undone { cause, .. } | Self::Unfinished { cause, .. } => cause.code(),
+            _ => None,
+        }
+    }
+}
+
 /// What a device runs after a change that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -177,11 +177,11 @@ fn order_networks_and_volumes_are_the_stacks() {
     assert_eq!(plan.networks, networks);
     let volumes: Vec<_> = plan.volumes.iter().map(|volume| (&*volume.name, &volume.folder)).collect();
     assert_eq!(volumes, [("edge_data", &None)]);
-    let plain = &plan.services["plain"];
-    assert_eq!((&*plain.name, plain.stop_grace), ("edge-plain", Duration::from_secs(10)));
-    assert_eq!(plain.spec.restart, Restart::No);
-    assert_eq!(plain.user, Some((1883, 7)), "the image's");
-    assert_eq!(plain.spec.networks, [("edge_default".to_owned(), vec!["plain".to_owned()])].into());
+    let rest = &plan.services["plain"];
+    assert_eq!((&*rest.name, rest.stop_grace), ("edge-plain", Duration::from_secs(10)));
+    assert_eq!(rest.spec.restart, Restart::No);
+    assert_eq!(rest.user, Some((1883, 7)), "the image's");
+    assert_eq!(rest.spec.networks, [("edge_default".to_owned(), vec!["plain".to_owned()])].into());
     let db = &plan.services["db"].spec;
     assert_eq!((&db.network_mode, db.networks.len()), (&Some("none".into()), 0));
 }
@@ -219,13 +219,13 @@ fn volumes_that_were_there_stay_where_they_are() {
 #[test]
 fn only_what_a_container_is_made_of_makes_it_another() {
     let before = all();
-    let (app, plain) = (before.digest("app"), before.digest("plain"));
+    let (app, other) = (before.digest("app"), before.digest("plain"));
     assert_eq!(all().digest("app"), app, "the same input gives the same plan");
     let changed = |change: &dyn Fn(&mut Case)| {
         let mut case = all();
         change(&mut case);
         let plan = case.planned();
-        assert_eq!(plan.services["plain"].spec.digest(), plain, "another service stays");
+        assert_eq!(plan.services["plain"].spec.digest(), other, "another service stays");
         plan.services["app"].spec.digest() != app
     };
     let rewrite = |case: &mut Case, from: &str, to: &str| {

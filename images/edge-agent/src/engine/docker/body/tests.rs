@@ -28,8 +28,8 @@ fn what_a_spec_leaves_alone_is_left_to_image_and_engine() {
     assert_eq!(host["RestartPolicy"], json!({"Name": "no"}));
 }
 
-#[test]
-fn every_setting_of_a_spec_is_told() {
+/// A spec in which everything has a value of its own.
+fn full() -> ContainerSpec {
     let mount = |source: Source, target: &str, propagation: Option<&str>| MountSpec {
         source,
         target: target.into(),
@@ -42,7 +42,7 @@ fn every_setting_of_a_spec_is_told() {
         container: 80,
         protocol: "tcp".into(),
     };
-    let spec = ContainerSpec {
+    ContainerSpec {
         image: "sha256:abc".into(),
         hostname: Some("host".into()),
         entrypoint: Some(vec!["/app".into()]),
@@ -89,8 +89,12 @@ fn every_setting_of_a_spec_is_told() {
         stop_grace_s: Some(9),
         log_options: [("max-size".into(), "5m".into())].into(),
         ..ContainerSpec::default()
-    };
-    let request = request(&spec, Restart::OnFailure);
+    }
+}
+
+#[test]
+fn every_setting_of_a_spec_is_told() {
+    let request = request(&full(), Restart::OnFailure);
     for (key, want) in [
         ("Image", json!("sha256:abc")),
         ("Hostname", json!("host")),
@@ -111,6 +115,11 @@ fn every_setting_of_a_spec_is_told() {
     ] {
         assert_eq!(request[key], want, "{key}");
     }
+}
+
+#[test]
+fn every_limit_and_mount_of_a_spec_is_told() {
+    let request = request(&full(), Restart::OnFailure);
     let bindings = json!([{"HostIp": "127.0.0.1", "HostPort": "8080"}, {"HostIp": "", "HostPort": ""}]);
     for (key, want) in [
         ("Memory", json!(1 << 26)),
