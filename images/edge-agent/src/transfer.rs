@@ -77,7 +77,9 @@ pub enum TransferError {
         what: String,
     },
     /// Another session sent another release meanwhile.
-    #[error("failed to install the release that was sent: another session sent another one for {stack} meanwhile")]
+    #[error(
+        "failed to install the release that was sent: another session sent another one for {stack} meanwhile"
+    )]
     Replaced {
         /// The stack.
         stack: String,
@@ -118,8 +120,14 @@ impl Failure for TransferError {
             }
             Self::Receiving { .. } => "wait for the other transfer, or end it: `pgrep -a xedge-agent`",
             Self::Architecture { .. } => "releases are made for amd64 and arm64: see `docker version`",
-            Self::Wire { .. } => "bring the agent up to date: `cargo xtask deploy` does, or `xedge-agent upgrade FILE`",
-            Self::Unwanted { .. } | Self::Offset { .. } | Self::Order { .. } | Self::TooLong { .. } | Self::Undeclared { .. } => {
+            Self::Wire { .. } => {
+                "bring the agent up to date: `cargo xtask deploy` does, or `xedge-agent upgrade FILE`"
+            }
+            Self::Unwanted { .. }
+            | Self::Offset { .. }
+            | Self::Order { .. }
+            | Self::TooLong { .. }
+            | Self::Undeclared { .. } => {
                 "use the xedge that made the bundle: `cargo xtask deploy --bundle FILE`"
             }
             Self::Frame(_) => "a session is for `cargo xtask deploy`; people use `xedge-agent --help`",
