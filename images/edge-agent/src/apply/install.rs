@@ -6,7 +6,7 @@ use std::fs;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::tuf::Target as Member;
-use xedge_bundle::{Manifest, member};
+use xedge_bundle::{Code, Manifest, Refusal, member};
 use xedge_model::Digest;
 use xedge_model::stack::SecretKind;
 use xedge_wire::{Applied, Event};
@@ -33,13 +33,17 @@ pub fn install(
     let agent = *agent;
     let manifest = staged.manifest();
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
+    // Somebody else may have committed a release since the bundle was verified.
+    *trust = TrustStore::open(agent.home)?;
     let _cut_short = recover::locked(agent, trust, &manifest.stack)?;
+    check_floor(trust, staged)?;
     events(Event::Checking);
     let device = Device::load(agent.home)?;
-    let known = records::load_state(&agent.stack(&manifest.stack))?.adopted_volumes;
+    let state = records::load_state(&agent.stack(&manifest.stack))?;
+    let known = state.adopted_volumes.clone();
     let parts = Parts::read(agent, staged)?;
     let first = parts.plan(agent, staged, &device, &known)?;
-    let adoption = options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first));
+    let adoption = options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first, &state));
     let adoption = adoption.transpose()?;
     let adopted_volumes = adoption.as_ref().map_or_else(BTreeMap::new, |found| found.volumes.clone());
     let plan = if adopted_volumes.is_empty() {
@@ -80,6 +84,17 @@ pub fn install(
     }
     trust.accept_root(staged.verified())?;
     change.carry_out(agent, trust, &target, events)
+}
+
+/// Refuses what has become older than what was accepted.
+fn check_floor(trust: &TrustStore, staged: &Staged) -> Result<()> {
+    let found = staged.verified().floor();
+    let Some(least) = trust.floor(found.stack) else { return Ok(()) };
+    if found.seq >= least.seq && found.timestamp_version >= least.timestamp_version {
+        return Ok(());
+    }
+    let reason = format!("release {} came in meanwhile, and this one is number {}", least.seq, found.seq);
+    Err(Refusal { code: Code::Rollback, member: member::BUNDLE.to_owned(), reason }.into())
 }
 
 /// What a plan is made of.
