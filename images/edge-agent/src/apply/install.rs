@@ -43,7 +43,8 @@ pub fn install(
     let known = state.adopted_volumes.clone();
     let parts = Parts::read(agent, staged)?;
     let first = parts.plan(agent, staged, &device, &known)?;
-    let adoption = options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first, &state));
+    let adoption =
+        options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first, &state));
     let adoption = adoption.transpose()?;
     let adopted_volumes = adoption.as_ref().map_or_else(BTreeMap::new, |found| found.volumes.clone());
     let plan = if adopted_volumes.is_empty() {
@@ -185,9 +186,7 @@ fn checks(manifest: &Manifest) -> Checks {
 /// The members that the next transfer need not bring: the small ones, and the layers where the Engine gives none back.
 fn members(agent: Agent<'_>, staged: &Staged) -> Result<Vec<Digest>> {
     let thin = agent.engine.facts()?.thin_loads;
-    let worth = |(name, target): &(&String, &Member)| {
-        !thin || !is_layer(name, target)
-    };
+    let worth = |(name, target): &(&String, &Member)| !thin || !is_layer(name, target);
     let targets = staged.targets().targets.iter().filter(worth);
     let mut members: Vec<Digest> = targets
         .filter(|(name, _)| name.as_str() != member::BUNDLE)
@@ -209,8 +208,7 @@ fn needs(staged: &Staged, plan: &ReleasePlan, changing: &[String], adopt: Option
         }
     }
     let service = |(name, planned): (&String, &crate::plan::ServicePlan)| {
-        let needs =
-            ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
+        let needs = ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
         (name.clone(), needs)
     };
     Needs {

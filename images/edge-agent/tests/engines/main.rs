@@ -364,6 +364,16 @@ impl<'a> Arm<'a> {
         let stopped = self.wait(&id, "it stays stopped", |container| !container.running);
         assert!(!stopped.restarting, "{stopped:?}");
         self.engine.remove(&id).unwrap();
+
+        let few = ContainerSpec { restart: Restart::OnFailure, restart_attempts: 1, ..spec };
+        let id = self.create("ends", &few);
+        self.engine.set_restart(&id, Restart::OnFailure).unwrap();
+        self.engine.start(&id).unwrap();
+        self.wait(&id, "it gives up", |c| c.restarts == 1 && !c.running && !c.restarting);
+        std::thread::sleep(Duration::from_secs(1));
+        let given_up = self.look(&id);
+        assert_eq!((given_up.running, given_up.restarts, given_up.exit_code), (false, 1, 3));
+        self.engine.remove(&id).unwrap();
     }
 
     /// A published port belongs to one running container.
