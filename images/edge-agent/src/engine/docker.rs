@@ -8,6 +8,7 @@ mod body;
 mod load;
 mod look;
 mod measure;
+mod processes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

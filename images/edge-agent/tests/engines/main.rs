@@ -72,6 +72,7 @@ fn all(arm: &Arm<'_>) {
     arm.ends(&base);
     arm.ports(&base);
     arm.checks(&base);
+    arm.measures(&base);
     arm.goes(&base);
 }
 
@@ -422,6 +423,23 @@ impl<'a> Arm<'a> {
             assert_eq!(self.run(&id, &["write", "/tmp/well", "yes"]), 0);
         }
         self.wait(&id, "it is well", |container| container.health == Health::Healthy);
+        self.engine.remove(&id).unwrap();
+    }
+
+    /// A program that takes what it can get, and is held to its share.
+    fn measures(&self, base: &str) {
+        let limits = LimitSpec { nano_cpus: Some(300_000_000), ..LimitSpec::default() };
+        let id = self.create("spins", &ContainerSpec { limits, ..self.spec(base, "spins", &["spin"]) });
+        let still = self.engine.usage(&id).unwrap();
+        assert_eq!((still.memory, still.cpus.to_bits()), (0, 0), "it does not run");
+        self.engine.start(&id).unwrap();
+        self.wait(&id, "it runs", |container| container.running);
+        let usage = self.engine.usage(&id).unwrap();
+        if self.real {
+            // A busy machine may give it less, its limit never much more.
+            assert!(usage.cpus > 0.05 && usage.cpus < 0.5, "{usage:?}");
+            assert!(usage.memory > 10 << 10 && usage.memory < 64 << 20, "{usage:?}");
+        }
         self.engine.remove(&id).unwrap();
     }
 
