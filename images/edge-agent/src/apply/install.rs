@@ -68,7 +68,9 @@ pub fn install(
         adopted_volumes,
     };
     let change = bring::compare(agent, &target)?;
-    let needs = needs(staged, &target.plan, change.changing(), options.adopt.clone());
+    // `SERVICE=NAME`, or the name alone.
+    let by_hand = options.adopt.as_deref().map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
+    let needs = needs(staged, &target.plan, change.changing(), by_hand.map(str::to_owned));
     let look = Look {
         home: agent.home,
         machine: agent.machine,
