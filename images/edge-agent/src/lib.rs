@@ -14,6 +14,7 @@ mod forge;
 pub mod home;
 pub mod install;
 pub mod plan;
+pub mod pull;
 pub mod records;
 mod sealed;
 pub mod secrets;

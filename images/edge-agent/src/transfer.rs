@@ -87,6 +87,16 @@ pub enum TransferError {
     /// What came is no message.
     #[error("failed to understand the host")]
     Frame(#[from] FrameError),
+    /// The registry did not give what was asked for.
+    #[error("failed to fetch {reference}: {reason}")]
+    Fetch {
+        /// What was asked for.
+        reference: String,
+        /// What the Engine says.
+        reason: String,
+        /// Whether a login of this device's was used.
+        with_login: bool,
+    },
     /// There is no bundle where one was to be.
     #[error("failed to find a bundle in {folder}: it has no file `*.xedge`")]
     NoBundle {
@@ -109,6 +119,7 @@ impl Failure for TransferError {
             | Self::Receiving { .. }
             | Self::Wire { .. }
             | Self::Replaced { .. }
+            | Self::Fetch { .. }
             | Self::Frame(_) => Class::Environment,
         }
     }
@@ -131,6 +142,11 @@ impl Failure for TransferError {
                 "use the xedge that made the bundle: `cargo xtask deploy --bundle FILE`"
             }
             Self::Frame(_) => "a session is for `cargo xtask deploy`; people use `xedge-agent --help`",
+            Self::Fetch { reference, with_login, .. } => {
+                let host = reference.split('/').next().unwrap_or_default();
+                let login = if *with_login { "is the login still right?" } else { "does it want a login?" };
+                return Some(format!("can this device's Engine fetch it? {login} `docker login {host}`"));
+            }
             Self::NoBundle { .. } => "make one with `cargo xtask release`, and copy it there",
         };
         Some(hint.to_owned())
