@@ -32,7 +32,8 @@ pub(super) fn find(
         None => (None, wanted),
     };
     let refuse = |why: String| ApplyError::Adopt { name: name.to_owned(), why };
-    let container = agent.engine.inspect(name)?.ok_or_else(|| refuse("there is none of that name".to_owned()))?;
+    let container =
+        agent.engine.inspect(name)?.ok_or_else(|| refuse("there is none of that name".to_owned()))?;
     if let Some(owner) = container.labels.get(STACK_LABEL) {
         return Err(refuse(format!("it belongs to the stack {owner} already")).into());
     }
@@ -41,14 +42,21 @@ pub(super) fn find(
         Some(service) => return Err(refuse(format!("the stack has no service {service}")).into()),
         None => guess(name, plan).ok_or_else(|| {
             let all: Vec<&str> = plan.services.keys().map(String::as_str).collect();
-            refuse(format!("which service it is is not clear: write SERVICE={name} with one of {}", all.join(", ")))
+            refuse(format!(
+                "which service it is is not clear: write SERVICE={name} with one of {}",
+                all.join(", ")
+            ))
         })?,
     };
     if state.current.as_ref().is_some_and(|current| current.services.contains_key(&service)) {
         return Err(refuse(format!("the service {service} has a container of its own already")).into());
     }
     let planned = &plan.services[&service];
-    Ok(Adoption { placed: placed(&container, planned), volumes: volumes(&container, planned, stack), service })
+    Ok(Adoption {
+        placed: placed(&container, planned),
+        volumes: volumes(&container, planned, stack),
+        service,
+    })
 }
 
 /// The service whose container has this name or which has it itself, or the only one.

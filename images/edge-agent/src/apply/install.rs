@@ -41,6 +41,17 @@ pub fn install(
     let device = Device::load(agent.home)?;
     let state = records::load_state(&agent.stack(&manifest.stack))?;
     let known = state.adopted_volumes.clone();
+    let look = |trust| Look {
+        home: agent.home,
+        machine: agent.machine,
+        engine: agent.engine,
+        clock: agent.clock,
+        device: &device,
+        trust,
+        agent: agent.version,
+    };
+    // A plan cannot be made without values and secrets: what can be said by then is said at once, with its codes.
+    check::before_plan(&look(trust), manifest)?;
     let parts = Parts::read(agent, staged)?;
     let first = parts.plan(agent, staged, &device, &known)?;
     let adoption = options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first, &state));
@@ -71,16 +82,7 @@ pub fn install(
     // `SERVICE=NAME`, or the name alone.
     let by_hand = options.adopt.as_deref().map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
     let needs = needs(staged, &target.plan, change.changing(), by_hand.map(str::to_owned));
-    let look = Look {
-        home: agent.home,
-        machine: agent.machine,
-        engine: agent.engine,
-        clock: agent.clock,
-        device: &device,
-        trust,
-        agent: agent.version,
-    };
-    check::check(&look, manifest, &needs)?;
+    check::check(&look(trust), manifest, &needs)?;
     if options.check_only {
         return Ok(change.preview());
     }
@@ -187,9 +189,7 @@ fn checks(manifest: &Manifest) -> Checks {
 /// The members that the next transfer need not bring: the small ones, and the layers where the Engine gives none back.
 fn members(agent: Agent<'_>, staged: &Staged) -> Result<Vec<Digest>> {
     let thin = agent.engine.facts()?.thin_loads;
-    let worth = |(name, target): &(&String, &Member)| {
-        !thin || !is_layer(name, target)
-    };
+    let worth = |(name, target): &(&String, &Member)| !thin || !is_layer(name, target);
     let targets = staged.targets().targets.iter().filter(worth);
     let mut members: Vec<Digest> = targets
         .filter(|(name, _)| name.as_str() != member::BUNDLE)
@@ -211,8 +211,7 @@ fn needs(staged: &Staged, plan: &ReleasePlan, changing: &[String], adopt: Option
         }
     }
     let service = |(name, planned): (&String, &crate::plan::ServicePlan)| {
-        let needs =
-            ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
+        let needs = ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
         (name.clone(), needs)
     };
     Needs {

@@ -119,7 +119,9 @@ fn login(asked: &Asked<'_>, secret: Option<&str>, user: Option<&str>) -> Result<
             let password = text.strip_suffix('\n').unwrap_or(&text);
             Ok(Some(Login { user: user.to_owned(), password: password.to_owned() }))
         }
-        None => options(&text).map(Some).ok_or_else(|| format!("{path} has no line `-u USER` and `-P PASSWORD`")),
+        None => {
+            options(&text).map(Some).ok_or_else(|| format!("{path} has no line `-u USER` and `-P PASSWORD`"))
+        }
     }
 }
 

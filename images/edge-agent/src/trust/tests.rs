@@ -163,7 +163,11 @@ fn a_root_advances_without_its_release_being_committed() {
     let again = bench.open().unwrap();
     assert_eq!(again.root(), forge.roots[1].bytes());
     assert!(again.floor(STACK).is_none());
-    let before = read_offer(release(3).parts().head().as_slice(), &Trust { root: &release(3).trusted(), floor: None }, NOW);
+    let before = read_offer(
+        release(3).parts().head().as_slice(),
+        &Trust { root: &release(3).trusted(), floor: None },
+        NOW,
+    );
     store.accept_root(&before.unwrap()).unwrap();
     assert_eq!(store.root(), forge.roots[1].bytes(), "an older root changes nothing");
 }

@@ -94,11 +94,7 @@ impl Bench {
         fs::write(&file, starts.to_string()).unwrap();
         let now = Rc::new(Cell::new(starts * BOOT));
         let shared = now.clone();
-        let clock = TestClock {
-            now,
-            steps: Cell::new(0),
-            on_step: RefCell::new(Box::new(|_, _| {})),
-        };
+        let clock = TestClock { now, steps: Cell::new(0), on_step: RefCell::new(Box::new(|_, _| {})) };
         let bench = Self {
             home: Home::new(folder.join("home")),
             engine: Fake::open(folder.join("engine"), move || shared.get()),
@@ -107,7 +103,8 @@ impl Bench {
             events: RefCell::default(),
         };
         if !bench.home.trust().exists() {
-            enrol(&bench.home, &Forge::new().trusted(), &Device::new(None, &[3; 16]), Enrolment::First).unwrap();
+            enrol(&bench.home, &Forge::new().trusted(), &Device::new(None, &[3; 16]), Enrolment::First)
+                .unwrap();
             secrets::put(&bench.stack(), "password", own().0, b"secret-1").unwrap();
         }
         bench
@@ -342,7 +339,12 @@ impl Bench {
             let services: BTreeSet<&String> = current.services.keys().collect();
             assert_eq!(services, plan.services.keys().collect(), "all services and no others");
             for (name, placed) in &current.services {
-                assert_eq!(placed.spec, Some(plan.services[name].spec.digest()), "{name} is of release {}", current.seq);
+                assert_eq!(
+                    placed.spec,
+                    Some(plan.services[name].spec.digest()),
+                    "{name} is of release {}",
+                    current.seq
+                );
             }
             let floor = self.trust().floor(STACK).map(|floor| floor.seq);
             assert!(floor >= Some(current.seq), "what runs was accepted: {floor:?}");
@@ -353,7 +355,11 @@ impl Bench {
         for (service, placed) in state.previous.iter().flat_map(|previous| &previous.services) {
             let found = self.container(&placed.container);
             if !expected.contains(&found.id) {
-                assert_eq!(found.restart, Restart::No, "{service} of the release before stays down at a boot");
+                assert_eq!(
+                    found.restart,
+                    Restart::No,
+                    "{service} of the release before stays down at a boot"
+                );
                 assert!(!found.running);
                 expected.insert(found.id);
             }

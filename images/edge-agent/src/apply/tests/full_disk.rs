@@ -28,7 +28,8 @@ fn the_disk_fills_up_before_every_step() {
         .env(CHILD, &root)
         .output()
         .expect("`unshare` of util-linux is there");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
     assert!(text.contains("steps filled: "), "the child did its work: {text}");
 }

@@ -121,7 +121,12 @@ fn a_bad_release_is_taken_back() {
     };
     let cases: [(&str, &str, Behaviour, &str); 6] = [
         ("exits at once", "gateway", bad(|b| (b.exit_after_ms, b.exit_code) = (Some(0), 3)), "exit code 3"),
-        ("exits after 5 s", "gateway", bad(|b| (b.exit_after_ms, b.exit_code) = (Some(5000), 7)), "exit code 7"),
+        (
+            "exits after 5 s",
+            "gateway",
+            bad(|b| (b.exit_after_ms, b.exit_code) = (Some(5000), 7)),
+            "exit code 7",
+        ),
         ("refuses its probe", "broker", bad(|b| b.exec_code = 1), "it ended with 1"),
         ("hangs in its probe", "broker", bad(|b| b.exec_hangs = true), "did not end"),
         ("cannot be started", "fresh", bad(|b| b.refuses = Some("no such file".to_owned())), "no such file"),
@@ -139,7 +144,11 @@ fn a_bad_release_is_taken_back() {
         assert_eq!(error.class(), Class::Failed, "{name}");
         assert_eq!(bench.runs(), Some(1), "{name}");
         let ids = |all: &[crate::engine::Container]| all.iter().map(|c| c.id.clone()).collect::<Vec<_>>();
-        assert_eq!(ids(&bench.engine.containers(Some(STACK)).unwrap()), ids(&before), "{name}: the very containers");
+        assert_eq!(
+            ids(&bench.engine.containers(Some(STACK)).unwrap()),
+            ids(&before),
+            "{name}: the very containers"
+        );
         assert_eq!(bench.trust().floor(STACK).unwrap().seq, 1, "{name}: it was not accepted");
         bench.check_data();
     }
