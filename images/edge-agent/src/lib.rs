@@ -9,9 +9,12 @@ pub mod device;
 pub mod engine;
 mod error;
 pub mod facts;
+#[cfg(test)]
+mod forge;
 pub mod home;
 pub mod install;
 pub mod plan;
+pub mod pull;
 pub mod records;
 mod sealed;
 pub mod secrets;
