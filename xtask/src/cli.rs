@@ -11,7 +11,8 @@ use xedge_model::Platform;
 pub(crate) use deploy::{Deploy, Device, HostArgs, WhichArgs};
 pub(crate) use make::{New, NewCommand, Secrets};
 pub(crate) use ship::{
-    Bundle, Extract, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs, Verify,
+    Bundle, Extract, ImageArgs, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release,
+    StackArgs, Verify,
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 environment (worth a retry) · 2 a gate failed · 3 bad input · \
@@ -149,7 +150,7 @@ impl Command {
             Command::Release(flags) => flags.engine,
             Command::Ci(flags) => flags.engine,
             Command::Gc(flags) => flags.engine,
-            Command::Deploy(flags) => flags.adhoc.engine,
+            Command::Deploy(flags) => flags.engine,
             // They run no containers; what builds or loads images needs Docker's API in any case.
             _ => EngineChoice::Auto,
         }

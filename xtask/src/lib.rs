@@ -13,6 +13,7 @@ pub mod setup;
 pub mod stage;
 pub mod ui;
 
+mod adhoc;
 mod archive;
 mod base;
 mod build;

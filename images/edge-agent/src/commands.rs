@@ -4,6 +4,7 @@ mod apply;
 mod enroll;
 mod logs;
 mod look;
+mod pull;
 mod service;
 mod session;
 mod status;
@@ -58,6 +59,7 @@ fn dispatch(cx: &Context, command: &Command) -> Result<()> {
         Command::Enroll(args) => enroll::run(cx, args),
         Command::Verify { file } => look::verify(cx, file),
         Command::Apply(args) => apply::run(cx, args),
+        Command::Pull(args) => pull::run(cx, args),
         Command::Status { measure } => status::run(cx, *measure),
         Command::Logs(args) => logs::run(cx, args),
         Command::Rollback { stack } => apply::rollback(cx, stack.as_deref()),

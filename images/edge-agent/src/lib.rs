@@ -12,6 +12,7 @@ pub mod facts;
 pub mod home;
 pub mod install;
 pub mod plan;
+pub mod pull;
 pub mod records;
 mod sealed;
 pub mod secrets;

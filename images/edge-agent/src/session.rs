@@ -1,7 +1,7 @@
 //! The device's side of a conversation with a host (xedge-wire): what the device is, what it lacks, members as they come, and
 //! the installation. It believes nothing that is not signed, holds one piece in memory, and writes no byte that it did not ask for.
 
-mod head;
+pub(crate) mod head;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;

@@ -57,7 +57,11 @@ impl Staged {
         let platform = platform(engine)?;
         let missing = missing(&offer, &store, platform, engine)?;
         if let Some(first) = missing.members.first() {
-            return Err(TransferError::Incomplete { member: first.name.clone(), count: missing.members.len() }.into());
+            return Err(TransferError::Incomplete {
+                member: first.name.clone(),
+                count: missing.members.len(),
+            }
+            .into());
         }
         let absent = parts::absent(&offer, &missing.images);
         let trust = trust.trust(&offer.manifest().stack);

@@ -2,9 +2,8 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
-use xedge_model::compose::{Bytes, Cpus};
 
-use super::{EngineChoice, RegistryArgs};
+use super::{EngineChoice, ImageArgs, RegistryArgs};
 
 /// Which devices, and how they are reached.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +28,7 @@ pub(crate) struct Deploy {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["stack", "image"])]
     pub(crate) bundle: Option<Utf8PathBuf>,
     /// Stack whose newest release is deployed; the only one when there is one
-    #[arg(long, conflicts_with = "image")]
+    #[arg(long)]
     pub(crate) stack: Option<String>,
     /// Environment; `staging` also measures the device and signs what it found
     #[arg(long, default_value = "production")]
@@ -56,35 +55,15 @@ pub(crate) struct Deploy {
     #[arg(long, env = "XEDGE_AGENT", value_name = "FILE")]
     pub(crate) agent: Option<Utf8PathBuf>,
     #[command(flatten)]
-    pub(crate) adhoc: AdHocArgs,
-}
-
-/// One image as a stack of its own, without a folder below templates/stacks.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct AdHocArgs {
-    /// Deploy this image alone, by folder or name, after a smoke gate
-    #[arg(long)]
-    pub(crate) image: Option<String>,
-    /// Its configuration file, FILE or FILE:/PATH/IN/THE/CONTAINER; may be repeated
-    #[arg(long, value_name = "FILE", requires = "image")]
-    pub(crate) config: Vec<String>,
-    /// Name of its stack, service and container; the last part of the image's name when not given
-    #[arg(long, requires = "image", value_parser = word)]
-    pub(crate) name: Option<String>,
-    /// Port that it publishes, PORT or PORT:CONTAINER-PORT; the one that the image exposes when not given
-    #[arg(long, requires = "image")]
-    pub(crate) port: Option<String>,
-    /// Most memory that it may use; 256m when not given
-    #[arg(long, requires = "image")]
-    pub(crate) memory: Option<Bytes>,
-    /// Most processors that it may use; 1.0 when not given
-    #[arg(long, requires = "image")]
-    pub(crate) cpus: Option<Cpus>,
+    pub(crate) of_image: ImageArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
-    /// What runs the container of the smoke gate
+    /// What runs the container of a smoke gate
     #[arg(long, env = "XEDGE_ENGINE", value_enum, default_value_t = EngineChoice::Auto)]
     pub(crate) engine: EngineChoice,
+    /// Fail where a lock cannot be used as it is
+    #[arg(long, requires = "image")]
+    pub(crate) locked: bool,
 }
 
 /// `device`.

@@ -6,6 +6,7 @@ pub(crate) mod gate;
 mod manifest;
 mod number;
 mod plan;
+mod pullable;
 pub(crate) mod push;
 mod record;
 mod stack;
@@ -24,7 +25,8 @@ pub(crate) use plan::Plan;
 pub(crate) use push::{LayoutBlobs, Shipment, push_image};
 pub(crate) use stack::ReadyStack;
 
-use crate::cli;
+use crate::adhoc::{self, AdHoc};
+use crate::cli::{self, StackArgs};
 use crate::commands::{self, Context};
 use crate::error::{Error, Result};
 use crate::locks::Mode;
@@ -45,6 +47,8 @@ pub(crate) struct Released {
     pub(crate) bundle: Utf8PathBuf,
     /// The digest of its file.
     pub(crate) digest: Digest,
+    /// What a device that fetches by itself is told: `xedge-agent pull REFERENCE`.
+    pub(crate) pull: String,
 }
 
 /// What `--dry-run` shows, or what the run came to.
@@ -55,8 +59,16 @@ pub(crate) enum Outcome {
     Done(Box<Released>),
 }
 
-/// Runs the whole chain.
+/// Runs the whole chain, for a stack of the project or for an image as a stack of its own.
 pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
+    match AdHoc::of(&flags.of_image, &flags.registry, flags.locked) {
+        Some(wanted) => adhoc::run(cx, &wanted, flags),
+        None => stack(cx, flags, &flags.stack),
+    }
+}
+
+/// The chain from this stack.
+pub(crate) fn stack(cx: &Context<'_>, flags: &cli::Release, stack: &StackArgs) -> Result<Outcome> {
     let mode = if flags.locked { Mode::Locked } else { Mode::Use };
     let folder = cx.environment.folder()?;
     let evidence = flags.evidence.as_ref().map(|named| folder.join(named));
@@ -70,7 +82,7 @@ pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
         None => Source::Here(mode),
     };
     let runtime = commands::runtime()?;
-    let stack = runtime.block_on(ReadyStack::make(cx, &flags.stack, mode))?;
+    let stack = runtime.block_on(ReadyStack::make(cx, stack, mode))?;
     let operation = operation(&cx.project.templates(), &stack.rendered)?;
     let registry = runtime.block_on(Registry::connect(cx, &flags.registry))?;
     // Asked before minutes go by in simulations: a registry that does not answer ends the matter.
@@ -155,10 +167,11 @@ impl Work<'_> {
         let path = bundle::path(cx, &file);
         let (digest, record) = self.bundle(trust, release, &chosen, &path)?;
         let references = self.runtime.block_on(pending.tag(registry))?;
+        let pull = self.runtime.block_on(pullable::push(cx, registry, trust, &path))?;
         if let Some(record) = record {
             record.write(cx)?;
         }
-        Ok(Released { references, manifest: chosen.manifest, bundle: path, digest })
+        Ok(Released { references, manifest: chosen.manifest, bundle: path, digest, pull })
     }
 
     fn shipment(&self, version: &str) -> Result<Shipment> {

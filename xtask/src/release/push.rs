@@ -158,7 +158,10 @@ fn artifacts(
         };
         for run in release.gated().iter().filter(is_about) {
             let envelope = Layer::new(ENVELOPE, run.envelope().to_vec());
-            let notes = BTreeMap::from([("org.xedge.scenario".to_owned(), run.scenario().to_owned())]);
+            let mut notes = BTreeMap::from([("org.xedge.scenario".to_owned(), run.scenario().to_owned())]);
+            if !run.level().is_usual() {
+                notes.insert("org.xedge.level".to_owned(), run.level().as_str().to_owned());
+            }
             all.push((referrer(ENVELOPE, image.manifest(), vec![envelope], &notes), None));
         }
         all.extend(signatures(registry, entry.name(), image.manifest(), key)?);

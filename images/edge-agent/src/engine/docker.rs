@@ -481,6 +481,18 @@ impl Engine for Docker {
         })
     }
 
+    fn forget(&self, reference: &str) -> Result<()> {
+        self.ask(&format!("remove image {reference}"), async {
+            let options = query::RemoveImageOptionsBuilder::default().build();
+            match self.client.remove_image(reference, Some(options), None).await {
+                Ok(_) => Ok(()),
+                // 409: a container that somebody else made still uses it.
+                Err(error) if matches!(status(&error), 404 | 409) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     fn copy_out(&self, id: &str, path: &str, to: &mut dyn Write) -> Result<()> {
         let what = format!("copy {path} out of container {}", short(id));
         let options = query::DownloadFromContainerOptionsBuilder::default().path(path).build();

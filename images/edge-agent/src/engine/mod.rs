@@ -158,6 +158,12 @@ pub trait Engine {
     fn usage(&self, id: &str) -> Result<Measure>;
     /// Fetches an image by tag or digest from its registry, as this device reaches it, and gives its id.
     fn pull(&self, reference: &str, login: Option<&Login>) -> Result<String>;
+    /// Takes a tag or digest away from an image that was fetched, and the image where nothing else names or uses it.
+    fn forget(&self, reference: &str) -> Result<()> {
+        // An Engine that fetches nothing has nothing to forget.
+        let _ = reference;
+        Ok(())
+    }
     /// Copies a file or folder out of a container, running or not, as a tar stream.
     fn copy_out(&self, id: &str, path: &str, to: &mut dyn Write) -> Result<()>;
 }

@@ -83,7 +83,8 @@ fn room_is_asked_where_the_folder_would_be() {
 
 #[test]
 fn listeners_are_read_from_the_kernels_tables() {
-    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const HEAD: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
     let tcp = format!(
         "{HEAD}   0: 00000000:075B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17 1\n   \
          1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 18 1\n   \
