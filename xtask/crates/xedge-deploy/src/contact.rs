@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
 use xedge_model::Digest;
+use xedge_wire::Problem;
 
 use crate::error::{Error, Result};
 use crate::transport::{Transport, words};
@@ -111,12 +113,12 @@ pub fn run(
     }
 }
 
-/// Puts a program on the device and into use; `sent` is told the bytes as they go. A cut transfer goes on where it was: call it again.
+/// Puts a program on the device and into use, once it has shown there that it works; `sent` is told the bytes as they go. A cut
+/// transfer goes on where it was: call it again.
 pub fn install(
     transport: &dyn Transport,
     place: &Place,
     program: &Utf8Path,
-    is_there: bool,
     sent: &mut dyn FnMut(u64),
 ) -> Result<()> {
     let failed = |source| Error::Read { path: program.to_owned(), source };
@@ -133,23 +135,15 @@ pub fn install(
         file.seek(SeekFrom::Start(have)).map_err(failed)?;
         upload(transport, place, &digest, &mut file, sent)?;
     }
-    if !is_there {
-        return step(transport, place, "use", &digest).map(drop);
-    }
-    // The agent that is there changes over by itself: it tries the new one first, and falls back.
-    step(transport, place, "check", &digest)?;
-    let file = place.folder.join("agent").join(format!("upload-{}", digest.hex()));
-    let what = "replace the agent";
-    let output = run(transport, place, &["upgrade", file.as_str()], &[], what)?;
-    accept(transport.host(), what, output).map(drop)
+    step(transport, place, "use", &digest).map(drop)
 }
 
 /// Pins a root; gives what the agent says about it.
 pub fn enrol(transport: &dyn Transport, place: &Place, enrolment: &Enrolment<'_>) -> Result<Output> {
-    let mut arguments = vec!["enroll", "--root", "-"];
+    let mut arguments = vec!["--format", "json", "enroll", "--root", "-"];
     arguments.extend(enrolment.class.iter().flat_map(|class| ["--class", class]));
     if enrolment.again {
-        arguments.push("--reenroll");
+        arguments.push("--again");
     }
     let what = "enrol the device";
     let output = run(transport, place, &arguments, enrolment.root, what)?;
@@ -168,12 +162,21 @@ pub fn accept(host: &str, what: &str, output: Output) -> Result<Output> {
 }
 
 /// The problem in the JSON error of a command.
-fn problem(complaints: &str) -> Option<xedge_wire::Problem> {
-    let mut lines = complaints.lines().rev();
-    lines.find_map(|line| {
-        let value: serde_json::Value = serde_json::from_str(line.trim()).ok()?;
-        serde_json::from_value(value.get("error")?.clone()).ok()
-    })
+fn problem(complaints: &str) -> Option<Problem> {
+    #[derive(Deserialize)]
+    struct Said {
+        error: Told,
+    }
+    #[derive(Deserialize)]
+    struct Told {
+        exit: u8,
+        code: Option<String>,
+        messages: Vec<String>,
+        hint: Option<String>,
+    }
+    let said = complaints.lines().rev().find_map(|line| serde_json::from_str::<Said>(line.trim()).ok())?;
+    let Told { exit, code, messages, hint } = said.error;
+    Some(Problem { class: exit, code, messages, hint })
 }
 
 fn had(transport: &dyn Transport, place: &Place, digest: &Digest) -> Result<u64> {
@@ -221,8 +224,14 @@ fn finished((ended, output): (crate::process::Ended, Vec<u8>), host: &str, what:
     if ended.is_broken() {
         return Err(Error::Broken { host, what, detail });
     }
+    if ended.code == Some(NOT_FOUND) {
+        return Err(Error::NoAgent { host });
+    }
     if ended.code != Some(0) {
-        return Err(Error::Command { host, what, detail });
+        return Err(match problem(&detail) {
+            Some(problem) => Error::device(&host, problem),
+            None => Error::Command { host, what, detail },
+        });
     }
     Ok(String::from_utf8_lossy(&output).into_owned())
 }

@@ -112,6 +112,29 @@ pub fn deliver<S: AsRef<[u8]>, E: From<Error>>(
     }
 }
 
+/// Does one step on a device, again on a new connection where it breaks.
+pub fn persist<T>(
+    transport: &mut dyn Transport,
+    cancel: &Cancel,
+    observer: &mut dyn Observer,
+    step: &mut dyn FnMut(&dyn Transport, &mut dyn Observer) -> Result<T>,
+) -> Result<T> {
+    let mut idle = 0;
+    loop {
+        match step(&*transport, observer) {
+            Ok(done) => return Ok(done),
+            Err(error) => {
+                cancel.check()?;
+                idle += 1;
+                if !error.is_broken() || idle >= TRIES {
+                    return Err(error);
+                }
+                reconnect(transport, cancel, error, &mut idle, observer)?;
+            }
+        }
+    }
+}
+
 /// What is kept from one connection to the next.
 struct Way<S> {
     secrets: BTreeMap<String, (u32, S)>,

@@ -18,7 +18,7 @@ mod transport;
 pub use bundle::BundleFile;
 pub use cancel::Cancel;
 pub use contact::{Enrolment, Output, Place, accept, enrol, install, run};
-pub use deliver::{Delivered, Delivery, Observer, deliver};
+pub use deliver::{Delivered, Delivery, Observer, deliver, persist};
 pub use error::{Cause, Error, Refused, Result};
 pub use host::{BadHost, Host, check_user};
 pub use local::Local;

@@ -130,6 +130,16 @@ impl Process {
         }
     }
 
+    /// Waits for its end, which must be a good one.
+    pub fn success(mut self) -> Result<()> {
+        self.end_input();
+        self.stdout = None;
+        match self.wait()? {
+            status if status.success() => Ok(()),
+            _ => Err(self.failed()),
+        }
+    }
+
     /// The error that its end is.
     pub(crate) fn failed(self) -> Error {
         let (host, what) = (self.host.clone(), self.what.clone());
