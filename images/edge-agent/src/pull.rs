@@ -79,8 +79,10 @@ pub fn pull(from: &From<'_>, reference: &str, events: &mut Events<'_>) -> Result
 /// A reference to bundles, and what stands before the names of its images.
 fn parse(text: &str) -> Result<(Reference, String)> {
     let given = |reason: String| Error::Given { what: format!("`{text}`"), reason };
-    let named: Reference = text.parse().map_err(|error: xedge_model::reference::NotAReference| given(error.to_string()))?;
-    let Some(at) = named.name().rfind(RELEASES).filter(|at| *at == 0 || named.name()[..*at].ends_with('/')) else {
+    let named: Reference =
+        text.parse().map_err(|error: xedge_model::reference::NotAReference| given(error.to_string()))?;
+    let Some(at) = named.name().rfind(RELEASES).filter(|at| *at == 0 || named.name()[..*at].ends_with('/'))
+    else {
         return Err(given(format!("a release is at HOST/PATH/{RELEASES}STACK:bundle-VERSION")));
     };
     let base = named.name()[..at].to_owned();
@@ -93,7 +95,11 @@ fn members(from: &From<'_>, reference: &str, login: Option<&Login>) -> Result<(U
     let name = format!("xedge-pull-{}", Digest::of(reference.as_bytes()).short());
     // One that an earlier call left there may be of another image.
     from.engine.remove(&name)?;
-    let spec = ContainerSpec { image: image.clone(), network_mode: Some("none".to_owned()), ..ContainerSpec::default() };
+    let spec = ContainerSpec {
+        image: image.clone(),
+        network_mode: Some("none".to_owned()),
+        ..ContainerSpec::default()
+    };
     let container = from.engine.create(&name, &spec, &[("xedge.pull".to_owned(), image.clone())].into())?;
     let taken = take(from, &container);
     // What was asked for counts more than a leftover, but neither is passed over.
@@ -118,7 +124,8 @@ fn take(from: &From<'_>, container: &str) -> Result<(Utf8PathBuf, Offer)> {
     let stack = from.home.stack(&offer.manifest().stack);
     let store = Store::new(from.home);
     let wants = missing(&offer, &store, platform(from.engine)?, from.engine)?.members;
-    let wants: Vec<Want> = wants.into_iter().filter(|want| !is_layer(&want.name, offer.plan().target(&want.name))).collect();
+    let wants: Vec<Want> =
+        wants.into_iter().filter(|want| !is_layer(&want.name, offer.plan().target(&want.name))).collect();
     if !wants.is_empty() {
         let small = offer.targets().targets.iter().filter(|(name, target)| !is_layer(name, target));
         let most = small.map(|(_, target)| target.length + OVERHEAD).sum::<u64>();
@@ -175,7 +182,8 @@ fn images(
 fn fetch(engine: &dyn Engine, reference: &str, login: Option<&Login>) -> Result<String> {
     engine.pull(reference, login).map_err(|error| match error {
         Error::Engine { reason, .. } => {
-            TransferError::Fetch { reference: reference.to_owned(), reason, with_login: login.is_some() }.into()
+            TransferError::Fetch { reference: reference.to_owned(), reason, with_login: login.is_some() }
+                .into()
         }
         other => other,
     })

@@ -49,7 +49,8 @@ impl Logins {
                 if auth.is_empty() {
                     continue;
                 }
-                let login = login(&auth).ok_or_else(|| unusable("a login in it is not base64 of USER:PASSWORD"))?;
+                let login =
+                    login(&auth).ok_or_else(|| unusable("a login in it is not base64 of USER:PASSWORD"))?;
                 all.entry(plain(&host)).or_insert(login);
             }
         }

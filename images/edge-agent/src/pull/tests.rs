@@ -19,7 +19,13 @@ fn a_reference_says_where_its_images_are() {
 
 #[test]
 fn what_is_no_reference_of_bundles_is_refused() {
-    for text in ["registry.example.com/edge:r1", "my-xedge-releases/edge", "https://host/xedge-releases/edge", "-x", ""] {
+    for text in [
+        "registry.example.com/edge:r1",
+        "my-xedge-releases/edge",
+        "https://host/xedge-releases/edge",
+        "-x",
+        "",
+    ] {
         let error = parse(text).expect_err(text);
         assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
     }
@@ -30,8 +36,11 @@ fn logins_are_those_that_docker_keeps() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = Utf8PathBuf::from_path_buf(folder.path().join("config.json")).expect("UTF-8");
     // user:pass:word
-    fs::write(&path, r#"{"auths":{"https://r.example/v1/":{"auth":"dXNlcjpwYXNzOndvcmQ="},"other":{}},"credsStore":"x"}"#)
-        .expect("a file");
+    fs::write(
+        &path,
+        r#"{"auths":{"https://r.example/v1/":{"auth":"dXNlcjpwYXNzOndvcmQ="},"other":{}},"credsStore":"x"}"#,
+    )
+    .expect("a file");
     let missing = path.with_file_name("none.json");
     let logins = Logins::read(&[missing, path.clone()]).expect("logins");
     let found = logins.of("r.example").expect("a login");
