@@ -15,6 +15,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use bollard::Docker as Client;
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as Refusal;
 use bollard::exec::{StartExecOptions, StartExecResults};
@@ -48,7 +49,7 @@ const CHECK: Duration = Duration::from_secs(10);
 /// A connection to an Engine.
 pub struct Docker {
     runtime: Runtime,
-    client: bollard::Docker,
+    client: Client,
     socket: String,
     facts: EngineFacts,
 }
@@ -63,7 +64,7 @@ impl Docker {
         let (client, facts) = runtime
             .block_on(async {
                 let version = bollard::API_DEFAULT_VERSION;
-                let client = bollard::Docker::connect_with_unix(socket, TIMEOUT_S, version)?;
+                let client = Client::connect_with_unix(socket, TIMEOUT_S, version)?;
                 // Without this the client speaks its own newest version, whatever the Engine knows.
                 let client = client.negotiate_version().await?;
                 let facts = facts(&client).await?;
@@ -173,7 +174,7 @@ impl Docker {
     }
 }
 
-async fn facts(client: &bollard::Docker) -> Result<EngineFacts, Refusal> {
+async fn facts(client: &Client) -> Result<EngineFacts, Refusal> {
     let version = client.version().await?;
     let info = client.info().await?;
     let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
@@ -232,7 +233,8 @@ impl Engine for Docker {
             }
             Ok(())
         });
-        let written = load::write(image, !self.facts.thin_loads, pipe);
+        let written = load::write(image, !self.facts.thin_loads, &pipe);
+        drop(pipe);
         let loaded = self.runtime.block_on(upload);
         let engine = |reason: String| Error::Engine { what: what.clone(), reason };
         let loaded = loaded.map_err(|error| engine(error.to_string()))?;

@@ -183,7 +183,7 @@ codes! {
     /// A secret is not there.
     SecretMissing = "secret-missing": "The stack reads a secret that is not on the device, so a container could not start or \
         nobody could log in. Nothing was changed. `cargo xtask deploy` sends the secrets that are missing; `cargo xtask secrets \
-        show` lists those that there are.";
+        list` shows those that there are.";
     /// A port is taken.
     PortTaken = "port-taken": "Something on the device already listens on a port that the release publishes. Stop what is \
         named; if it is a container that was started by hand and that the release replaces, take it over with its data: \
@@ -213,15 +213,13 @@ impl Code {
     /// Whose fault it is. What is wrong with a bundle is never retried away; what is wrong with a device can be put right there.
     pub fn class(self) -> Class {
         match self {
-            Self::Board
-            | Self::Platform
-            | Self::AgentOld
-            | Self::EngineOld
-            | Self::DeviceValues
-            | Self::SecretMissing
-            | Self::PortTaken
-            | Self::MemoryLimits => Class::Input,
-            Self::NoSpace | Self::NoMemory | Self::Clock | Self::NoEngine => Class::Environment,
+            Self::DeviceValues | Self::SecretMissing => Class::Input,
+            Self::PortTaken
+            | Self::MemoryLimits
+            | Self::NoSpace
+            | Self::NoMemory
+            | Self::Clock
+            | Self::NoEngine => Class::Environment,
             _ => Class::Integrity,
         }
     }

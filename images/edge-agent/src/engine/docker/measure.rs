@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::errors::Error as Refusal;
-use bollard::models::{ContainerMemoryStats, ContainerStatsResponse};
-use bollard::query_parameters as query;
 use futures_util::StreamExt;
 use xedge_wire::Measure;
+
+use super::models::{ContainerMemoryStats, ContainerStatsResponse};
+use super::{Client, Refusal, query};
 
 /// Time between the readings.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Measures over about a second. Zeros for a container that does not run.
-pub(super) async fn measure(client: &bollard::Docker, id: &str) -> Result<Measure, Refusal> {
+pub(super) async fn measure(client: &Client, id: &str) -> Result<Measure, Refusal> {
     let options = query::InspectContainerOptionsBuilder::default().size(true).build();
     let found = client.inspect_container(id, Some(options)).await?;
     let disk = found.size_rw.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
@@ -29,7 +29,7 @@ pub(super) async fn measure(client: &bollard::Docker, id: &str) -> Result<Measur
     Ok(Measure { cpus: used / elapsed, memory, disk })
 }
 
-async fn stats(client: &bollard::Docker, id: &str) -> Result<ContainerStatsResponse, Refusal> {
+async fn stats(client: &Client, id: &str) -> Result<ContainerStatsResponse, Refusal> {
     let options = query::StatsOptionsBuilder::default().stream(false).one_shot(true).build();
     let mut readings = Box::pin(client.stats(id, Some(options)));
     readings.next().await.unwrap_or_else(|| Ok(ContainerStatsResponse::default()))
