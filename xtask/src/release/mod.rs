@@ -8,7 +8,7 @@ mod number;
 mod plan;
 mod pullable;
 pub(crate) mod push;
-mod record;
+pub(crate) mod record;
 mod stack;
 
 use camino::Utf8PathBuf;
