@@ -7,7 +7,7 @@ mod release;
 
 use std::collections::BTreeMap;
 
-use xedge_bundle::Manifest;
+use xedge_bundle::{Code, Manifest};
 use xedge_model::{Class, Platform};
 
 use crate::engine::spec::PortSpec;
@@ -18,7 +18,7 @@ use crate::{Clock, Device, Engine, Error, Home, Result, TrustStore};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     /// The stable code.
-    pub code: &'static str,
+    pub code: Code,
     /// What is in the way.
     pub reason: String,
     /// What to do, with the command to type.
@@ -106,17 +106,13 @@ impl Look<'_> {
 }
 
 impl Obstacle {
-    fn new(code: &'static str, reason: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn new(code: Code, reason: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), fix: fix.into() }
     }
 
-    /// Whose fault it is: what a person has to supply or a release that is for another device is no matter of trying again.
+    /// Whose fault it is.
     pub fn class(&self) -> Class {
-        match self.code {
-            "board" | "platform" | "data-floor" | "agent-old" | "engine-old" => Class::Integrity,
-            "device-values" | "secret-missing" => Class::Input,
-            _ => Class::Environment,
-        }
+        self.code.class()
     }
 }
 

@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use xedge_bundle::statement::KeyStatus;
 use xedge_model::Digest;
-use xedge_model::stack::{NAME_RULE, is_name};
+use xedge_model::stack::{NAME_RULE, is_board, is_name};
 
 use crate::{Error, Home, Result, sealed};
 
@@ -94,7 +94,7 @@ impl Device {
         if *max_nano_cpus == Some(0) {
             return refuse("the processor limit", "it is 0".to_owned());
         }
-        match board.as_ref().filter(|board| crate::facts::slug(board) != **board || board.is_empty()) {
+        match board.as_ref().filter(|board| !is_board(board)) {
             Some(board) => {
                 let reason =
                     format!("`{}` is not one of lower-case letters, digits and `-`", board.escape_debug());

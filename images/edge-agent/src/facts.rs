@@ -4,6 +4,7 @@
 mod ports;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use xedge_model::stack::board_name;
 use xedge_wire::{DeviceFacts, EngineFacts};
 
 pub use ports::{Holder, Listener, Protocol};
@@ -21,9 +22,9 @@ pub struct Machine {
 pub struct Board {
     /// For people: `Raspberry Pi 4 Model B Rev 1.4`; empty where nothing says it.
     pub name: String,
-    /// Every slug that fits, the most general last: `raspberry-pi-4-model-b-rev-1-4`, `raspberry-pi-4-model-b`, `raspberry-pi-4`,
-    /// `raspberry-pi`.
-    pub slugs: Vec<String>,
+    /// Every name by which a release may ask for it, the most general last: `raspberry-pi-4-model-b-rev-1-4`,
+    /// `raspberry-pi-4-model-b`, `raspberry-pi-4`, `raspberry-pi`.
+    pub names: Vec<String>,
 }
 
 /// Room on a file system.
@@ -80,8 +81,8 @@ impl Machine {
     pub fn board(&self) -> Board {
         let name = self.text("/proc/device-tree/model").or_else(|| self.dmi()).unwrap_or_default();
         let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
-        let slugs = slugs(&name);
-        Board { name, slugs }
+        let names = board_names(&name);
+        Board { name, names }
     }
 
     fn dmi(&self) -> Option<String> {
@@ -192,29 +193,16 @@ pub fn device_facts(
     })
 }
 
-/// Lower-case letters, digits and single `-`: `Raspberry Pi 4 Model B` is `raspberry-pi-4-model-b`.
-pub fn slug(name: &str) -> String {
-    let mut slug = String::new();
-    for c in name.chars() {
-        match c {
-            c if c.is_ascii_alphanumeric() => slug.push(c.to_ascii_lowercase()),
-            _ if slug.is_empty() || slug.ends_with('-') => {}
-            _ => slug.push('-'),
-        }
-    }
-    slug.trim_end_matches('-').to_owned()
-}
-
-/// The slug of a name, and what is left of it without `Rev …`, without `Model …`, and without its last number.
-fn slugs(name: &str) -> Vec<String> {
-    let mut all = vec![slug(name)];
+/// The board's name, and what is left of it without `Rev …`, without `Model …`, and without its last number.
+fn board_names(name: &str) -> Vec<String> {
+    let mut all = vec![board_name(name)];
     let without = |text: &str, word: &str| text.split(word).next().unwrap_or(text).trim().to_owned();
     let model = without(name, " Rev ");
     let board = without(&model, " Model ");
     let family = board.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ');
-    all.extend([slug(&model), slug(&board), slug(family)]);
+    all.extend([board_name(&model), board_name(&board), board_name(family)]);
     all.dedup();
-    all.retain(|slug| !slug.is_empty());
+    all.retain(|name| !name.is_empty());
     all
 }
 

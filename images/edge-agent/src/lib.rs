@@ -9,6 +9,8 @@ pub mod device;
 pub mod engine;
 mod error;
 pub mod facts;
+#[cfg(test)]
+mod forge;
 pub mod home;
 pub mod install;
 pub mod plan;

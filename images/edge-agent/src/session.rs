@@ -210,7 +210,9 @@ impl Session<'_> {
         let manifest = received.offer.manifest();
         let declared = |name: &String| manifest.config.device_values.iter().any(|value| value.name == *name);
         if manifest.stack != stack {
-            return Err(TransferError::Undeclared { what: format!("values of {}", stack.escape_debug()) }.into());
+            return Err(
+                TransferError::Undeclared { what: format!("values of {}", stack.escape_debug()) }.into()
+            );
         }
         if let Some(strange) = given.keys().find(|name| !declared(name)) {
             let what = format!("the value `{}`", strange.escape_debug());

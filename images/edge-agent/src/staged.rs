@@ -12,9 +12,7 @@ use std::io::Read;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::tuf::{Target, Targets};
-use xedge_bundle::{
-    Code, Manifest, Offer, ReadError, Refusal, Verified, member, read_offer, verify_thin,
-};
+use xedge_bundle::{Code, Manifest, Offer, ReadError, Refusal, Verified, member, read_offer, verify_thin};
 use xedge_model::{Digest, Platform};
 
 pub use parts::{Image, Missing, missing};

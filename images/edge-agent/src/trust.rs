@@ -82,7 +82,7 @@ impl Accept {
         Self {
             seq: floor.seq,
             timestamp_version: floor.timestamp_version,
-            data_floor: 0,
+            data_floor: release.manifest().data.floor,
             signed: release.expires().saturating_sub(STAMP_LIFETIME),
         }
     }

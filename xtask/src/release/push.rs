@@ -21,9 +21,9 @@ use crate::registry::Registry;
 use crate::stage::Release;
 
 /// Media type of a DSSE envelope.
-const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+pub(super) const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 /// Media type of an SPDX document in JSON (IANA).
-const SPDX: &str = "application/spdx+json";
+pub(super) const SPDX: &str = "application/spdx+json";
 
 /// What is to be pushed where, looked up at the registry.
 pub(crate) struct Shipment {
@@ -171,7 +171,7 @@ fn artifacts(
 }
 
 /// As cosign 3 and as cosign 2 look for it.
-fn signatures(
+pub(super) fn signatures(
     registry: &Registry,
     name: &ImageName,
     image: &Descriptor,

@@ -26,7 +26,8 @@ pub(super) fn find(agent: Agent<'_>, wanted: &str, stack: &str, plan: &ReleasePl
         None => (None, wanted),
     };
     let refuse = |why: String| ApplyError::Adopt { name: name.to_owned(), why };
-    let container = agent.engine.inspect(name)?.ok_or_else(|| refuse("there is none of that name".to_owned()))?;
+    let container =
+        agent.engine.inspect(name)?.ok_or_else(|| refuse("there is none of that name".to_owned()))?;
     if let Some(owner) = container.labels.get(STACK_LABEL) {
         return Err(refuse(format!("it belongs to the stack {owner} already")).into());
     }
@@ -35,11 +36,18 @@ pub(super) fn find(agent: Agent<'_>, wanted: &str, stack: &str, plan: &ReleasePl
         Some(service) => return Err(refuse(format!("the stack has no service {service}")).into()),
         None => guess(name, plan).ok_or_else(|| {
             let all: Vec<&str> = plan.services.keys().map(String::as_str).collect();
-            refuse(format!("which service it is is not clear: write SERVICE={name} with one of {}", all.join(", ")))
+            refuse(format!(
+                "which service it is is not clear: write SERVICE={name} with one of {}",
+                all.join(", ")
+            ))
         })?,
     };
     let planned = &plan.services[&service];
-    Ok(Adoption { placed: placed(&container, planned), volumes: volumes(&container, planned, stack), service })
+    Ok(Adoption {
+        placed: placed(&container, planned),
+        volumes: volumes(&container, planned, stack),
+        service,
+    })
 }
 
 /// The service whose container has this name or which has it itself, or the only one.

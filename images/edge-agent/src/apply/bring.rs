@@ -61,7 +61,10 @@ pub(super) fn compare(agent: Agent<'_>, target: &Target<'_>) -> Result<Change> {
         match old {
             Some(old) if is_the_same(agent, old, &new)? => {
                 kept.push(name.clone());
-                services.insert(name.clone(), Placed { container: old.container.clone(), image: old.image.clone(), ..new });
+                services.insert(
+                    name.clone(),
+                    Placed { container: old.container.clone(), image: old.image.clone(), ..new },
+                );
             }
             _ => {
                 ensure_free(agent, name, planned, from.as_ref())?;
@@ -200,7 +203,8 @@ fn prepare(
     let seq = journal.to.seq;
     let mut images = BTreeMap::new();
     for service in &journal.changing {
-        let Some(manifest) = plan.services.get(service).and_then(|planned| planned.spec.manifest.as_ref()) else {
+        let Some(manifest) = plan.services.get(service).and_then(|planned| planned.spec.manifest.as_ref())
+        else {
             continue;
         };
         if !images.contains_key(manifest) {
@@ -246,7 +250,8 @@ fn prepare(
 fn before(state: &StackState, target: &Target<'_>) -> Option<Installed> {
     let mut from = state.current.clone();
     if let Some((service, placed)) = &target.adopted {
-        let by_hand = from.get_or_insert_with(|| Installed { version: "by hand".to_owned(), ..Installed::default() });
+        let by_hand =
+            from.get_or_insert_with(|| Installed { version: "by hand".to_owned(), ..Installed::default() });
         by_hand.services.insert(service.clone(), placed.clone());
     }
     from
@@ -273,11 +278,17 @@ fn is_the_same(agent: Agent<'_>, old: &Placed, new: &Placed) -> Result<bool> {
         return Ok(false);
     }
     let found = agent.engine.inspect(&old.container)?;
-    Ok(found.is_some_and(|found| found.name == old.name && (found.running || (new.ends && found.exit_code == 0))))
+    Ok(found
+        .is_some_and(|found| found.name == old.name && (found.running || (new.ends && found.exit_code == 0))))
 }
 
 /// The name of a service must be free, or belong to what it takes over from.
-fn ensure_free(agent: Agent<'_>, service: &str, planned: &ServicePlan, from: Option<&Installed>) -> Result<()> {
+fn ensure_free(
+    agent: Agent<'_>,
+    service: &str,
+    planned: &ServicePlan,
+    from: Option<&Installed>,
+) -> Result<()> {
     let Some(found) = agent.engine.inspect(&planned.name)? else { return Ok(()) };
     let ours = from.iter().flat_map(|from| from.services.values()).any(|old| old.container == found.id);
     if ours {
@@ -331,7 +342,9 @@ pub(super) fn to_drop(state: &StackState, journal: &Journal) -> Drop {
         containers: unique(
             going().map(|placed| placed.container.clone()).filter(|id| !kept.contains(id.as_str())).collect(),
         ),
-        images: unique(going().map(|placed| placed.image.clone()).filter(|id| !images.contains(id)).collect()),
+        images: unique(
+            going().map(|placed| placed.image.clone()).filter(|id| !images.contains(id)).collect(),
+        ),
         networks: unique(
             tidy::releases(state)
                 .flat_map(|release| release.networks.clone())

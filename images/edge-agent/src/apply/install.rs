@@ -6,7 +6,7 @@ use std::fs;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::tuf::Target as Member;
-use xedge_bundle::{Manifest, member};
+use xedge_bundle::{Code, Manifest, Refusal, member};
 use xedge_model::Digest;
 use xedge_model::stack::SecretKind;
 use xedge_wire::{Applied, Event};
@@ -33,7 +33,10 @@ pub fn install(
     let agent = *agent;
     let manifest = staged.manifest();
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
+    // Somebody else may have committed a release since the bundle was verified.
+    *trust = TrustStore::open(agent.home)?;
     let _cut_short = recover::locked(agent, trust, &manifest.stack)?;
+    check_floor(trust, staged)?;
     events(Event::Checking);
     let device = Device::load(agent.home)?;
     let known = records::load_state(&agent.stack(&manifest.stack))?.adopted_volumes;
@@ -80,6 +83,17 @@ pub fn install(
     }
     trust.accept_root(staged.verified())?;
     change.carry_out(agent, trust, &target, events)
+}
+
+/// Refuses what has become older than what was accepted.
+fn check_floor(trust: &TrustStore, staged: &Staged) -> Result<()> {
+    let found = staged.verified().floor();
+    let Some(least) = trust.floor(found.stack) else { return Ok(()) };
+    if found.seq >= least.seq && found.timestamp_version >= least.timestamp_version {
+        return Ok(());
+    }
+    let reason = format!("release {} came in meanwhile, and this one is number {}", least.seq, found.seq);
+    Err(Refusal { code: Code::Rollback, member: member::BUNDLE.to_owned(), reason }.into())
 }
 
 /// What a plan is made of.
@@ -170,9 +184,7 @@ fn checks(manifest: &Manifest) -> Checks {
 /// The members that the next transfer need not bring: the small ones, and the layers where the Engine gives none back.
 fn members(agent: Agent<'_>, staged: &Staged) -> Result<Vec<Digest>> {
     let thin = agent.engine.facts()?.thin_loads;
-    let worth = |(name, target): &(&String, &Member)| {
-        !thin || !is_layer(name, target)
-    };
+    let worth = |(name, target): &(&String, &Member)| !thin || !is_layer(name, target);
     let targets = staged.targets().targets.iter().filter(worth);
     let mut members: Vec<Digest> = targets
         .filter(|(name, _)| name.as_str() != member::BUNDLE)
@@ -194,8 +206,7 @@ fn needs(staged: &Staged, plan: &ReleasePlan, changing: &[String], adopt: Option
         }
     }
     let service = |(name, planned): (&String, &crate::plan::ServicePlan)| {
-        let needs =
-            ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
+        let needs = ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
         (name.clone(), needs)
     };
     Needs {

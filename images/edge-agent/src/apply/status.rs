@@ -16,7 +16,8 @@ pub fn stack_status(agent: &Agent<'_>, stack: &str, measure: bool) -> Result<Sta
     let mut services = Vec::new();
     for (name, placed) in state.current.iter().flat_map(|current| &current.services) {
         let found = agent.engine.inspect(&placed.container)?.unwrap_or_default();
-        let usage = if measure && found.running { Some(agent.engine.usage(&placed.container)?) } else { None };
+        let usage =
+            if measure && found.running { Some(agent.engine.usage(&placed.container)?) } else { None };
         services.push(ServiceStatus {
             name: name.clone(),
             container: placed.name.clone(),

@@ -1,7 +1,7 @@
 //! What the machine lacks: room, memory, limits, a clock.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use xedge_bundle::time;
+use xedge_bundle::{Code, time};
 use xedge_wire::EngineFacts;
 
 use super::{Look, Needs, Obstacle};
@@ -27,7 +27,7 @@ pub(super) fn clock(look: &Look<'_>) -> Option<Obstacle> {
     (now > BUILD_TIME + FAR).then(|| {
         let reason = format!("the clock says {}, which cannot be", time::format(now));
         Obstacle::new(
-            "clock",
+            Code::Clock,
             reason,
             "set it: `sudo timedatectl set-ntp true`, or `sudo date -u -s 'YYYY-MM-DD HH:MM'`",
         )
@@ -54,7 +54,7 @@ pub(super) fn memory(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Re
             mib(total)
         );
         let fix = "lower `mem_limit` in the stack, or the limit of the device: `xedge-agent enroll --max-memory 128m`";
-        Obstacle::new("no-memory", reason, fix)
+        Obstacle::new(Code::NoMemory, reason, fix)
     }))
 }
 
@@ -74,7 +74,7 @@ fn no_limits(machine: &Machine) -> Obstacle {
                       GRUB_CMDLINE_LINUX in /etc/default/grub, then `sudo update-grub`), and restart"
             .to_owned(),
     };
-    Obstacle::new("memory-limits", reason, fix)
+    Obstacle::new(Code::MemoryLimits, reason, fix)
 }
 
 /// Room for what has yet to come. Where store and Engine share a file system, their needs are added.
@@ -100,11 +100,15 @@ fn full(folder: &Utf8Path, room: Room, bytes: u64) -> Option<Obstacle> {
     let fix = format!("make room: `xedge-agent gc`, `docker image prune --all`; `df -h {folder}` shows it");
     if room.free < needed {
         let reason = format!("{folder} has {} free, and {} are needed", mib(room.free), mib(needed));
-        return Some(Obstacle::new("no-space", reason, fix));
+        return Some(Obstacle::new(Code::NoSpace, reason, fix));
     }
     (room.files < SPARE_FILES).then(|| {
         let reason = format!("{folder} has room for {} more files, and {SPARE_FILES} are needed", room.files);
-        Obstacle::new("no-space", reason, format!("remove files: `df -i {folder}` shows how many there are"))
+        Obstacle::new(
+            Code::NoSpace,
+            reason,
+            format!("remove files: `df -i {folder}` shows how many there are"),
+        )
     })
 }
 

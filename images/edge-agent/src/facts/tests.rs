@@ -17,11 +17,11 @@ fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
 
 #[test]
 fn boards_have_general_and_special_names() {
-    let check = |model: &str, slugs: &[&str]| {
+    let check = |model: &str, names: &[&str]| {
         let (_folder, machine) = machine(&[("proc/device-tree/model", &format!("{model}\0"))]);
         let board = machine.board();
         assert_eq!(board.name, model);
-        assert_eq!(board.slugs, slugs);
+        assert_eq!(board.names, names);
     };
     check(
         "Raspberry Pi 4 Model B Rev 1.4",
@@ -37,7 +37,7 @@ fn a_pc_has_its_makers_name_and_no_sample_text() {
         ("sys/class/dmi/id/sys_vendor", "Intel(R) Client Systems\n"),
         ("sys/class/dmi/id/product_name", "NUC11ATKC4\n"),
     ]);
-    assert_eq!(pc.board().slugs, ["intel-r-client-systems-nuc11atkc4", "intel-r-client-systems-nuc11atkc"]);
+    assert_eq!(pc.board().names, ["intel-r-client-systems-nuc11atkc4", "intel-r-client-systems-nuc11atkc"]);
     let (_folder, nobody) = machine(&[
         ("sys/class/dmi/id/sys_vendor", "To Be Filled By O.E.M.\n"),
         ("sys/class/dmi/id/product_name", "Default string\n"),
