@@ -1,0 +1,35 @@
+//! Deployments to a device: a real Engine behind a real SSH server, which can be switched off at any moment.
+
+mod stand;
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use self::stand::{Board, Stand};
+
+/// A device for one test, with the folder of its keys.
+struct Device {
+    stand: Stand,
+    _folder: TempDir,
+}
+
+impl Device {
+    fn start(board: &Board) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
+        let stand = Stand::start(xtask, Path::new(env!("CARGO_TARGET_TMPDIR")), folder.path(), board);
+        Self { stand, _folder: folder }
+    }
+}
+
+/// What all other tests here stand on.
+#[test]
+fn the_stand_is_a_device() {
+    let device = Device::start(&Board::default()).stand;
+    assert_eq!(device.run("docker info --format '{{.Driver}}'"), "overlay2\n");
+    device.run("docker volume create kept && sync");
+    device.cut_power();
+    device.boot();
+    assert_eq!(device.run("docker volume ls --quiet"), "kept\n");
+}
