@@ -2,6 +2,7 @@
 
 mod stand;
 
+use std::ops::Deref;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -23,10 +24,18 @@ impl Device {
     }
 }
 
+impl Deref for Device {
+    type Target = Stand;
+
+    fn deref(&self) -> &Stand {
+        &self.stand
+    }
+}
+
 /// What all other tests here stand on.
 #[test]
 fn the_stand_is_a_device() {
-    let device = Device::start(&Board::default()).stand;
+    let device = Device::start(&Board::default());
     assert_eq!(device.run("docker info --format '{{.Driver}}'"), "overlay2\n");
     device.run("docker volume create kept && sync");
     device.cut_power();
