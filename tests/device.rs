@@ -10,7 +10,8 @@ mod stand;
 
 use stand::{Board, Stand};
 
-const USAGE: &str = "usage: device up FOLDER [PORT]... | device cut FOLDER | device boot FOLDER | device down FOLDER";
+const USAGE: &str =
+    "usage: device up FOLDER [PORT]... | device cut FOLDER | device boot FOLDER | device down FOLDER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -42,3 +42,15 @@ fn the_stand_is_a_device() {
     device.boot();
     assert_eq!(device.run("docker volume ls --quiet"), "kept\n");
 }
+
+#[test]
+fn a_small_disk_is_full_where_it_should_be() {
+    let device = Device::start(&Board { disk_mib: Some(200), ..Board::default() });
+    assert_eq!(device.run("docker info --format '{{.Driver}}'"), "overlay2\n");
+    let full = device.try_run("fallocate -l 300M /var/lib/xedge/big");
+    assert!(String::from_utf8_lossy(&full.stderr).contains("No space left"), "{full:?}");
+    device.run("rm /var/lib/xedge/big && echo kept >/var/lib/xedge/small && sync");
+    device.cut_power();
+    device.boot();
+    assert_eq!(device.run("cat /var/lib/xedge/small"), "kept\n");
+}

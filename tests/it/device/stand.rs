@@ -83,12 +83,12 @@ impl Stand {
     }
 
     fn create(&self, image: &str, board: &Board) {
-        let label = format!("{LABEL}={}", if board.keep { "kept".to_owned() } else { whose(std::process::id()) });
+        let label =
+            format!("{LABEL}={}", if board.keep { "kept".to_owned() } else { whose(std::process::id()) });
         let name = &self.name;
         docker(&["network", "create", "--label", &label, name]);
-        let mut arguments: Vec<String> = ["create", "--name", name, "--hostname", "device", "--network", name]
-            .map(str::to_owned)
-            .to_vec();
+        let mut arguments: Vec<String> =
+            ["create", "--name", name, "--hostname", "device", "--network", name].map(str::to_owned).to_vec();
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         option("--label", label.clone());
         for capability in CAPABILITIES {
@@ -100,9 +100,11 @@ impl Stand {
         // Version 1 of control groups can only be mounted whole from the host's namespace.
         option("--cgroupns", "host".to_owned());
         option("--tmpfs", "/run:exec,mode=755".to_owned());
-        for volume in ["docker", "xedge"] {
+        let all = [("docker", "/var/lib/docker"), ("xedge", "/var/lib/xedge"), ("disk", "/disk")];
+        let volumes = if board.disk_mib.is_some() { &all[2..] } else { &all[..2] };
+        for (volume, at) in volumes {
             docker(&["volume", "create", "--label", &label, &format!("{name}-{volume}")]);
-            option("--volume", format!("{name}-{volume}:/var/lib/{volume}"));
+            option("--volume", format!("{name}-{volume}:{at}"));
         }
         for (inner, outer) in &self.ports {
             option("--publish", format!("127.0.0.1:{outer}:{inner}"));
@@ -240,7 +242,8 @@ impl Stand {
                 return;
             }
             if start.elapsed() > BOOT {
-                let log = Command::new("docker").args(["logs", &self.name]).output().expect("`docker` starts");
+                let log =
+                    Command::new("docker").args(["logs", &self.name]).output().expect("`docker` starts");
                 let engine = Command::new("docker")
                     .args(["exec", &self.name, "tail", "-n", "20", "/var/log/dockerd.log"])
                     .output()
@@ -270,7 +273,9 @@ impl Drop for Stand {
 fn remove(name: &str) {
     let quiet = |arguments: &[&str]| drop(Command::new("docker").args(arguments).output());
     quiet(&["rm", "--force", "--volumes", name]);
-    quiet(&["volume", "rm", &format!("{name}-docker"), &format!("{name}-xedge")]);
+    for volume in ["docker", "xedge", "disk"] {
+        quiet(&["volume", "rm", &format!("{name}-{volume}")]);
+    }
     quiet(&["network", "rm", name]);
 }
 
@@ -327,7 +332,8 @@ fn image(xtask: &Path, scratch: &Path) -> String {
     }
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let layout = project.join("target/xedge/layout");
-    let layout = Layout::open(Utf8Path::from_path(&layout).expect("UTF-8")).expect("the layout that was built");
+    let layout =
+        Layout::open(Utf8Path::from_path(&layout).expect("UTF-8")).expect("the layout that was built");
     let name = "xedge-test/board".parse().expect("a name");
     let entry = layout.image(&name).expect("the image that was built");
     let platform = platform.parse().expect("a platform");
