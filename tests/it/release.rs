@@ -1,6 +1,7 @@
 //! `release`, `verify`, `bundle` and `keys` as a user types them, on a stack that is gated in seconds.
 
 mod evidence;
+mod extract;
 mod keys;
 mod number;
 mod stack;

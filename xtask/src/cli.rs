@@ -9,7 +9,7 @@ use xedge_model::Platform;
 
 pub(crate) use make::{New, NewCommand, Secrets};
 pub(crate) use ship::{
-    Bundle, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs, Verify,
+    Bundle, Extract, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release, StackArgs, Verify,
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 environment (worth a retry) · 2 a gate failed · 3 bad input · \

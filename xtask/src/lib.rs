@@ -18,6 +18,7 @@ mod base;
 mod build;
 mod engine;
 mod evidence;
+mod extract;
 mod fetch;
 mod foreign;
 mod formats;

@@ -5,6 +5,9 @@ use xedge_bundle::{ReadError, Refusal};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Failure};
 
+use crate::check::Obstacle;
+use crate::transfer::TransferError;
+
 /// A result of the agent.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -42,6 +45,20 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Standard output is gone.
+    #[error("failed to write to standard output")]
+    Stdout(#[source] std::io::Error),
+    /// Another program cannot take this one's place.
+    #[error("{program} cannot take this program's place: {reason}")]
+    Program {
+        /// The other program.
+        program: Utf8PathBuf,
+        /// What it did, or did not do.
+        reason: String,
+    },
+    /// What was sent is not taken.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// The Engine refused, or did not answer.
     #[error("failed to {what}: {reason}")]
     Engine {
@@ -50,6 +67,52 @@ pub enum Error {
         /// Its answer.
         reason: String,
     },
+    /// What is signed cannot run on this device as it is.
+    #[error("failed to plan {what}: {reason}")]
+    Plan {
+        /// The service, or the file.
+        what: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// An operation on what runs did not succeed.
+    #[error(transparent)]
+    Apply(#[from] crate::apply::ApplyError),
+    /// There is no device here yet.
+    #[error("this device is not enrolled: it trusts nobody yet")]
+    NotEnrolled,
+    /// It already trusts somebody.
+    #[error("this device is already enrolled: {0}")]
+    Enrolled(String),
+    /// A file of the agent's state was written by a later agent.
+    #[error("{path} has format {found}, this agent reads {known}: a later agent wrote it")]
+    LaterState {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Its format.
+        found: u64,
+        /// What is read here.
+        known: u64,
+    },
+    /// Somebody else is changing the device.
+    #[error("another xedge-agent is at work{}", .holder.map(|pid| format!(": process {pid}")).unwrap_or_default())]
+    Busy {
+        /// Its process, where it said so.
+        holder: Option<u32>,
+    },
+    /// Something that was given cannot be used.
+    #[error("{what} is refused: {reason}")]
+    Given {
+        /// What it is; never a secret's value.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The device cannot take the release, for these reasons.
+    #[error("the device cannot take the release{}", crate::check::in_words(.0))]
+    Unfit(Vec<Obstacle>),
 }
 
 impl From<ReadError> for Error {
@@ -66,6 +129,8 @@ impl Error {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => Some(refusal.code.as_str()),
+            Self::Apply(error) => error.code(),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code),
             _ => None,
         }
     }
@@ -74,8 +139,18 @@ impl Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
+            Self::Transfer(error) => error.class(),
+            Self::Program { .. } => Class::Failed,
+            Self::Stdout(_) => Class::Environment,
             Self::Refused(refusal) => refusal.class(),
-            Self::Damaged { .. } => Class::Integrity,
+            Self::Apply(error) => error.class(),
+            Self::Plan { .. } => Class::Input,
+            Self::Damaged { .. } | Self::NotEnrolled | Self::Enrolled(_) => Class::Integrity,
+            Self::Unfit(obstacles) => {
+                crate::check::worst(obstacles).map_or(Class::Bug, |obstacle| obstacle.class())
+            }
+            Self::Given { .. } => Class::Input,
+            Self::LaterState { .. } | Self::Busy { .. } => Class::Environment,
             Self::Bundle { .. } | Self::Write(_) | Self::Read { .. } | Self::Engine { .. } => {
                 Class::Environment
             }
@@ -85,8 +160,26 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => refusal.hint(),
+            Self::Apply(error) => error.hint(),
             Self::Write(error) => error.hint(),
-            Self::Damaged { .. } => Some("enrol the device again, from the machine with the keys".to_owned()),
+            Self::Transfer(error) => error.hint(),
+            Self::Program { .. } => {
+                Some("the program that was here goes on; `xedge-agent --version` says which".to_owned())
+            }
+            Self::Plan { hint, .. } => Some(hint.clone()),
+            Self::Damaged { .. } => {
+                Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
+            }
+            Self::NotEnrolled => Some(
+                "pin a root first: `cargo xtask deploy --host HOST`, or here `xedge-agent enroll --root FILE`".to_owned(),
+            ),
+            Self::Enrolled(_) => Some("to change whom it trusts: `xedge-agent enroll --root FILE --again`".to_owned()),
+            Self::LaterState { .. } => Some("run the later agent: `xedge-agent --version`".to_owned()),
+            Self::Busy { .. } => Some("wait until it is done: `xedge-agent status`".to_owned()),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| {
+                let code = obstacle.code;
+                format!("{}; `xedge-agent why {code}` says more", obstacle.fix)
+            }),
             _ => None,
         }
     }

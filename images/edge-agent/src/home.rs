@@ -112,7 +112,12 @@ impl StackHome {
         self.secrets().join(name)
     }
 
-    /// Values that only this device has: a JSON object.
+    /// How often each secret was given, and to whom: nothing about values.
+    pub fn secret_versions(&self) -> Utf8PathBuf {
+        self.0.join("secrets.json")
+    }
+
+    /// Values that only this device has.
     pub fn values(&self) -> Utf8PathBuf {
         self.0.join("values.json")
     }

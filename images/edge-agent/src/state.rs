@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use xedge_model::Digest;
+use xedge_model::stack::Probe;
+
+use crate::engine::{PortSpec, Restart, VolumeSpec};
 
 /// `state.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -20,7 +23,7 @@ pub struct StackState {
 }
 
 /// A release on the device.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Installed {
     /// Its number; 0 for containers that were started by hand and taken over.
@@ -35,6 +38,47 @@ pub struct Installed {
     pub since: i64,
     /// Its containers by service.
     pub services: BTreeMap<String, Placed>,
+    /// Its services, each after those that it depends on.
+    #[serde(default)]
+    pub order: Vec<String>,
+    /// What must answer while it runs.
+    #[serde(default)]
+    pub checks: Checks,
+    /// The Engine's names of its networks.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// The volumes that were made for it; adopted ones are not among them.
+    #[serde(default)]
+    pub volumes: Vec<VolumeSpec>,
+    /// The folders that its containers mount ([`crate::home::StackHome::mount`]).
+    #[serde(default)]
+    pub mounts: Vec<Digest>,
+    /// The members of the store that are worth keeping for it.
+    #[serde(default)]
+    pub members: Vec<Digest>,
+}
+
+/// What a release must answer before it is committed, and afterwards to the one who watches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Checks {
+    /// What is asked.
+    pub probes: Vec<Check>,
+    /// Seconds for which everything must stay well before the release is committed.
+    pub settle_s: u64,
+    /// Seconds in which a service must answer after its start.
+    pub start_s: u64,
+}
+
+/// One question to a service.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Check {
+    /// The question.
+    pub probe: Probe,
+    /// The user who logs in, where the probe's secret is a password and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// The container of a service.
@@ -52,13 +96,28 @@ pub struct Placed {
     /// Digest of everything that it was made of: the same digest is the same container.
     pub spec: Option<Digest>,
     /// Its restart policy while it runs.
-    pub restart: crate::engine::Restart,
+    pub restart: Restart,
+    /// Ports of the device that it publishes.
+    #[serde(default)]
+    pub ports: Vec<PortSpec>,
+    /// Seconds that it is given to stop.
+    #[serde(default = "ten")]
+    pub stop_grace_s: u64,
+    /// Whether it does its work and ends with 0, so that others can start after it.
+    #[serde(default)]
+    pub ends: bool,
+}
+
+fn ten() -> u64 {
+    10
 }
 
 /// `journal.json`: an operation, written before each of its steps. Whoever finds one brings the stack to `from` or to `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Journal {
+    /// What is being done.
+    pub operation: Operation,
     /// How far it is.
     pub phase: Phase,
     /// What ran before; `None` where nothing did.
@@ -69,6 +128,54 @@ pub struct Journal {
     pub changing: Vec<String>,
     /// What the state will be when `to` is committed.
     pub after: Box<StackState>,
+    /// What nothing needs once `to` is committed.
+    #[serde(default)]
+    pub drop: Drop,
+    /// What the device must not go below once `to` is committed; `None` where nothing new is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<Accept>,
+}
+
+/// What a committed release raises.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Accept {
+    /// The release's number.
+    pub seq: u64,
+    /// Version of the timestamp that it came with.
+    pub timestamp_version: u64,
+    /// The lowest data version that may still be installed.
+    pub data_floor: u64,
+    /// Unix time that the release is at least as new as: a floor for a clock that stands still.
+    pub signed: i64,
+}
+
+/// What nothing needs once an operation is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Drop {
+    /// Ids of containers.
+    pub containers: Vec<String>,
+    /// Ids of images; one that something else uses stays.
+    pub images: Vec<String>,
+    /// Names of networks; one that something else is in stays.
+    pub networks: Vec<String>,
+    /// Volumes, with their data: only where somebody asked for it.
+    pub volumes: Vec<VolumeSpec>,
+}
+
+/// What an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// A release is installed.
+    Install,
+    /// The release before comes back.
+    Rollback,
+    /// Everything goes but data and secrets.
+    Remove,
+    /// Everything goes.
+    Purge,
 }
 
 /// How far an operation is. Before `Switching` the old release runs untouched; from `Committing` on the new one stays.

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
+use xedge_model::Platform;
 use xedge_sign::Role;
 
 use super::EngineChoice;
@@ -158,6 +159,8 @@ pub(crate) enum Bundle {
         /// The bundle
         file: Utf8PathBuf,
     },
+    /// Verify a bundle and take it apart for work by hand: archives, configuration, and the steps in RUNBOOK.md
+    Extract(Extract),
     /// Explain a refusal: by its code, or by checking a bundle and explaining what it is refused for
     Why {
         /// A refusal code, or a bundle
@@ -166,6 +169,31 @@ pub(crate) enum Bundle {
         #[arg(long, value_name = "FILE")]
         root: Option<Utf8PathBuf>,
     },
+}
+
+/// `bundle extract`.
+#[derive(Args, Debug)]
+pub(crate) struct Extract {
+    /// The bundle
+    pub(crate) file: Utf8PathBuf,
+    /// A folder that is not there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Utf8PathBuf,
+    /// Platform of the device
+    #[arg(long, value_name = "P")]
+    pub(crate) platform: Platform,
+    /// A value that the stack leaves to the device
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// The root to start from; the one in the data folder when not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Option<Utf8PathBuf>,
+}
+
+/// `NAME=VALUE`.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    parts.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or("expected NAME=VALUE".to_owned())
 }
 
 fn role(text: &str) -> Result<Role, String> {

@@ -1,4 +1,4 @@
-//! `bundle`: look into one without trusting it, or have a refusal explained.
+//! `bundle`: look into one without trusting it, take one apart, or have a refusal explained.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -11,11 +11,17 @@ use xedge_bundle::{Code, ReadError, Refusal, time};
 use super::{Context, verify};
 use crate::cli::Bundle;
 use crate::error::{Error, Result};
+use crate::extract;
 
 /// Runs one of them.
 pub(super) fn run(cx: &Context<'_>, command: &Bundle) -> Result<()> {
     match command {
         Bundle::Inspect { file } => inspect(cx, &cx.environment.folder()?.join(file)),
+        Bundle::Extract(flags) => {
+            let folder = extract::extract(cx, flags)?;
+            cx.printer.say(&format!("the steps are in {folder}/RUNBOOK.md"));
+            cx.printer.data(folder.as_str())
+        }
         Bundle::Why { what, root } => why(cx, what, root.as_deref()),
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::manifest::{
-    Compatibility, Config, Emulated, EvidenceEntry, FORMAT, Gate, Lock, Manifest, Probe, Sbom, Service,
+    Compatibility, Config, Emulated, EvidenceEntry, FORMAT, Gate, Lock, Manifest, Sbom, Service,
 };
 use xedge_bundle::member;
-use xedge_model::compose::Protocol;
+use xedge_model::stack::Operation;
 use xedge_model::{Digest, ImageName};
 use xedge_oci::Descriptor;
 use xedge_sign::KeyStatus;
@@ -61,6 +61,7 @@ pub(crate) type Members = BTreeMap<String, Member>;
 pub(crate) fn describe(
     cx: &Context<'_>,
     stack: &ReadyStack,
+    operation: &Operation,
     release: &Release,
     status: KeyStatus,
     title: &Title,
@@ -75,15 +76,19 @@ pub(crate) fn describe(
         revision: title.revision.clone(),
         compatibility: Compatibility {
             platforms: stack.platforms.iter().copied().collect(),
+            boards: operation.boards.clone(),
             agent: AGENT.to_owned(),
             engine_api: ENGINE_API.to_owned(),
         },
+        data: operation.data,
         services: services(stack)?,
         config: config(stack),
         gate: gate(release),
         locks: locks(stack)?,
         sboms: sboms(cx, stack)?,
-        probes: probes(stack),
+        probes: operation.probes.clone(),
+        settle_s: operation.settle_s,
+        start_s: operation.start_s,
     };
     manifest.check()?;
     Ok(manifest)
@@ -152,17 +157,6 @@ fn sboms(cx: &Context<'_>, stack: &ReadyStack) -> Result<Vec<Sbom>> {
         }
     }
     Ok(sboms)
-}
-
-/// The ports that a device publishes.
-fn probes(stack: &ReadyStack) -> Vec<Probe> {
-    let mut probes = Vec::new();
-    for (name, service) in stack.rendered.compose().start_order() {
-        let tcp = service.ports.0.iter().filter(|port| port.protocol == Protocol::Tcp);
-        probes.extend(tcp.filter_map(|port| Some(Probe { service: name.to_owned(), port: port.host? })));
-    }
-    probes.sort();
-    probes
 }
 
 /// Every member that the description names, itself included.

@@ -13,7 +13,9 @@ mod stack;
 use camino::Utf8PathBuf;
 use tokio::runtime::Runtime;
 use xedge_bundle::Manifest;
+use xedge_config::operation;
 use xedge_model::Digest;
+use xedge_model::stack::Operation;
 use xedge_registry::{Tag, TagKind};
 use xshell::{Shell, cmd};
 
@@ -69,10 +71,19 @@ pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
     };
     let runtime = commands::runtime()?;
     let stack = runtime.block_on(ReadyStack::make(cx, &flags.stack, mode))?;
+    let operation = operation(&cx.project.templates(), &stack.rendered)?;
     let registry = runtime.block_on(Registry::connect(cx, &flags.registry))?;
     // Asked before minutes go by in simulations: a registry that does not answer ends the matter.
     let numbers = runtime.block_on(Numbers::read(&registry, &stack.name))?;
-    let work = Work { cx, flags, runtime: &runtime, stack: &stack, registry: &registry, numbers: &numbers };
+    let work = Work {
+        cx,
+        flags,
+        runtime: &runtime,
+        stack: &stack,
+        operation: &operation,
+        registry: &registry,
+        numbers: &numbers,
+    };
     if flags.dry_run {
         return work.plan(source).map(Outcome::Planned);
     }
@@ -87,6 +98,7 @@ struct Work<'a> {
     flags: &'a cli::Release,
     runtime: &'a Runtime,
     stack: &'a ReadyStack,
+    operation: &'a Operation,
     registry: &'a Registry,
     numbers: &'a Numbers,
 }
@@ -160,7 +172,8 @@ impl Work<'_> {
 
     /// The same content keeps its number; anything else gets the next one.
     fn choose(&self, release: &Release, status: xedge_sign::KeyStatus) -> Result<Chosen> {
-        let describe = |title: &Title| manifest::describe(self.cx, self.stack, release, status, title);
+        let describe =
+            |title: &Title| manifest::describe(self.cx, self.stack, self.operation, release, status, title);
         let asked = self.flags.version.as_deref();
         let records = record::all(self.cx, &self.stack.name)?;
         let recorded = records.last().map_or(0, |record| record.seq);

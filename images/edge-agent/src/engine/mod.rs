@@ -1,5 +1,7 @@
 //! What the agent asks of a container engine, in plain types. Docker and Podman answer it, and in tests a folder of files.
 
+mod docker;
+pub mod fake;
 pub mod spec;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,11 @@ use std::time::Duration;
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
-pub use spec::{ContainerSpec, HealthSpec, MountSpec, NetworkSpec, Restart, Source, VolumeSpec};
+pub use docker::Docker;
+pub use fake::Fake;
+pub use spec::{
+    ContainerSpec, HealthSpec, LimitSpec, MountSpec, NetworkSpec, PortSpec, Restart, Source, VolumeSpec,
+};
 
 use crate::Result;
 
@@ -57,6 +63,17 @@ pub struct Container {
     pub mounts: BTreeMap<String, String>,
 }
 
+/// A port of the device that a running container has, whoever made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The port.
+    pub port: spec::PortSpec,
+    /// Name of the container, without a leading `/`.
+    pub container: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// An image to load: what it has of layers is read as they are asked for.
 pub struct ImageLoad<'a> {
     /// Digest of the manifest of this device's platform.
@@ -67,7 +84,7 @@ pub struct ImageLoad<'a> {
     pub config_digest: &'a Digest,
     /// The layers, lowest first: digest and length of the blob, and whether the Engine already has it.
     pub layers: &'a [LayerLoad],
-    /// Opens a layer's blob.
+    /// Opens a blob: a layer's, or the manifest's where the Engine keeps images by it.
     pub open: &'a dyn Fn(&Digest) -> Result<Box<dyn Read + Send>>,
 }
 
@@ -82,6 +99,15 @@ pub struct LayerLoad {
     pub diff_id: Digest,
     /// Whether the Engine has it, and all below it; then it is left out.
     pub here: bool,
+}
+
+/// A user of a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Name.
+    pub user: String,
+    /// Password or token; it is shown nowhere.
+    pub password: String,
 }
 
 /// A container engine. Every method may be repeated: what is already so is no error.
@@ -112,6 +138,10 @@ pub trait Engine {
     fn inspect(&self, id: &str) -> Result<Option<Container>>;
     /// Every container of the agent's, of one stack or of all, running or not, sorted by name.
     fn containers(&self, stack: Option<&str>) -> Result<Vec<Container>>;
+    /// Every port of the device that a running container has, whoever made it: who is in the way of a release.
+    fn published(&self) -> Result<Vec<Published>> {
+        Ok(Vec::new())
+    }
     /// Makes a network that is not there.
     fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()>;
     /// Removes a network that no container is in; gives whether it went.
@@ -126,4 +156,19 @@ pub trait Engine {
     fn logs(&self, id: &str, lines: u32, follow: bool, to: &mut dyn Write) -> Result<()>;
     /// What it uses, measured over about a second.
     fn usage(&self, id: &str) -> Result<Measure>;
+    /// Fetches an image by tag or digest from its registry, as this device reaches it, and gives its id.
+    fn pull(&self, reference: &str, login: Option<&Login>) -> Result<String>;
+    /// Copies a file or folder out of a container, running or not, as a tar stream.
+    fn copy_out(&self, id: &str, path: &str, to: &mut dyn Write) -> Result<()>;
+}
+
+/// A health check in the Engine's form (`CMD …`, `CMD-SHELL …`) as an argument list; `None` for one that is switched off.
+pub fn health_command(test: &[String]) -> Option<Vec<String>> {
+    match test.split_first() {
+        Some((kind, rest)) if kind == "CMD" => Some(rest.to_vec()),
+        Some((kind, rest)) if kind == "CMD-SHELL" => {
+            Some([&["/bin/sh".to_owned(), "-c".to_owned()], rest].concat())
+        }
+        _ => None,
+    }
 }

@@ -79,6 +79,13 @@ pub struct ContainerSpec {
     pub labels: BTreeMap<String, String>,
 }
 
+impl ContainerSpec {
+    /// The digest of everything that a container is made of. The image counts by its manifest, never by the Engine's id.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).expect("all keys are strings"))
+    }
+}
+
 /// A published port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -103,6 +110,9 @@ pub struct MountSpec {
     pub target: String,
     /// Whether it cannot be written.
     pub read_only: bool,
+    /// How mounts that come later spread between a path of the device and the container; the Engine's default where none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propagation: Option<String>,
 }
 
 /// What is mounted.

@@ -23,7 +23,7 @@ pub use key::VerifyingKey;
 pub use manifest::Manifest;
 pub use refusal::{Code, ReadError, Refusal};
 pub use statement::Statement;
-pub use verify::{Trust, Verified, verify};
+pub use verify::{Offer, Trust, Verified, read_offer, verify, verify_thin};
 pub use write::Writer;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod contents;
 mod flips;
 mod forge;
 mod metadata;
+mod thin;
 mod write;
 
 use xedge_model::{Class, Digest, Failure as _};

@@ -8,14 +8,17 @@ mod closure;
 mod contents;
 mod evidence;
 mod head;
+mod offer;
 mod plan;
 mod untrusted;
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use xedge_model::{Digest, Hasher};
 
 pub use evidence::Evidence;
+pub use offer::{Offer, read_offer};
 pub use plan::Plan;
 pub use untrusted::{Untrusted, UntrustedRoot, read_head};
 
@@ -85,7 +88,7 @@ pub trait Observer {
 /// Watches nothing.
 impl Observer for () {}
 
-/// A bundle that hangs on the trusted root. Only [`verify`] makes one.
+/// A bundle that hangs on the trusted root. Only [`verify`] and [`verify_thin`] make one.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Verified {
@@ -96,6 +99,7 @@ pub struct Verified {
     targets: Targets,
     manifest: Manifest,
     evidence: Vec<Evidence>,
+    absent: BTreeSet<Digest>,
 }
 
 /// Verifies a bundle to its last byte.
@@ -105,9 +109,24 @@ pub fn verify(
     now_unix: i64,
     observer: &mut dyn Observer,
 ) -> Result<Verified, ReadError> {
+    verify_thin(reader, trust, now_unix, &BTreeSet::new(), observer)
+}
+
+/// Verifies a bundle from which exactly these blobs are left out; in everything else it is as [`verify`].
+///
+/// Only layers may be absent: they are what an Engine may already have, and nothing but an image that was verified here
+/// says what they are. A set that has anything else is refused, and so is a file that has one of them after all. What the
+/// caller makes of an absent layer is its own matter: **that the bytes are somewhere else was not checked here.**
+pub fn verify_thin(
+    reader: impl Read,
+    trust: &Trust<'_>,
+    now_unix: i64,
+    absent: &BTreeSet<Digest>,
+    observer: &mut dyn Observer,
+) -> Result<Verified, ReadError> {
     let mut stream = Stream::new(reader);
     let (raw, head) = RawHead::judge(&mut stream, trust.root, now_unix)?;
-    verify_rest(&mut stream, raw, head, trust.floor, observer)
+    verify_rest(&mut stream, raw, head, trust.floor, absent, observer)
 }
 
 /// Everything after the metadata.
@@ -116,32 +135,65 @@ pub(crate) fn verify_rest<R: Read>(
     raw: RawHead,
     head: Head,
     floor: Option<Floor<'_>>,
+    absent: &BTreeSet<Digest>,
     observer: &mut dyn Observer,
 ) -> Result<Verified, ReadError> {
-    let mut watch = Watch { observer, total_done: 0, total: raw.length() + head.plan.length() };
+    let out = left_out(&head.plan, absent)?;
+    let missing: u64 = out.iter().map(|name| head.plan.target(name).length).sum();
+    let mut watch = Watch { observer, total_done: 0, total: raw.length() + head.plan.length() - missing };
     for (name, bytes) in raw.members() {
         watch.bytes(name, bytes.len() as u64, bytes.len() as u64, bytes).map_err(io_error(name))?;
         watch.observer.end(name).map_err(io_error(name))?;
     }
     let metadata = raw.into_names();
     let mut contents = Contents::new(&head, floor);
-    let known = |name: &str| metadata.iter().any(|member| member == name) || head.plan.has(name);
-    for name in head.plan.names() {
-        let target = head.plan.target(name);
-        stream.expect(name, target.length, known)?;
-        let keep = if contents.holds(name) { Keep::Bytes } else { Keep::Nothing };
-        let (found, bytes) = pass(stream, name, target.length, &mut watch, keep)?;
-        let expected = target.hashes.sha256();
-        if found != *expected {
-            let reason = format!("its digest is {found}, not {expected}");
-            return Err(Refusal::new(Code::Digest, name, reason).into());
-        }
-        contents.judge(name, &bytes)?;
-        watch.observer.end(name).map_err(io_error(name))?;
+    let known = |name: &str| {
+        metadata.iter().any(|member| member == name) || (head.plan.has(name) && !out.contains(name))
+    };
+    for name in head.plan.names().filter(|name| !out.contains(*name)) {
+        pass_judged(stream, &head.plan, &mut contents, name, known, &mut watch)?;
     }
     stream.end(known)?;
-    let (manifest, evidence) = contents.finish()?;
-    Ok(head.verified(manifest, evidence))
+    let (manifest, evidence) = contents.finish(absent)?;
+    Ok(head.verified(manifest, evidence, absent.clone()))
+}
+
+/// The members that are left out. Of what an image consists of is known at the end only; what can be said before is said here.
+fn left_out(plan: &Plan, absent: &BTreeSet<Digest>) -> Result<BTreeSet<String>, Refusal> {
+    let name = |digest: &Digest| {
+        let name = member::blob(digest);
+        if !plan.has(&name) {
+            let reason = "it is to be left out, and the signed list does not name it";
+            return Err(Refusal::new(Code::MemberUnknown, name, reason));
+        }
+        if closure::is_document(plan.target(&name)) {
+            return Err(closure::needed(name));
+        }
+        Ok(name)
+    };
+    absent.iter().map(name).collect()
+}
+
+/// Lets one member pass that must be in its place, be what was signed, and fit what passed before it.
+fn pass_judged<R: Read>(
+    stream: &mut Stream<R>,
+    plan: &Plan,
+    contents: &mut Contents<'_>,
+    name: &str,
+    known: impl Fn(&str) -> bool,
+    watch: &mut Watch<'_>,
+) -> Result<(), ReadError> {
+    let target = plan.target(name);
+    stream.expect(name, target.length, known)?;
+    let keep = if contents.holds(name) { Keep::Bytes } else { Keep::Nothing };
+    let (found, bytes) = pass(stream, name, target.length, watch, keep)?;
+    let expected = target.hashes.sha256();
+    if found != *expected {
+        let reason = format!("its digest is {found}, not {expected}");
+        return Err(Refusal::new(Code::Digest, name, reason).into());
+    }
+    contents.judge(name, &bytes)?;
+    watch.observer.end(name).map_err(io_error(name))
 }
 
 /// What is kept of a member that passes.
@@ -229,6 +281,11 @@ impl Verified {
         &self.evidence
     }
 
+    /// The layers that were left out ([`verify_thin`]).
+    pub fn absent(&self) -> &BTreeSet<Digest> {
+        &self.absent
+    }
+
     /// The floor that the next bundle must keep.
     pub fn floor(&self) -> Floor<'_> {
         let Manifest { stack, seq, .. } = &self.manifest;
@@ -237,7 +294,7 @@ impl Verified {
 }
 
 impl Head {
-    fn verified(self, manifest: Manifest, evidence: Vec<Evidence>) -> Verified {
+    fn verified(self, manifest: Manifest, evidence: Vec<Evidence>, absent: BTreeSet<Digest>) -> Verified {
         Verified {
             root: self.root.root,
             root_bytes: self.root.bytes,
@@ -246,6 +303,7 @@ impl Head {
             targets: self.plan.into_targets(),
             manifest,
             evidence,
+            absent,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Damage anywhere: every byte flipped, every cut, every member taken out, doubled or moved.
 
+use std::collections::BTreeSet;
+
 use super::forge::{Forge, NOW, Parts, check};
 use crate::refusal::{Code, ReadError, Refusal};
 use crate::stream::Stream;
@@ -43,7 +45,7 @@ fn flips(keep: impl Fn(usize, &str) -> bool) -> usize {
 fn rest(bytes: &[u8], head: &Head) -> Result<Verified, Refusal> {
     let mut stream = Stream::new(bytes);
     let raw = RawHead::read(&mut stream).unwrap();
-    match verify_rest(&mut stream, raw, head.clone(), None, &mut ()) {
+    match verify_rest(&mut stream, raw, head.clone(), None, &BTreeSet::new(), &mut ()) {
         Ok(verified) => Ok(verified),
         Err(ReadError::Refused(refusal)) => Err(refusal),
         Err(error @ ReadError::Io { .. }) => panic!("{error}"),

@@ -66,8 +66,7 @@ struct ImageManifest {
 impl Closure {
     /// Whether a blob's bytes are needed.
     pub(super) fn holds(target: &Target) -> bool {
-        let kind = target.custom.kind.as_str();
-        (INDEXES.contains(&kind) || MANIFESTS.contains(&kind)) && target.length <= MAX_HELD as u64
+        is_document(target) && target.length <= MAX_HELD as u64
     }
 
     /// Notes what a blob names.
@@ -76,7 +75,7 @@ impl Closure {
         let digest = target.hashes.sha256().clone();
         let unreadable = |error: serde_json::Error| Refusal::new(Code::Closure, name, error.to_string());
         let many = || Refusal::new(Code::Limits, name, "the images have too many or too long parts");
-        if INDEXES.contains(&kind) || MANIFESTS.contains(&kind) {
+        if is_document(target) {
             self.bytes = self.bytes.saturating_add(target.length);
             if self.bytes > MAX_BYTES {
                 return Err(many());
@@ -99,6 +98,18 @@ impl Closure {
             return Err(many());
         }
         Ok(())
+    }
+
+    /// What is left out is a layer and nothing else. An image's configuration says which layers there are, so it is always there.
+    pub(super) fn check_absent(&self, absent: &BTreeSet<Digest>) -> Result<(), Refusal> {
+        let layers: BTreeSet<&Digest> =
+            self.manifests.values().flat_map(|parts| parts.iter().skip(1)).map(|part| &part.digest).collect();
+        let configs: BTreeSet<&Digest> =
+            self.manifests.values().filter_map(|parts| parts.first()).map(|part| &part.digest).collect();
+        match absent.iter().find(|digest| configs.contains(digest) || !layers.contains(digest)) {
+            Some(digest) => Err(needed(member::blob(digest))),
+            None => Ok(()),
+        }
     }
 
     /// Every blob is reached from a service, every blob that is reached is there, and every image that an index names
@@ -134,6 +145,17 @@ impl Closure {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a blob names others.
+pub(super) fn is_document(target: &Target) -> bool {
+    let kind = target.custom.kind.as_str();
+    INDEXES.contains(&kind) || MANIFESTS.contains(&kind)
+}
+
+/// Why a blob may not be left out.
+pub(super) fn needed(name: String) -> Refusal {
+    Refusal::new(Code::MemberMissing, name, "it is no layer, so it may not be left out")
 }
 
 /// A blob that is named is there, with the length and type that it is named with.

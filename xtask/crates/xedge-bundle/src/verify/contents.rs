@@ -1,7 +1,7 @@
 //! What the members after the metadata must be to each other (FORMAT.md §4 and §5), judged as they arrive. Their bytes
 //! are already known to be those that were signed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xedge_model::Digest;
 use xedge_model::stack::placeholders;
@@ -50,12 +50,17 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
-    /// What can be said at the end only.
-    pub(super) fn finish(self) -> Result<(Manifest, Vec<Evidence>), Refusal> {
-        let missing = || Refusal::new(Code::MemberMissing, member::BUNDLE, "it was not read");
-        let manifest = self.manifest.ok_or_else(missing)?;
+    /// What can be said at the end only; `absent` are the blobs that did not pass.
+    pub(super) fn finish(self, absent: &BTreeSet<Digest>) -> Result<(Manifest, Vec<Evidence>), Refusal> {
+        let manifest = described(self.manifest)?;
         self.closure.check(&manifest, &self.head.plan, &self.evidence)?;
+        self.closure.check_absent(absent)?;
         Ok((manifest, self.evidence.into_evidence()))
+    }
+
+    /// The description alone, where nothing else is read.
+    pub(super) fn into_manifest(self) -> Result<Manifest, Refusal> {
+        described(self.manifest)
     }
 
     fn describe(&self, bytes: &[u8]) -> Result<Manifest, Refusal> {
@@ -104,6 +109,10 @@ impl<'a> Contents<'a> {
             None => Ok(()),
         }
     }
+}
+
+fn described(manifest: Option<Manifest>) -> Result<Manifest, Refusal> {
+    manifest.ok_or_else(|| Refusal::new(Code::MemberMissing, member::BUNDLE, "it was not read"))
 }
 
 fn not_listed(name: &str) -> Refusal {

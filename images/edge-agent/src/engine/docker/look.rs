@@ -1,0 +1,76 @@
+//! What the Engine's API says about a container, in plain types. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use xedge_wire::Health;
+
+use super::models::{
+    ContainerInspectResponse, HealthStatusEnum, MountPoint, NetworkSettings, RestartPolicy,
+    RestartPolicyNameEnum,
+};
+use crate::engine::{Container, Restart, health_command};
+
+/// A container as the Engine has it.
+pub(super) fn container(found: ContainerInspectResponse) -> Container {
+    let state = found.state.unwrap_or_default();
+    let config = found.config.unwrap_or_default();
+    let test = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
+    let policy = found.host_config.and_then(|host| host.restart_policy).unwrap_or_default();
+    Container {
+        id: found.id.unwrap_or_default(),
+        name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        image: image_id(&found.image.unwrap_or_default()),
+        labels: sorted(config.labels.unwrap_or_default()),
+        running: state.running.unwrap_or(false) && !state.restarting.unwrap_or(false),
+        restarting: state.restarting.unwrap_or(false),
+        restarts: found.restart_count.and_then(|count| count.try_into().ok()).unwrap_or(0),
+        exit_code: state.exit_code.unwrap_or(0),
+        oom_killed: state.oom_killed.unwrap_or(false),
+        error: state.error.unwrap_or_default(),
+        restart: restart(&policy),
+        health: health(state.health.and_then(|health| health.status)),
+        health_check: health_command(&test),
+        addresses: addresses(found.network_settings.unwrap_or_default()),
+        mounts: found.mounts.unwrap_or_default().into_iter().filter_map(mounted).collect(),
+    }
+}
+
+/// An image's id with its prefix, which Podman leaves out in places.
+pub(super) fn image_id(id: &str) -> String {
+    if id.is_empty() || id.starts_with("sha256:") { id.to_owned() } else { format!("sha256:{id}") }
+}
+
+fn restart(policy: &RestartPolicy) -> Restart {
+    match policy.name {
+        Some(RestartPolicyNameEnum::ALWAYS) => Restart::Always,
+        Some(RestartPolicyNameEnum::UNLESS_STOPPED) => Restart::UnlessStopped,
+        Some(RestartPolicyNameEnum::ON_FAILURE) => Restart::OnFailure,
+        _ => Restart::No,
+    }
+}
+
+fn health(status: Option<HealthStatusEnum>) -> Health {
+    match status {
+        Some(HealthStatusEnum::STARTING) => Health::Starting,
+        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+        _ => Health::None,
+    }
+}
+
+fn addresses(settings: NetworkSettings) -> Vec<String> {
+    let networks: BTreeMap<String, _> = settings.networks.unwrap_or_default().into_iter().collect();
+    let addresses =
+        networks.into_values().flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address]);
+    addresses.flatten().filter(|address| !address.is_empty()).collect()
+}
+
+/// What is mounted, by target: the name of a volume, or a path.
+fn mounted(mount: MountPoint) -> Option<(String, String)> {
+    let source = mount.name.filter(|name| !name.is_empty()).or(mount.source)?;
+    Some((mount.destination?, source))
+}
+
+pub(super) fn sorted(labels: HashMap<String, String>) -> BTreeMap<String, String> {
+    labels.into_iter().collect()
+}

@@ -1,0 +1,103 @@
+//! The steps of an installation by hand, for one release: every digest in it is this release's. Text only.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use xedge_bundle::manifest::Probe;
+use xedge_bundle::time;
+use xedge_bundle::verify::Verified;
+use xedge_model::Platform;
+
+use super::Taken;
+
+/// The page.
+pub(super) fn text(verified: &Verified, platform: Platform, images: &[Taken]) -> String {
+    let manifest = verified.manifest();
+    let (stack, version, seq) = (&manifest.stack, &manifest.version, manifest.seq);
+    let mut page = format!(
+        "# {stack} {version} (release {seq}) by hand, on {platform}\n\n\
+         Nothing on the device checks what is done by hand: `xedge-agent apply` does, and it rolls back. This page is for a\n\
+         device that cannot have the agent, or for the day on which it is broken. Lines that begin with `device$` are\n\
+         typed on the device, as root or as a user who may use its Engine.\n\n\
+         Signed until {}; configuration {}.\n",
+        time::format(verified.expires()),
+        manifest.config.digest,
+    );
+    section(
+        &mut page,
+        "1. Send this folder",
+        &[format!("rsync -a --partial ./ USER@DEVICE:{stack}-{version}/")],
+    );
+    page.push_str(
+        "\nThe folder `secrets` of step 3 is not sent before it is there, and only to this device.\n",
+    );
+    load(&mut page, images);
+    secrets(&mut page, verified);
+    start(&mut page, verified);
+    look(&mut page, verified);
+    let back = "The volumes stay. Go to the folder of the release before it and start that one:";
+    let _ = write!(page, "\n## 6. Go back\n\n{back}\n\n");
+    let _ = writeln!(
+        page,
+        "    device$ docker compose --project-name {stack} --file {stack}/compose.yaml up --detach"
+    );
+    page
+}
+
+fn section(page: &mut String, title: &str, lines: &[String]) {
+    let _ = write!(page, "\n## {title}\n\n");
+    for line in lines {
+        let _ = writeln!(page, "    {line}");
+    }
+}
+
+/// Loads, and compares what the Engine then has with what was signed.
+fn load(page: &mut String, images: &[Taken]) {
+    let mut lines = Vec::new();
+    for Taken { image, archive, id } in images {
+        lines.push(format!("device$ docker load --input {archive}"));
+        lines.push(format!("device$ docker image inspect --format '{{{{.Id}}}}' {image}:latest"));
+        lines.push(format!("        {id}"));
+    }
+    section(page, "2. Load the images", &lines);
+    page.push_str(
+        "\nEach id must be the one that stands below its command; an Engine with the containerd store shows the manifest's:\n\n",
+    );
+    let _ = writeln!(page, "    device$ docker images --digests");
+}
+
+fn secrets(page: &mut String, verified: &Verified) {
+    let config = &verified.manifest().config;
+    if config.secrets.is_empty() {
+        section(page, "3. Secrets", &["none".to_owned()]);
+        return;
+    }
+    let mut lines = vec![format!("cargo xtask secrets export --env {} --out secrets", config.environment)];
+    lines.push("rsync -a secrets USER@DEVICE:FOLDER/".to_owned());
+    let owned = config.secrets.iter().map(|s| (s, format!("secrets/{}", s.name)));
+    lines
+        .extend(owned.map(|(s, file)| format!("device$ chown {0}:{0} {file} && chmod 0400 {file}", s.owner)));
+    section(page, "3. Secrets, beside the folder of the stack", &lines);
+}
+
+fn start(page: &mut String, verified: &Verified) {
+    let stack = &verified.manifest().stack;
+    let lines = [
+        format!("device$ docker compose --project-name {stack} --file {stack}/compose.yaml config --quiet"),
+        format!("device$ docker compose --project-name {stack} --file {stack}/compose.yaml up --detach"),
+    ];
+    section(page, "4. Start", &lines);
+    page.push_str("\nWith the older tool it is `docker-compose` instead of `docker compose`.\n");
+}
+
+fn look(page: &mut String, verified: &Verified) {
+    let manifest = verified.manifest();
+    let stack = &manifest.stack;
+    let compose = format!("docker compose --project-name {stack} --file {stack}/compose.yaml");
+    let mut lines = vec![format!("device$ {compose} ps"), format!("device$ {compose} logs --tail 50")];
+    let ports: BTreeSet<u16> = manifest.probes.iter().filter_map(Probe::port).collect();
+    lines.extend(ports.into_iter().map(|port| {
+        format!("device$ timeout 3 bash -c '</dev/tcp/127.0.0.1/{port}' && echo {port} answers")
+    }));
+    section(page, "5. Look", &lines);
+}
