@@ -15,7 +15,6 @@ use xedge_bundle::dsse::{Envelope, Signature, pae};
 use xedge_bundle::manifest::{
     Compatibility, Config, Data, Emulated, EvidenceEntry, Gate, Lock, Manifest, Probe, Sbom, Service,
 };
-use xedge_bundle::refusal::{Code, ReadError, Refusal};
 use xedge_bundle::statement::{
     Engine, EngineKind, Honesty, KeyStatus, PlatformRun, RunRecord, Simulated, Statement, Subject,
     TestResult, Verdict,
@@ -24,7 +23,6 @@ use xedge_bundle::tuf::{
     Extension, Key, MetaFile, RoleKeys, Roles, Root, RootExtension, SPEC_VERSION, STAMPS, Snapshot, Stamp,
     Targets, Timestamp,
 };
-use xedge_bundle::verify::{Floor, Trust, Verified, verify};
 use xedge_bundle::{canonical, member, pieces, tar};
 
 pub(crate) const NOW: i64 = 1_800_000_000;
@@ -429,6 +427,7 @@ pub(crate) fn state(manifest: &Manifest) -> Statement {
                 scenario: "pipeline".into(),
                 scenario_digest: Digest::of(b"scenario"),
                 seed: 1,
+                level: xedge_model::scenario::Level::default(),
                 duration_ms: 1000,
                 engine: Engine { kind: EngineKind::Docker, version: "1".into() },
                 honesty: [Honesty::L1].into(),

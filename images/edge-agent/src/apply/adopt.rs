@@ -71,6 +71,7 @@ fn placed(container: &Container, planned: &ServicePlan) -> Placed {
         container: container.id.clone(),
         name: container.name.clone(),
         image: container.image.clone(),
+        image_name: String::new(),
         manifest: None,
         spec: None,
         restart: container.restart,

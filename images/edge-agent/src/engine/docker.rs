@@ -29,9 +29,10 @@ use tokio::runtime::{Builder, Runtime};
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
+use self::body::{bound, lasting};
 use super::{
-    ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Restart, STACK_LABEL,
-    VolumeSpec,
+    ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart,
+    STACK_LABEL, VolumeSpec,
 };
 use crate::{Error, Result};
 
@@ -362,6 +363,13 @@ impl Engine for Docker {
         })
     }
 
+    fn published(&self) -> Result<Vec<Published>> {
+        let options = query::ListContainersOptionsBuilder::default().build();
+        let listed =
+            self.ask("list containers", once_noted(|| self.client.list_containers(Some(options.clone()))))?;
+        Ok(look::published(listed))
+    }
+
     fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()> {
         let what = format!("create network {}", network.name);
         let found =
@@ -511,17 +519,6 @@ impl Engine for Docker {
         })?;
         written.map_err(|error| Error::Engine { what, reason: error.to_string() })
     }
-}
-
-/// A container that Podman must not start at boot by itself: whether it is to run, the agent decides.
-fn lasting(restart: Restart) -> Restart {
-    if restart == Restart::Always { Restart::UnlessStopped } else { restart }
-}
-
-/// What makes a volume of the local driver a folder of the device.
-fn bound(folder: &str) -> HashMap<String, String> {
-    let options = [("type", "none"), ("o", "bind"), ("device", folder)];
-    options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// Something of that name that is there must be this stack's: two stacks never share one by accident.

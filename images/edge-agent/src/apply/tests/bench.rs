@@ -158,6 +158,7 @@ impl Bench {
             container: found.id,
             name: found.name,
             image: found.image,
+            image_name: String::new(),
             manifest: None,
             spec: None,
             restart: found.restart,
