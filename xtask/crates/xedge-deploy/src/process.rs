@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
+use crate::contact::problem;
 use crate::error::{Error, Result};
 
 /// How much of what a command complains about is kept: its last bytes.
@@ -134,10 +135,7 @@ impl Process {
     pub fn success(mut self) -> Result<()> {
         self.end_input();
         self.stdout = None;
-        match self.wait()? {
-            status if status.success() => Ok(()),
-            _ => Err(self.failed()),
-        }
+        if self.wait()?.success() { Ok(()) } else { Err(self.failed()) }
     }
 
     /// The error that its end is.
@@ -146,7 +144,10 @@ impl Process {
         match self.finish() {
             Err(error) => error,
             Ok(ended) if ended.is_broken() => Error::Broken { host, what, detail: ended.complaints },
-            Ok(ended) => Error::Command { host, what, detail: ended.complaints },
+            Ok(ended) => match problem(&ended.complaints, ended.code.unwrap_or(1)) {
+                Some(problem) => Error::device(&host, problem),
+                None => Error::Command { host, what, detail: ended.complaints },
+            },
         }
     }
 
