@@ -17,7 +17,7 @@ const SCRIPT: &str = include_str!("install.sh");
 const FOLDER: &str = "/var/lib/xedge";
 const PROGRAM: &str = "/usr/local/bin/xedge-agent";
 /// What a shell says where there is no such program.
-const NOT_FOUND: i32 = 127;
+pub(crate) const NOT_FOUND: i32 = 127;
 const ELEVATE: &str =
     r#"command -v "$1" >/dev/null || exit 127; [ "$(id -u)" = 0 ] || exec sudo -n -- "$@"; exec "$@""#;
 const MOST_OUTPUT: u64 = 1 << 20;
@@ -100,13 +100,14 @@ pub fn run(
     let (ended, output) = process.finish_with_output(MOST_OUTPUT)?;
     let (host, what) = (transport.host().to_owned(), what.to_owned());
     match ended.code {
-        None | Some(255) => Err(Error::Broken { host, what, detail: ended.complaints }),
+        _ if ended.is_broken() => Err(Error::Broken { host, what, detail: ended.complaints }),
         Some(NOT_FOUND) => Err(Error::NoAgent { host }),
         Some(0) if written.is_err() => {
             let detail = "it did not read what it was given".to_owned();
             Err(Error::Command { host, what, detail })
         }
-        Some(code) => {
+        code => {
+            let code = code.unwrap_or(1);
             let text = String::from_utf8_lossy(&output).into_owned();
             Ok(Output { text, complaints: ended.complaints, code })
         }

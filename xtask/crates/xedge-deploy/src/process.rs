@@ -38,9 +38,10 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Whether the way there failed and not the command: ssh's own exit code, or a signal.
+    /// Whether the way there failed and not the command: ssh's own exit code, or a signal (of which a shell makes 128 and its
+    /// number).
     pub fn is_broken(&self) -> bool {
-        matches!(self.code, None | Some(255))
+        matches!(self.code, None | Some(129..))
     }
 }
 

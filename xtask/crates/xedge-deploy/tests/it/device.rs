@@ -2,7 +2,7 @@
 //! this test binary once more; it speaks on descriptor 3, since the test harness talks on its standard output.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -52,9 +52,7 @@ impl Bench {
         let script = format!(
             "#!/bin/sh\n\
              export {FOLDER}={folder}\n\
-             cut=$(head -n 1 {folder}/cuts 2>/dev/null)\n\
-             if [ -n \"$cut\" ]; then sed -i 1d {folder}/cuts; head -c \"$cut\"; else cat; fi |\n\
-             {} device::agent --exact --nocapture --test-threads=1 3>&1 >/dev/null\n",
+             exec {} device::agent --exact --nocapture --test-threads=1 3>&1 >/dev/null\n",
             std::env::current_exe().unwrap().display()
         );
         let program = folder.join("xedge-agent");
@@ -76,7 +74,7 @@ impl Bench {
         enrol(&self.home(), &release.root, &Device::new(None, &[1; 16]), Enrolment::First).unwrap();
     }
 
-    /// The next connections die after so many bytes from the host, one after the other.
+    /// The agent dies by SIGKILL after so many bytes from the host: a number for each of the next connections.
     pub fn cut_after(&self, bytes: &[u64]) {
         let lines: String = bytes.iter().map(|bytes| format!("{bytes}\n")).collect();
         fs::write(self.folder.join("cuts"), lines).unwrap();
@@ -117,11 +115,37 @@ fn agent() {
     let connect = || -> xedge_agent::Result<Box<dyn Engine>> { Ok(Box::new(Fake::open(&engine, || 1))) };
     let served =
         Served { home: &home, machine: &machine, clock: &clock, version: "0.1.0", connect: &connect };
-    let mut input = BufReader::new(io::stdin());
+    let mut input = BufReader::new(Cut { left: next_cut(&folder) });
     let to_host = File::options().write(true).open("/dev/fd/3").unwrap();
     let mut output = Deadly { to_host, kill: folder.join("kill") };
     // How it ends is the host's to see.
     let _ended = serve(&served, &mut input, &mut output);
+}
+
+/// Standard input, up to the byte at which the agent dies.
+struct Cut {
+    left: Option<usize>,
+}
+
+impl Read for Cut {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let most = self.left.map_or(to.len(), |left| left.min(to.len()));
+        if most == 0 && !to.is_empty() {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+        }
+        let count = io::stdin().read(&mut to[..most])?;
+        self.left = self.left.map(|left| left - count);
+        Ok(count)
+    }
+}
+
+/// Takes the first number of the list away.
+fn next_cut(folder: &Utf8Path) -> Option<usize> {
+    let file = folder.join("cuts");
+    let text = fs::read_to_string(&file).ok()?;
+    let (first, rest) = text.split_once('\n')?;
+    fs::write(&file, rest).unwrap();
+    Some(first.parse().unwrap())
 }
 
 /// Passes on what the agent says, up to the word at which it dies.

@@ -1,4 +1,5 @@
 //! Deliveries to the agent's own code, as a process of its own behind a shell, with real files and the Engine that is a folder.
+#![expect(unreachable_pub, reason = "modules of one test binary")]
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, which clippy.toml allows only in the tests themselves"

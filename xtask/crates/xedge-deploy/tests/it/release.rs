@@ -11,8 +11,7 @@ use xedge_model::stack::config_digest;
 
 use crate::forge::{Forge, NOW, state};
 
-const COMPOSE: &str = "name: edge
-services:
+const COMPOSE: &str = "services:
   broker:
     image: xedgesim/broker
     restart: unless-stopped
