@@ -11,6 +11,7 @@ mod actions;
 mod bad_input;
 mod base;
 mod cli;
+mod device;
 mod dockerfile;
 mod images;
 mod import;

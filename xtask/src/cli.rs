@@ -382,6 +382,10 @@ pub(crate) enum Job {
     Test,
     /// Every scenario, with evidence
     Sim,
+    /// Deployments to a device that is a container: power cuts, bad releases, a full disk
+    Device,
+    /// The same faults 200 times over (not part of all)
+    DeviceFaults,
 }
 
 fn platform(text: &str) -> std::result::Result<Platform, String> {

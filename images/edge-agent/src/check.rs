@@ -5,6 +5,8 @@ mod machine;
 mod ports;
 mod release;
 
+pub(crate) use machine::{clock, disk_of, no_limits, volume_root};
+
 use std::collections::BTreeMap;
 
 use xedge_bundle::{Code, Manifest};
@@ -75,15 +77,20 @@ pub fn check(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Result<()> 
 pub fn obstacles(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Result<Vec<Obstacle>> {
     let stack = look.home.stack(&manifest.stack);
     let facts = look.engine.facts()?;
-    let mut found = Vec::new();
-    found.extend(release::compatibility(look, manifest, &facts));
+    let mut found = release::compatibility(look, manifest, &facts);
     found.extend(release::data(look, manifest));
-    found.extend(machine::clock(look));
+    found.extend(clock(look.clock));
     found.extend(machine::memory(look, &facts, needs)?);
     found.extend(machine::disk(look, &facts, needs)?);
+    found.extend(volume_root(look.device));
     found.extend(ports::taken(look, manifest, needs)?);
     found.extend(release::given(&stack, manifest)?);
     Ok(found)
+}
+
+/// What shows without a plan, which needs values and secrets itself.
+pub fn before_plan(look: &Look<'_>, manifest: &Manifest) -> Result<()> {
+    check(look, manifest, &Needs::default())
 }
 
 /// Obstacles that show before anything was sent: those that need `bundle.json` alone.
@@ -97,12 +104,6 @@ pub fn early(look: &Look<'_>, manifest: &Manifest) -> Result<()> {
 /// The platform of images that run natively in this Engine, where it is one that is built for.
 pub fn platform(engine_architecture: &str) -> Option<Platform> {
     Platform::ALL.into_iter().find(|platform| platform.oci_architecture() == engine_architecture)
-}
-
-impl Look<'_> {
-    fn room(&self, folder: &camino::Utf8Path) -> Result<crate::facts::Room> {
-        Machine::room(folder)
-    }
 }
 
 impl Obstacle {

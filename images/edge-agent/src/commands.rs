@@ -93,7 +93,7 @@ impl Context {
     /// Whom the device trusts, and the time that it believes.
     pub(crate) fn trust(&self) -> Result<(TrustStore, i64)> {
         let trust = TrustStore::open(&self.home)?;
-        let now = trust.now(&self.clock);
+        let now = trust.believable_now(&self.clock)?;
         Ok((trust, now))
     }
 }

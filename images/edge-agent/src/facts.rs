@@ -126,6 +126,13 @@ impl Machine {
         }
     }
 
+    /// The highest temperature that a sensor has, in thousandths of a degree; `None` where there is no sensor.
+    pub fn temperature(&self) -> Option<i64> {
+        let zones = self.path("/sys/class/thermal").read_dir_utf8().ok()?;
+        let read = |zone: Utf8PathBuf| std::fs::read_to_string(zone.join("temp")).ok()?.trim().parse().ok();
+        zones.flatten().filter_map(|zone| read(zone.into_path())).max()
+    }
+
     /// Kernel release.
     pub fn kernel(&self) -> String {
         self.text("/proc/sys/kernel/osrelease").unwrap_or_default()
@@ -172,12 +179,11 @@ pub fn device_facts(
     clock: &dyn Clock,
     engine: Option<EngineFacts>,
 ) -> Result<DeviceFacts> {
-    let trust = match TrustStore::open(home) {
-        Ok(trust) => Some(trust),
-        Err(Error::NotEnrolled) => None,
+    let (trust, device) = match TrustStore::open(home) {
+        Ok(trust) => (Some(trust), Device::load(home)?),
+        Err(Error::NotEnrolled) => (None, Device::default()),
         Err(error) => return Err(error),
     };
-    let device = Device::find(home)?.unwrap_or_default();
     Ok(DeviceFacts {
         id: device.id,
         class: device.class,

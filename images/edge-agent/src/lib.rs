@@ -6,6 +6,7 @@ pub mod apply;
 pub mod check;
 pub mod clock;
 pub mod device;
+pub mod doctor;
 pub mod engine;
 mod error;
 pub mod facts;

@@ -140,7 +140,7 @@ impl Session<'_> {
         let kept = head::keep(self.served.home, &mut self.input, bytes).map_err(Trouble::Lost)?;
         let Served { home, machine, clock, version, .. } = self.served;
         let trust = TrustStore::open(home)?;
-        let (offer, head) = kept.judge(&trust, trust.now(clock))?;
+        let (offer, head) = kept.judge(&trust, trust.believable_now(clock)?)?;
         let (device, engine) = (Device::load(home)?, self.engine()?);
         let look = Look { home, machine, engine, clock, device: &device, trust: &trust, agent: version };
         check::early(&look, offer.manifest())?;

@@ -30,9 +30,13 @@ pub(crate) struct Deploy {
     /// Stack whose newest release is deployed; the only one when there is one
     #[arg(long)]
     pub(crate) stack: Option<String>,
-    /// Environment; `staging` also measures the device and signs what it found
+    /// Environment; `staging` also measures the device and signs what it found, of the production release where the project has no
+    /// environment of that name
     #[arg(long, default_value = "production")]
     pub(crate) env: String,
+    /// How long `--env staging` measures, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) measure: u32,
     /// The root that the bundle and the device start from; the one in the data folder when not given
     #[arg(long, value_name = "FILE")]
     pub(crate) root: Option<Utf8PathBuf>,

@@ -24,7 +24,7 @@ use crate::cli::Deploy;
 use crate::error::{Error, Result};
 use crate::release;
 use crate::secrets::{self, Store};
-use crate::trust;
+use crate::{staging, trust};
 
 use contact::{Contact, Programs};
 use show::{Show, bytes};
@@ -88,15 +88,16 @@ fn file(cx: &Context<'_>, flags: &Deploy) -> Result<Utf8PathBuf> {
         return Ok(cx.environment.folder()?.join(file));
     }
     let stack = cx.project.select_stack(flags.stack.as_deref())?;
+    let environment = staging::environment(cx, &flags.env)?;
     for record in release::record::all(cx, &stack)?.iter().rev() {
         let path = release::bundle::path(cx, &release::bundle::file_name(&stack, &record.version));
         let Ok(opened) = File::open(&path) else { continue };
-        if read_head(opened).is_ok_and(|head| head.manifest.config.environment == flags.env) {
+        if read_head(opened).is_ok_and(|head| head.manifest.config.environment == environment) {
             return Ok(path);
         }
     }
-    let hint = format!("make one: `cargo xtask release --stack {stack} --env {}`", flags.env);
-    let name = format!("{stack} for {}", flags.env);
+    let hint = format!("make one: `cargo xtask release --stack {stack} --env {environment}`");
+    let name = format!("{stack} for {environment}");
     Err(Error::Unknown { what: "the bundle of a release of", name, hint }.into())
 }
 
@@ -158,7 +159,13 @@ fn one(
     let delivered = deliver(ssh, &place, &delivery, cancel, &mut contents, &mut show);
     show.clear();
     match delivered {
-        Ok(delivered) => report(cx, ssh.host(), bundle, &contact, &delivered),
+        Ok(delivered) => {
+            report(cx, ssh.host(), bundle, &contact, &delivered)?;
+            if staging::is_asked(&flags.env) {
+                staging::record(cx, ssh, &place, bundle, flags.measure)?;
+            }
+            Ok(())
+        }
         Err(failed) => {
             if cancel.is_cancelled() && show.is_installing() {
                 cx.printer.warn(&format!(

@@ -49,8 +49,8 @@ pub(crate) struct Released {
     pub(crate) bundle: Utf8PathBuf,
     /// The digest of its file.
     pub(crate) digest: Digest,
-    /// What a device that fetches by itself is told: `xedge-agent pull REFERENCE`.
-    pub(crate) pull: String,
+    /// What a device that fetches by itself is told, `xedge-agent pull REFERENCE`; none reaches the embedded registry.
+    pub(crate) pull: Option<String>,
 }
 
 /// What `--dry-run` shows, or what the run came to.

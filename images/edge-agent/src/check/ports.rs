@@ -17,13 +17,15 @@ const PROXIES: [&str; 3] = ["docker-proxy", "rootlessport", "conmon"];
 pub(super) fn taken(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Result<Vec<Obstacle>> {
     let published = look.engine.published()?;
     let listeners = look.machine.listeners();
+    // `NAME`, or `SERVICE=NAME`.
+    let adopted = needs.adopt.as_deref().and_then(|name| name.rsplit('=').next());
     let mut found = Vec::new();
     for (service, wanted) in &needs.services {
         for port in wanted.ports.iter().filter(|port| port.host != 0) {
             let by_container = published.iter().find(|other| collide(port, &other.port));
             let ours = |other: &Published| {
                 other.labels.get(STACK_LABEL) == Some(&manifest.stack)
-                    || needs.adopt.as_ref().is_some_and(|name| *name == other.container)
+                    || adopted.is_some_and(|name| name == other.container)
             };
             match by_container {
                 Some(other) if ours(other) => {}

@@ -122,6 +122,7 @@ fn board(look: &Look<'_>, manifest: &Manifest) -> Option<Obstacle> {
         None => "nothing says what board this is".to_owned(),
     };
     let reason = format!("{here}, and the release is for {}", wanted.join(", "));
-    let fix = "take the release for this board, or say what it is: `xedge-agent enroll --board NAME`";
+    let fix =
+        "take the release for this board, or say what it is: `xedge-agent enroll --root FILE --board NAME`";
     Some(Obstacle::new(Code::Board, reason, fix))
 }

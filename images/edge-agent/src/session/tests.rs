@@ -56,8 +56,13 @@ impl Bench {
     fn talk(&self, host: &[u8]) -> (Vec<ToHost>, Result<()>) {
         let connect = || -> Result<Box<dyn Engine>> { Ok(Box::new(self.engine())) };
         let machine = Machine::real();
-        let served =
-            Served { home: &self.home, machine: &machine, clock: &Still, version: "0.1.0", connect: &connect };
+        let served = Served {
+            home: &self.home,
+            machine: &machine,
+            clock: &Still,
+            version: "0.1.0",
+            connect: &connect,
+        };
         let mut output = Vec::new();
         let ended = serve(&served, &mut &*host, &mut output);
         let mut answers = Vec::new();
@@ -196,7 +201,8 @@ fn layers_that_the_engine_has_do_not_travel() {
         diff_id: Digest::of(&layer.1),
         here: false,
     }];
-    let open = |_: &Digest| -> Result<Box<dyn Read + Send>> { Ok(Box::new(io::Cursor::new(layer.1.clone()))) };
+    let open =
+        |_: &Digest| -> Result<Box<dyn Read + Send>> { Ok(Box::new(io::Cursor::new(layer.1.clone()))) };
     let load = ImageLoad {
         manifest: &other,
         config,
@@ -218,8 +224,12 @@ fn every_member_that_went_bad_in_the_store_is_found() {
     let forge = Forge::new();
     let (bench, parts) = (Bench::new(&forge), forge.parts());
     bench.send(&parts);
-    let names: Vec<&String> =
-        parts.0.iter().map(|(name, _)| name).filter(|name| member::kind_of(name) > Some(Kind::Bundle)).collect();
+    let names: Vec<&String> = parts
+        .0
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| member::kind_of(name) > Some(Kind::Bundle))
+        .collect();
     assert!(names.len() > 8);
     for name in names {
         let mut bytes = bytes_of(&parts, name).to_vec();
@@ -247,7 +257,9 @@ fn a_head_that_is_refused_leaves_nothing_and_the_session_goes_on() {
         host.extend(hello());
         let (answers, ended) = bench.talk(&host);
         ended.unwrap();
-        let [ToHost::Failed(problem), ToHost::Hello { .. }] = answers.as_slice() else { panic!("{answers:?}") };
+        let [ToHost::Failed(problem), ToHost::Hello { .. }] = answers.as_slice() else {
+            panic!("{answers:?}")
+        };
         assert_eq!((problem.class, problem.code.as_deref()), (6, Some(code)));
         assert!(!bench.home.stacks().exists() && !bench.home.store().exists());
     }

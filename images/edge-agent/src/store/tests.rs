@@ -25,7 +25,9 @@ fn bench() -> Bench {
 
 /// Three pieces and a half, none like another.
 fn content() -> Vec<u8> {
-    (0..PIECE * 7 / 2).map(|at| u8::try_from(at / 4096 % 251).unwrap() ^ u8::try_from(at % 241).unwrap()).collect()
+    (0..PIECE * 7 / 2)
+        .map(|at| u8::try_from(at / 4096 % 251).unwrap() ^ u8::try_from(at % 241).unwrap())
+        .collect()
 }
 
 fn target(bytes: &[u8]) -> Target {

@@ -32,6 +32,7 @@ pub enum Outcome {
 /// Pins a root, and says who the device is. `device` is written as given, with the root's fingerprint. Needs the lock.
 pub fn enrol(home: &Home, root: &[u8], device: &Device, how: Enrolment) -> Result<(TrustStore, Outcome)> {
     let new = Root::trusted(root)?;
+    device.mark_volume_root()?;
     let digest = Digest::of(root);
     let pinned = Pinned { root: digest.clone(), status: new.xedge.status };
     let device = Device { pinned: Some(pinned), ..device.clone() };

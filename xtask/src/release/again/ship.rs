@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::registry::Registry;
 use crate::release::bundle;
 use crate::release::manifest::Members;
-use crate::release::push::{ENVELOPE, SPDX, put, shown_on, signatures};
+use crate::release::push::{ENVELOPE, SPDX, notes, put, shown_on, signatures};
 
 /// One image of the release.
 pub(super) struct Image {
@@ -156,7 +156,7 @@ fn artifacts(
         }
         for run in old.verified().evidence().iter().filter(|run| run.statement.covers(digest)) {
             let envelope = Layer::new(ENVELOPE, old.read(&member::evidence(&run.scenario))?);
-            let notes = BTreeMap::from([("org.xedge.scenario".to_owned(), run.scenario.clone())]);
+            let notes = notes(&run.scenario, run.statement.predicate.xedge.level);
             all.push((referrer(ENVELOPE, &subject, vec![envelope], &notes), None));
         }
         all.extend(signatures(registry, &image.name, &subject, key)?);

@@ -76,7 +76,9 @@ pub(super) struct Bench {
 pub(super) enum Deed {
     /// Installs this release.
     Install(u64),
-    /// The same, after a person started a container that it takes over.
+    /// A person starts a container.
+    ByHand,
+    /// Installs this release, which takes that container over.
     Adopt(u64),
     /// Goes back.
     Rollback,
@@ -135,6 +137,10 @@ impl Bench {
     pub(super) fn act(&self, deed: Deed) -> Result<()> {
         match deed {
             Deed::Install(seq) => self.install(seq).map(drop),
+            Deed::ByHand => {
+                self.start_by_hand();
+                Ok(())
+            }
             Deed::Adopt(seq) => self.adopt(seq).map(drop),
             Deed::Rollback => self.rollback().map(drop),
             Deed::Remove => self.remove(Data::Keep),
@@ -152,6 +158,7 @@ impl Bench {
             container: found.id,
             name: found.name,
             image: found.image,
+            image_name: String::new(),
             manifest: None,
             spec: None,
             restart: found.restart,
@@ -409,9 +416,10 @@ fn service(
     (name.to_owned(), planned)
 }
 
-/// A folder for a device, and its path.
+/// A folder for a device, and its path. In memory where that can be had: what a killed process had written is there all the
+/// same, and thousands of fsyncs cost nothing.
 pub(super) fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
     (folder, path)
 }
