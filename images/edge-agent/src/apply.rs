@@ -76,3 +76,6 @@ impl Agent<'_> {
         self.home.stack(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     },
     /// Installs a bundle, or the newest one of each stack in a folder.
     Apply(Apply),
+    /// Fetches a release from a registry, with this device's Engine, and installs it.
+    Pull(Pull),
     /// Shows what runs here, and what needs a person.
     Status {
         /// Also measures what each service uses, over this many seconds.
@@ -143,6 +145,19 @@ pub(crate) struct Apply {
     #[arg(long, value_name = "NAME")]
     pub(crate) adopt: Option<String>,
     /// Verifies and checks everything, and changes nothing that runs.
+    #[arg(long)]
+    pub(crate) check_only: bool,
+}
+
+/// Arguments of `pull`.
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// `HOST/PATH/xedge-releases/STACK:bundle-VERSION`; the newest release where no tag is named.
+    pub(crate) reference: String,
+    /// A container, started by hand, that a service takes over with its data: `NAME`, or `SERVICE=NAME`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) adopt: Option<String>,
+    /// Fetches, verifies and checks everything, and changes nothing that runs.
     #[arg(long)]
     pub(crate) check_only: bool,
 }

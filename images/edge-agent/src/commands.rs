@@ -4,6 +4,7 @@ mod apply;
 mod enroll;
 mod logs;
 mod look;
+mod pull;
 mod service;
 mod session;
 mod status;
@@ -58,6 +59,7 @@ fn dispatch(cx: &Context, command: &Command) -> Result<()> {
         Command::Enroll(args) => enroll::run(cx, args),
         Command::Verify { file } => look::verify(cx, file),
         Command::Apply(args) => apply::run(cx, args),
+        Command::Pull(args) => pull::run(cx, args),
         Command::Status { measure } => status::run(cx, *measure),
         Command::Logs(args) => logs::run(cx, args),
         Command::Rollback { stack } => apply::rollback(cx, stack.as_deref()),
@@ -91,7 +93,7 @@ impl Context {
     /// Whom the device trusts, and the time that it believes.
     pub(crate) fn trust(&self) -> Result<(TrustStore, i64)> {
         let trust = TrustStore::open(&self.home)?;
-        let now = trust.now(&self.clock);
+        let now = trust.believable_now(&self.clock)?;
         Ok((trust, now))
     }
 }

@@ -130,7 +130,7 @@ impl Error {
         match self {
             Self::Refused(refusal) => Some(refusal.code.as_str()),
             Self::Apply(error) => error.code(),
-            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code.as_str()),
             _ => None,
         }
     }

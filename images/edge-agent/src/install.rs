@@ -21,7 +21,7 @@ pub fn install(
     events: &mut Events<'_>,
 ) -> Result<Applied> {
     let mut trust = TrustStore::open(agent.home)?;
-    let staged = Staged::verify(agent.home, head, &trust, trust.now(agent.clock), agent.engine)?;
+    let staged = Staged::verify(agent.home, head, &trust, trust.believable_now(agent.clock)?, agent.engine)?;
     {
         let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
         // A later root counts as soon as a release that hangs on it was verified, whatever becomes of the release.

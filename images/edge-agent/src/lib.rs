@@ -6,12 +6,16 @@ pub mod apply;
 pub mod check;
 pub mod clock;
 pub mod device;
+pub mod doctor;
 pub mod engine;
 mod error;
 pub mod facts;
+#[cfg(test)]
+mod forge;
 pub mod home;
 pub mod install;
 pub mod plan;
+pub mod pull;
 pub mod records;
 mod sealed;
 pub mod secrets;

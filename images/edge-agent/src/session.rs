@@ -1,7 +1,7 @@
 //! The device's side of a conversation with a host (xedge-wire): what the device is, what it lacks, members as they come, and
 //! the installation. It believes nothing that is not signed, holds one piece in memory, and writes no byte that it did not ask for.
 
-mod head;
+pub(crate) mod head;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -140,7 +140,7 @@ impl Session<'_> {
         let kept = head::keep(self.served.home, &mut self.input, bytes).map_err(Trouble::Lost)?;
         let Served { home, machine, clock, version, .. } = self.served;
         let trust = TrustStore::open(home)?;
-        let (offer, head) = kept.judge(&trust, trust.now(clock))?;
+        let (offer, head) = kept.judge(&trust, trust.believable_now(clock)?)?;
         let (device, engine) = (Device::load(home)?, self.engine()?);
         let look = Look { home, machine, engine, clock, device: &device, trust: &trust, agent: version };
         check::early(&look, offer.manifest())?;
@@ -210,7 +210,9 @@ impl Session<'_> {
         let manifest = received.offer.manifest();
         let declared = |name: &String| manifest.config.device_values.iter().any(|value| value.name == *name);
         if manifest.stack != stack {
-            return Err(TransferError::Undeclared { what: format!("values of {}", stack.escape_debug()) }.into());
+            return Err(
+                TransferError::Undeclared { what: format!("values of {}", stack.escape_debug()) }.into()
+            );
         }
         if let Some(strange) = given.keys().find(|name| !declared(name)) {
             let what = format!("the value `{}`", strange.escape_debug());

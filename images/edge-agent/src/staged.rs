@@ -12,9 +12,7 @@ use std::io::Read;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::tuf::{Target, Targets};
-use xedge_bundle::{
-    Code, Manifest, Offer, ReadError, Refusal, Verified, member, read_offer, verify_thin,
-};
+use xedge_bundle::{Code, Manifest, Offer, ReadError, Refusal, Verified, member, read_offer, verify_thin};
 use xedge_model::{Digest, Platform};
 
 pub use parts::{Image, Missing, missing};
@@ -57,7 +55,11 @@ impl Staged {
         let platform = platform(engine)?;
         let missing = missing(&offer, &store, platform, engine)?;
         if let Some(first) = missing.members.first() {
-            return Err(TransferError::Incomplete { member: first.name.clone(), count: missing.members.len() }.into());
+            return Err(TransferError::Incomplete {
+                member: first.name.clone(),
+                count: missing.members.len(),
+            }
+            .into());
         }
         let absent = parts::absent(&offer, &missing.images);
         let trust = trust.trust(&offer.manifest().stack);

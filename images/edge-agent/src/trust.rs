@@ -82,7 +82,7 @@ impl Accept {
         Self {
             seq: floor.seq,
             timestamp_version: floor.timestamp_version,
-            data_floor: 0,
+            data_floor: release.manifest().data.floor,
             signed: release.expires().saturating_sub(STAMP_LIFETIME),
         }
     }
@@ -131,11 +131,24 @@ impl TrustStore {
         self.root.xedge.status
     }
 
+    /// Unix time from which on the newest root lets nothing be installed.
+    pub fn expires(&self) -> i64 {
+        self.root.expires
+    }
+
     /// The time that counts: the clock's, but never before this program was made or the last committed bundle was
     /// signed. Boards without a battery start in 1970; what a clock once said is not remembered, so one that ran ahead
     /// does no lasting harm.
     pub fn now(&self, clock: &dyn Clock) -> i64 {
         BUILD_TIME.max(self.record.signed).max(clock.unix())
+    }
+
+    /// The same, unless the clock says what cannot be: then everything would seem expired, and the clock is to blame.
+    pub fn believable_now(&self, clock: &dyn Clock) -> Result<i64> {
+        match crate::check::clock(clock) {
+            Some(obstacle) => Err(Error::Unfit(vec![obstacle])),
+            None => Ok(self.now(clock)),
+        }
     }
 
     /// What a bundle of this stack must hang on and not be older than.

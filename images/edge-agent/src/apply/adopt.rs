@@ -7,7 +7,7 @@ use super::{Agent, ApplyError};
 use crate::Result;
 use crate::engine::{Container, STACK_LABEL, Source};
 use crate::plan::{ReleasePlan, ServicePlan};
-use crate::state::Placed;
+use crate::state::{Placed, StackState};
 
 /// What is taken over.
 pub(super) struct Adoption {
@@ -20,13 +20,20 @@ pub(super) struct Adoption {
 }
 
 /// Finds the container of `NAME` or `SERVICE=NAME`, and the service that it stands for.
-pub(super) fn find(agent: Agent<'_>, wanted: &str, stack: &str, plan: &ReleasePlan) -> Result<Adoption> {
+pub(super) fn find(
+    agent: Agent<'_>,
+    wanted: &str,
+    stack: &str,
+    plan: &ReleasePlan,
+    state: &StackState,
+) -> Result<Adoption> {
     let (service, name) = match wanted.split_once('=') {
         Some((service, name)) => (Some(service), name),
         None => (None, wanted),
     };
     let refuse = |why: String| ApplyError::Adopt { name: name.to_owned(), why };
-    let container = agent.engine.inspect(name)?.ok_or_else(|| refuse("there is none of that name".to_owned()))?;
+    let container =
+        agent.engine.inspect(name)?.ok_or_else(|| refuse("there is none of that name".to_owned()))?;
     if let Some(owner) = container.labels.get(STACK_LABEL) {
         return Err(refuse(format!("it belongs to the stack {owner} already")).into());
     }
@@ -35,11 +42,21 @@ pub(super) fn find(agent: Agent<'_>, wanted: &str, stack: &str, plan: &ReleasePl
         Some(service) => return Err(refuse(format!("the stack has no service {service}")).into()),
         None => guess(name, plan).ok_or_else(|| {
             let all: Vec<&str> = plan.services.keys().map(String::as_str).collect();
-            refuse(format!("which service it is is not clear: write SERVICE={name} with one of {}", all.join(", ")))
+            refuse(format!(
+                "which service it is is not clear: write SERVICE={name} with one of {}",
+                all.join(", ")
+            ))
         })?,
     };
+    if state.current.as_ref().is_some_and(|current| current.services.contains_key(&service)) {
+        return Err(refuse(format!("the service {service} has a container of its own already")).into());
+    }
     let planned = &plan.services[&service];
-    Ok(Adoption { placed: placed(&container, planned), volumes: volumes(&container, planned, stack), service })
+    Ok(Adoption {
+        placed: placed(&container, planned),
+        volumes: volumes(&container, planned, stack),
+        service,
+    })
 }
 
 /// The service whose container has this name or which has it itself, or the only one.
@@ -54,6 +71,7 @@ fn placed(container: &Container, planned: &ServicePlan) -> Placed {
         container: container.id.clone(),
         name: container.name.clone(),
         image: container.image.clone(),
+        image_name: String::new(),
         manifest: None,
         spec: None,
         restart: container.restart,

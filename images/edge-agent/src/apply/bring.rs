@@ -9,7 +9,7 @@ use xedge_wire::{Applied, Event};
 
 use super::well::Doctor;
 use super::{Agent, ApplyError, Events, commit, names, switch, tidy, undo};
-use crate::engine::{SEQ_LABEL, SERVICE_LABEL, SPEC_LABEL, STACK_LABEL};
+use crate::engine::{ContainerSpec, SEQ_LABEL, SERVICE_LABEL, SPEC_LABEL, STACK_LABEL};
 use crate::home::StackHome;
 use crate::plan::{ReleasePlan, ServicePlan, write_mounts};
 use crate::state::{Accept, Checks, Drop, Installed, Journal, Operation, Phase, Placed, StackState};
@@ -61,7 +61,10 @@ pub(super) fn compare(agent: Agent<'_>, target: &Target<'_>) -> Result<Change> {
         match old {
             Some(old) if is_the_same(agent, old, &new)? => {
                 kept.push(name.clone());
-                services.insert(name.clone(), Placed { container: old.container.clone(), image: old.image.clone(), ..new });
+                services.insert(
+                    name.clone(),
+                    Placed { container: old.container.clone(), image: old.image.clone(), ..new },
+                );
             }
             _ => {
                 ensure_free(agent, name, planned, from.as_ref())?;
@@ -200,14 +203,21 @@ fn prepare(
     let seq = journal.to.seq;
     let mut images = BTreeMap::new();
     for service in &journal.changing {
-        let Some(manifest) = plan.services.get(service).and_then(|planned| planned.spec.manifest.as_ref()) else {
+        let Some(manifest) = plan.services.get(service).and_then(|planned| planned.spec.manifest.as_ref())
+        else {
             continue;
         };
         if !images.contains_key(manifest) {
             images.insert(manifest.clone(), (target.load)(manifest, events)?);
             agent.clock.step("loaded");
         }
+        if let (Some(placed), Some(id)) = (journal.to.services.get_mut(service), images.get(manifest)) {
+            placed.image.clone_from(id);
+        }
     }
+    // From here on the images are found again by whoever takes this back.
+    records::save_journal(home, journal)?;
+    agent.clock.step("images");
     write_mounts(home, &plan.mounts)?;
     agent.clock.step("mounts");
     atomic::write(&home.head(seq), &target.head, 0o600)?;
@@ -224,15 +234,11 @@ fn prepare(
     for name in &journal.changing {
         let Some(planned) = plan.services.get(name) else { continue };
         let placed = journal.to.services.get_mut(name).expect("planned services are placed");
-        let mut spec = planned.spec.clone();
-        if let Some(id) = spec.manifest.as_ref().and_then(|manifest| images.get(manifest)) {
-            id.clone_into(&mut spec.image);
-        }
+        let spec = ContainerSpec { image: placed.image.clone(), ..planned.spec.clone() };
         let mut labels = ours.clone();
         labels.insert(SERVICE_LABEL.to_owned(), name.clone());
         labels.insert(SEQ_LABEL.to_owned(), seq.to_string());
         labels.insert(SPEC_LABEL.to_owned(), spec.digest().to_string());
-        placed.image.clone_from(&spec.image);
         placed.container = agent.engine.create(&names::fresh(&planned.name, seq), &spec, &labels)?;
         agent.clock.step("created");
     }
@@ -246,7 +252,11 @@ fn prepare(
 fn before(state: &StackState, target: &Target<'_>) -> Option<Installed> {
     let mut from = state.current.clone();
     if let Some((service, placed)) = &target.adopted {
-        let by_hand = from.get_or_insert_with(|| Installed { version: "by hand".to_owned(), ..Installed::default() });
+        let by_hand = from.get_or_insert_with(|| Installed {
+            version: "by hand".to_owned(),
+            checks: Checks { probes: Vec::new(), settle_s: 3, start_s: 60 },
+            ..Installed::default()
+        });
         by_hand.services.insert(service.clone(), placed.clone());
     }
     from
@@ -258,6 +268,7 @@ fn place(target: &Target<'_>, name: &str, planned: &ServicePlan) -> Placed {
         container: String::new(),
         name: planned.name.clone(),
         image: String::new(),
+        image_name: planned.image.to_string(),
         manifest: planned.spec.manifest.clone(),
         spec: Some(planned.spec.digest()),
         restart: planned.spec.restart,
@@ -273,11 +284,17 @@ fn is_the_same(agent: Agent<'_>, old: &Placed, new: &Placed) -> Result<bool> {
         return Ok(false);
     }
     let found = agent.engine.inspect(&old.container)?;
-    Ok(found.is_some_and(|found| found.name == old.name && (found.running || (new.ends && found.exit_code == 0))))
+    Ok(found
+        .is_some_and(|found| found.name == old.name && (found.running || (new.ends && found.exit_code == 0))))
 }
 
 /// The name of a service must be free, or belong to what it takes over from.
-fn ensure_free(agent: Agent<'_>, service: &str, planned: &ServicePlan, from: Option<&Installed>) -> Result<()> {
+fn ensure_free(
+    agent: Agent<'_>,
+    service: &str,
+    planned: &ServicePlan,
+    from: Option<&Installed>,
+) -> Result<()> {
     let Some(found) = agent.engine.inspect(&planned.name)? else { return Ok(()) };
     let ours = from.iter().flat_map(|from| from.services.values()).any(|old| old.container == found.id);
     if ours {
@@ -331,7 +348,9 @@ pub(super) fn to_drop(state: &StackState, journal: &Journal) -> Drop {
         containers: unique(
             going().map(|placed| placed.container.clone()).filter(|id| !kept.contains(id.as_str())).collect(),
         ),
-        images: unique(going().map(|placed| placed.image.clone()).filter(|id| !images.contains(id)).collect()),
+        images: unique(
+            going().map(|placed| placed.image.clone()).filter(|id| !images.contains(id)).collect(),
+        ),
         networks: unique(
             tidy::releases(state)
                 .flat_map(|release| release.networks.clone())

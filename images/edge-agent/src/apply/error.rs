@@ -144,7 +144,8 @@ impl Failure for ApplyError {
             }
             Self::Undone { cause, .. } => return cause.hint(),
             Self::Unfinished { cause, .. } => cause.hint().unwrap_or_else(|| {
-                "once that is mended, the running `xedge-agent watch` finishes it, or start it by hand".to_owned()
+                "once that is mended, the running `xedge-agent watch` finishes it, or start it by hand"
+                    .to_owned()
             }),
             Self::NotInstalled { .. } => "`xedge-agent status` lists what is installed".to_owned(),
             Self::NoPrevious { .. } => {

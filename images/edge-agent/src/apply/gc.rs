@@ -65,7 +65,8 @@ pub(super) fn store(agent: Agent<'_>) -> Result<Freed> {
     let mut needed = BTreeSet::new();
     for stack in records::stacks(agent.home)? {
         let home = agent.stack(&stack);
-        needed.extend(tidy::releases(&records::load_state(&home)?).flat_map(|release| release.members.clone()));
+        needed
+            .extend(tidy::releases(&records::load_state(&home)?).flat_map(|release| release.members.clone()));
         if records::load_journal(&home)?.is_some() {
             return Ok(freed);
         }

@@ -6,7 +6,7 @@ use std::fs;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::tuf::Target as Member;
-use xedge_bundle::{Manifest, member};
+use xedge_bundle::{Code, Manifest, Refusal, member};
 use xedge_model::Digest;
 use xedge_model::stack::SecretKind;
 use xedge_wire::{Applied, Event};
@@ -33,13 +33,29 @@ pub fn install(
     let agent = *agent;
     let manifest = staged.manifest();
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
+    // Somebody else may have committed a release since the bundle was verified.
+    *trust = TrustStore::open(agent.home)?;
     let _cut_short = recover::locked(agent, trust, &manifest.stack)?;
+    check_floor(trust, staged)?;
     events(Event::Checking);
     let device = Device::load(agent.home)?;
-    let known = records::load_state(&agent.stack(&manifest.stack))?.adopted_volumes;
+    let state = records::load_state(&agent.stack(&manifest.stack))?;
+    let known = state.adopted_volumes.clone();
+    let look = |trust| Look {
+        home: agent.home,
+        machine: agent.machine,
+        engine: agent.engine,
+        clock: agent.clock,
+        device: &device,
+        trust,
+        agent: agent.version,
+    };
+    // A plan cannot be made without values and secrets: what can be said by then is said at once, with its codes.
+    check::before_plan(&look(trust), manifest)?;
     let parts = Parts::read(agent, staged)?;
     let first = parts.plan(agent, staged, &device, &known)?;
-    let adoption = options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first));
+    let adoption =
+        options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first, &state));
     let adoption = adoption.transpose()?;
     let adopted_volumes = adoption.as_ref().map_or_else(BTreeMap::new, |found| found.volumes.clone());
     let plan = if adopted_volumes.is_empty() {
@@ -64,22 +80,26 @@ pub fn install(
         adopted_volumes,
     };
     let change = bring::compare(agent, &target)?;
-    let needs = needs(staged, &target.plan, change.changing(), options.adopt.clone());
-    let look = Look {
-        home: agent.home,
-        machine: agent.machine,
-        engine: agent.engine,
-        clock: agent.clock,
-        device: &device,
-        trust,
-        agent: agent.version,
-    };
-    check::check(&look, manifest, &needs)?;
+    // `SERVICE=NAME`, or the name alone.
+    let by_hand = options.adopt.as_deref().map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
+    let needs = needs(staged, &target.plan, change.changing(), by_hand.map(str::to_owned));
+    check::check(&look(trust), manifest, &needs)?;
     if options.check_only {
         return Ok(change.preview());
     }
     trust.accept_root(staged.verified())?;
     change.carry_out(agent, trust, &target, events)
+}
+
+/// Refuses what has become older than what was accepted.
+fn check_floor(trust: &TrustStore, staged: &Staged) -> Result<()> {
+    let found = staged.verified().floor();
+    let Some(least) = trust.floor(found.stack) else { return Ok(()) };
+    if found.seq >= least.seq && found.timestamp_version >= least.timestamp_version {
+        return Ok(());
+    }
+    let reason = format!("release {} came in meanwhile, and this one is number {}", least.seq, found.seq);
+    Err(Refusal { code: Code::Rollback, member: member::BUNDLE.to_owned(), reason }.into())
 }
 
 /// What a plan is made of.
@@ -170,9 +190,7 @@ fn checks(manifest: &Manifest) -> Checks {
 /// The members that the next transfer need not bring: the small ones, and the layers where the Engine gives none back.
 fn members(agent: Agent<'_>, staged: &Staged) -> Result<Vec<Digest>> {
     let thin = agent.engine.facts()?.thin_loads;
-    let worth = |(name, target): &(&String, &Member)| {
-        !thin || !is_layer(name, target)
-    };
+    let worth = |(name, target): &(&String, &Member)| !thin || !is_layer(name, target);
     let targets = staged.targets().targets.iter().filter(worth);
     let mut members: Vec<Digest> = targets
         .filter(|(name, _)| name.as_str() != member::BUNDLE)
@@ -194,8 +212,7 @@ fn needs(staged: &Staged, plan: &ReleasePlan, changing: &[String], adopt: Option
         }
     }
     let service = |(name, planned): (&String, &crate::plan::ServicePlan)| {
-        let needs =
-            ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
+        let needs = ServiceNeeds { memory: planned.spec.limits.memory, ports: planned.spec.ports.clone() };
         (name.clone(), needs)
     };
     Needs {

@@ -16,11 +16,12 @@ pub fn stack_status(agent: &Agent<'_>, stack: &str, measure: bool) -> Result<Sta
     let mut services = Vec::new();
     for (name, placed) in state.current.iter().flat_map(|current| &current.services) {
         let found = agent.engine.inspect(&placed.container)?.unwrap_or_default();
-        let usage = if measure && found.running { Some(agent.engine.usage(&placed.container)?) } else { None };
+        let usage =
+            if measure && found.running { Some(agent.engine.usage(&placed.container)?) } else { None };
         services.push(ServiceStatus {
             name: name.clone(),
             container: placed.name.clone(),
-            image: placed.image.clone(),
+            image: if placed.image_name.is_empty() { &placed.image } else { &placed.image_name }.clone(),
             manifest: placed.manifest.clone(),
             running: found.running,
             health: found.health,

@@ -104,7 +104,9 @@ fn restore(agent: Agent<'_>, service: &str, old: &Placed, troubles: &mut Vec<Str
 pub(super) fn start(agent: Agent<'_>, placed: &Placed) -> Result<Option<String>> {
     match agent.engine.start(&placed.container) {
         Ok(()) => Ok(None),
-        Err(Error::Engine { reason, .. }) if agent.engine.inspect(&placed.container).is_ok() => Ok(Some(reason)),
+        Err(Error::Engine { reason, .. }) if agent.engine.inspect(&placed.container).is_ok() => {
+            Ok(Some(reason))
+        }
         Err(error) => Err(error),
     }
 }

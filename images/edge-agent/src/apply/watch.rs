@@ -29,11 +29,12 @@ pub fn watch(
 ) {
     let mut before: Vec<Healed> = Vec::new();
     while go_on() {
-        let found = open().and_then(|mut trust| turn(agent, &mut trust)).unwrap_or_else(|error| match error {
-            // Somebody is at work; whatever that is, it is watched when it is done.
-            Error::Busy { .. } => Vec::new(),
-            error => vec![Healed { stack: String::new(), what: in_words(&error) }],
-        });
+        let found =
+            open().and_then(|mut trust| turn(agent, &mut trust)).unwrap_or_else(|error| match error {
+                // Somebody is at work; whatever that is, it is watched when it is done.
+                Error::Busy { .. } => Vec::new(),
+                error => vec![Healed { stack: String::new(), what: in_words(&error) }],
+            });
         for healed in found.iter().filter(|healed| !before.contains(healed)) {
             say(healed);
         }
@@ -63,13 +64,17 @@ pub fn turn(agent: &Agent<'_>, trust: &mut TrustStore) -> Result<Vec<Healed>> {
 fn recovered(found: &Recovered) -> Vec<String> {
     match found {
         Recovered::Nothing => Vec::new(),
-        Recovered::Forgotten => vec!["an installation that had not begun to change anything was forgotten".to_owned()],
+        Recovered::Forgotten => {
+            vec!["an installation that had not begun to change anything was forgotten".to_owned()]
+        }
         Recovered::Back { seq, outcome } => {
             vec![format!("the change to release {seq} was cut short: {outcome}")]
         }
         Recovered::Finished { operation, seq, troubles } => {
             let first = match operation {
-                Operation::Remove | Operation::Purge => "the removal was cut short, and is finished".to_owned(),
+                Operation::Remove | Operation::Purge => {
+                    "the removal was cut short, and is finished".to_owned()
+                }
                 _ => format!("the change to release {seq} was cut short, and is finished"),
             };
             std::iter::once(first).chain(troubles.iter().cloned()).collect()
@@ -80,7 +85,10 @@ fn recovered(found: &Recovered) -> Vec<String> {
 /// Starts containers of the current release that lie still although they are to run.
 fn start_the_dead(agent: Agent<'_>, stack: &str, say: &mut dyn FnMut(String)) -> Result<()> {
     let Some(current) = records::load_state(&agent.stack(stack))?.current else { return Ok(()) };
-    for (service, placed) in &current.services {
+    // In the order of their dependencies, as after a boot of a machine whose Engine starts nothing.
+    let mut order: Vec<(&String, &Placed)> = current.services.iter().collect();
+    order.sort_by_key(|(service, _)| current.order.iter().position(|name| name == *service));
+    for (service, placed) in order {
         let Some(found) = agent.engine.inspect(&placed.container)? else {
             say(format!("the container of {service} is gone: deploy the release again"));
             continue;

@@ -70,7 +70,7 @@ fn only_stack(cx: &Context) -> Result<String> {
     }
 }
 
-fn in_words(applied: &Applied) -> Vec<String> {
+pub(super) fn in_words(applied: &Applied) -> Vec<String> {
     let Applied { stack, seq, version, changed, kept, unchanged } = applied;
     let mut lines = vec![match unchanged {
         true => format!("{stack} {version} (release {seq}): nothing changed"),

@@ -2,6 +2,7 @@
 
 use camino::Utf8Path;
 use serde_json::json;
+use xedge_agent::doctor::{Finding, State, look_over};
 use xedge_agent::{Result, source_file};
 use xedge_bundle::time;
 
@@ -25,6 +26,24 @@ pub(super) fn verify(cx: &Context, file: &Utf8Path) -> Result<()> {
     })
 }
 
+/// A device that needs a person is no error of the looking: the findings say so.
 pub(super) fn doctor(cx: &Context) -> Result<()> {
-    super::status::run(cx, None)
+    let engine = cx.connect();
+    let engine = engine.as_ref().map(AsRef::as_ref);
+    let findings = look_over(&cx.home, &cx.machine, &cx.clock, engine);
+    cx.printer.data(&findings, || findings.iter().flat_map(in_words).collect())
+}
+
+fn in_words(finding: &Finding) -> Vec<String> {
+    let sign = match finding.state {
+        State::Well => "ok     ",
+        State::Note => "note   ",
+        State::Problem => "problem",
+    };
+    let code = finding.code.map(|code| format!(" [{code}]")).unwrap_or_default();
+    let mut lines = vec![format!("{sign} {:<13} {}{code}", finding.subject, finding.found)];
+    if !finding.fix.is_empty() {
+        lines.push(format!("        {:<13} -> {}", "", finding.fix));
+    }
+    lines
 }

@@ -8,6 +8,7 @@ mod body;
 mod load;
 mod look;
 mod measure;
+mod processes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -28,8 +29,10 @@ use tokio::runtime::{Builder, Runtime};
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
+use self::body::{bound, lasting};
 use super::{
-    Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Restart, STACK_LABEL, VolumeSpec,
+    ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart, STACK_LABEL,
+    VolumeSpec,
 };
 use crate::{Error, Result};
 
@@ -270,6 +273,9 @@ impl Engine for Docker {
         let what = format!("create container {name}");
         let mut all = spec.labels.clone();
         all.extend(labels.clone());
+        if spec.restart_attempts > 0 {
+            all.insert(ATTEMPTS_LABEL.to_owned(), spec.restart_attempts.to_string());
+        }
         if let Some(found) = self.ask(&what, self.look(name))? {
             // The image's labels are among them.
             if all.iter().all(|(label, value)| found.labels.get(label) == Some(value)) {
@@ -320,9 +326,8 @@ impl Engine for Docker {
             return Ok(());
         }
         self.ask(&format!("set the restart policy of container {}", short(id)), async {
-            let attempts = self.found(id).await?.and_then(|found| found.host_config);
-            let attempts = attempts.and_then(|host| host.restart_policy?.maximum_retry_count);
-            let attempts = attempts.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+            let labels = self.found(id).await?.and_then(|found| found.config?.labels).unwrap_or_default();
+            let attempts = labels.get(ATTEMPTS_LABEL).and_then(|count| count.parse().ok()).unwrap_or(0);
             let restart_policy = Some(body::policy(restart, attempts));
             let update = ContainerUpdateBody { restart_policy, ..ContainerUpdateBody::default() };
             self.client.update_container(id, update).await
@@ -356,6 +361,13 @@ impl Engine for Docker {
             containers.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(containers)
         })
+    }
+
+    fn published(&self) -> Result<Vec<Published>> {
+        let options = query::ListContainersOptionsBuilder::default().build();
+        let listed =
+            self.ask("list containers", once_noted(|| self.client.list_containers(Some(options.clone()))))?;
+        Ok(look::published(listed))
     }
 
     fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()> {
@@ -481,6 +493,18 @@ impl Engine for Docker {
         })
     }
 
+    fn forget(&self, reference: &str) -> Result<()> {
+        self.ask(&format!("remove image {reference}"), async {
+            let options = query::RemoveImageOptionsBuilder::default().build();
+            match self.client.remove_image(reference, Some(options), None).await {
+                Ok(_) => Ok(()),
+                // 409: a container that somebody else made still uses it.
+                Err(error) if matches!(status(&error), 404 | 409) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     fn copy_out(&self, id: &str, path: &str, to: &mut dyn Write) -> Result<()> {
         let what = format!("copy {path} out of container {}", short(id));
         let options = query::DownloadFromContainerOptionsBuilder::default().path(path).build();
@@ -495,17 +519,6 @@ impl Engine for Docker {
         })?;
         written.map_err(|error| Error::Engine { what, reason: error.to_string() })
     }
-}
-
-/// A container that Podman must not start at boot by itself: whether it is to run, the agent decides.
-fn lasting(restart: Restart) -> Restart {
-    if restart == Restart::Always { Restart::UnlessStopped } else { restart }
-}
-
-/// What makes a volume of the local driver a folder of the device.
-fn bound(folder: &str) -> HashMap<String, String> {
-    let options = [("type", "none"), ("o", "bind"), ("device", folder)];
-    options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// Something of that name that is there must be this stack's: two stacks never share one by accident.

@@ -13,16 +13,16 @@ use crate::staged::read_head;
 use crate::{Error, Home, Result, TransferError, TrustStore};
 
 /// The longest head: roots, the other metadata and `bundle.json` at their limits (FORMAT.md §3), and their tar headers.
-const MAX: u64 = (4 << 20) + (16 << 10) + (16 << 10) + (8 << 20) + (4 << 20) + (2 << 20);
+pub(crate) const MAX: u64 = (4 << 20) + (16 << 10) + (16 << 10) + (8 << 20) + (4 << 20) + (2 << 20);
 
 /// A head that nobody has judged. Its file goes unless it is placed.
-pub(super) struct Kept {
+pub(crate) struct Kept {
     path: Utf8PathBuf,
     digest: Digest,
 }
 
 /// Writes what comes to a file of this process, and reads on to the end also where that fails.
-pub(super) fn keep(home: &Home, input: &mut dyn Read, bytes: u64) -> Result<Kept> {
+pub(crate) fn keep(home: &Home, input: &mut dyn Read, bytes: u64) -> Result<Kept> {
     if bytes > MAX {
         return Err(TransferError::TooLong { what: "the head".to_owned(), bytes, most: MAX }.into());
     }
@@ -49,7 +49,7 @@ pub(super) fn keep(home: &Home, input: &mut dyn Read, bytes: u64) -> Result<Kept
 }
 
 /// Whether the head of a stack is still the one that was sent here.
-pub(super) fn is_still(stack: &StackHome, head: &Digest, name: &str) -> Result<()> {
+pub(crate) fn is_still(stack: &StackHome, head: &Digest, name: &str) -> Result<()> {
     let path = stack.incoming();
     let found = File::open(&path).and_then(|mut file| Digest::of_reader(&mut file));
     match found {
@@ -64,12 +64,12 @@ pub(super) fn is_still(stack: &StackHome, head: &Digest, name: &str) -> Result<(
 
 impl Kept {
     /// What it offers, and its digest.
-    pub(super) fn judge(&self, trust: &TrustStore, now: i64) -> Result<(Offer, Digest)> {
+    pub(crate) fn judge(&self, trust: &TrustStore, now: i64) -> Result<(Offer, Digest)> {
         Ok((read_head(&self.path, trust, now)?, self.digest.clone()))
     }
 
     /// Makes it the head that its stack is about to install.
-    pub(super) fn place(&self, stack: &StackHome) -> Result<()> {
+    pub(crate) fn place(&self, stack: &StackHome) -> Result<()> {
         let path = stack.incoming();
         let failed = |source| Error::from(WriteError::new(&path, source));
         fs::create_dir_all(stack.root()).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Why a bundle is refused: stable codes, and what each means (FORMAT.md §7). Decides nothing.
+//! Why a bundle is refused: stable codes, and what each means (FORMAT.md §9). Decides nothing.
 
 use std::fmt;
 use std::io;
@@ -116,7 +116,7 @@ codes! {
     /// Production and development keys are mixed.
     DevelopmentKeys = "development-keys": "Development and production keys are mixed. Development keys are made \
         on any machine without care, so nothing of theirs may reach a production device. Make the release with \
-        production keys only.";
+        production keys only; a device that knows development keys is enrolled for production by `cargo xtask deploy --reenroll`.";
     /// Its time is over.
     Expired = "expired": "The metadata's time is over. Expiry keeps an attacker from feeding a device old releases \
         with known holes for ever. If the release is still good, run `cargo xtask release`, which stamps it anew, and \
@@ -201,9 +201,14 @@ codes! {
         them at a moment of its own choosing. Lower their limits in the stack or in the device's settings, or remove another \
         stack: `xedge-agent status` shows what runs.";
     /// The clock cannot be right.
-    Clock = "clock": "The device's clock is before the moment at which its agent was built or its last release was signed, so \
-        it is wrong, and nobody can tell what has expired. Let it get the time: `timedatectl set-ntp true`, or set it: \
+    Clock = "clock": "The device's clock says a time decades after its agent was made, so it is wrong, and everything would seem \
+        expired. (A clock that is behind, as on a board without a battery, does no harm: no time before the agent was made or \
+        the last release was signed is believed.) Let it get the time: `sudo timedatectl set-ntp true`, or set it: \
         `sudo date -s 'YYYY-MM-DD HH:MM'`.";
+    /// The disk for volumes is not there.
+    VolumeRoot = "volume-root": "The folder that this device keeps its volumes in is not the one that it was enrolled with: the \
+        external disk is not plugged in or not mounted, and data would go to the disk below it. Mount the disk, with `nofail` \
+        in /etc/fstab so that it also is after a restart; for another folder, `xedge-agent enroll --volume-root DIR`.";
     /// There is no Engine.
     NoEngine = "no-engine": "No Engine answers on the device, so nothing can run. Install one, `sudo apt-get install docker.io`, \
         or start it, `sudo systemctl start docker`; Podman needs its socket: `sudo systemctl enable --now podman.socket`.";
@@ -219,6 +224,7 @@ impl Code {
             | Self::NoSpace
             | Self::NoMemory
             | Self::Clock
+            | Self::VolumeRoot
             | Self::NoEngine => Class::Environment,
             _ => Class::Integrity,
         }

@@ -471,6 +471,7 @@ pub(super) fn state(manifest: &Manifest) -> Statement {
                 tool_version: "0.1.0".into(),
                 scenario: "pipeline".into(),
                 scenario_digest: Digest::of(b"scenario"),
+                level: xedge_model::scenario::Level::default(),
                 seed: 1,
                 duration_ms: 1000,
                 engine: Engine { kind: EngineKind::Docker, version: "1".into() },
