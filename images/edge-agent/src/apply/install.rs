@@ -81,7 +81,8 @@ pub fn install(
     };
     let change = bring::compare(agent, &target)?;
     // `SERVICE=NAME`, or the name alone.
-    let by_hand = options.adopt.as_deref().map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
+    let by_hand =
+        options.adopt.as_deref().map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
     let needs = needs(staged, &target.plan, change.changing(), by_hand.map(str::to_owned));
     check::check(&look(trust), manifest, &needs)?;
     if options.check_only {

@@ -56,7 +56,7 @@ fn a_device_is_looked_over_whatever_is_wrong_with_it() {
     assert!(well.iter().all(|finding| finding.state == State::Well), "{well:?}");
     let board = well.iter().find(|finding| finding.subject == "board").unwrap();
     assert!(board.found.contains("raspberry-pi-4-model-b"), "{board:?}");
-    assert!(well.iter().any(|finding| finding.found == "48.3 °C"));
+    assert!(well.iter().any(|finding| finding.found == "48 °C"));
     assert_eq!(states(&look(NOW + SOON + 1), "trust"), [State::Note], "its root ends soon");
     assert_eq!(states(&look(NOW + 2 * SOON), "trust"), [State::Problem], "its root has ended");
     assert_eq!(states(&look(0), "clock"), [State::Note], "a board without a clock");

@@ -31,8 +31,8 @@ use xedge_wire::{EngineFacts, Health, Measure};
 
 use self::body::{bound, lasting};
 use super::{
-    ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart, STACK_LABEL,
-    VolumeSpec,
+    ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart,
+    STACK_LABEL, VolumeSpec,
 };
 use crate::{Error, Result};
 
