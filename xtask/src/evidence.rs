@@ -106,6 +106,7 @@ fn statement(
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         scenario: prepared.name.clone(),
         scenario_digest: prepared.digest.clone(),
+        level: prepared.scenario.level,
         seed: outcome.seed(),
         duration_ms: u64::try_from(outcome.duration().as_millis()).unwrap_or(u64::MAX),
         engine: engine(outcome.engine()),

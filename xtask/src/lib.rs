@@ -13,6 +13,7 @@ pub mod setup;
 pub mod stage;
 pub mod ui;
 
+mod adhoc;
 mod archive;
 mod base;
 mod build;
@@ -32,6 +33,7 @@ mod release;
 mod scaffold;
 mod secrets;
 mod simulate;
+mod staging;
 mod trust;
 
 use std::ffi::OsString;

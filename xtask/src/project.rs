@@ -13,6 +13,8 @@ use crate::error::{Error, Failed, Result, read_text};
 #[derive(Clone, Debug)]
 pub struct Project {
     root: Utf8PathBuf,
+    /// Where `templates` and `scenarios` are: the root, but for stacks that were made from flags.
+    stacks: Utf8PathBuf,
     home: Option<Utf8PathBuf>,
 }
 
@@ -40,7 +42,12 @@ impl Project {
             None => start.ancestors().find(is_project),
         };
         let root = root.ok_or_else(|| Error::NoProject(start.clone()))?.to_owned();
-        Ok(Self { root, home: environment.data_folder()? })
+        Ok(Self { stacks: root.clone(), root, home: environment.data_folder()? })
+    }
+
+    /// The same project, its images and outputs, with the stacks, environments and scenarios of another folder.
+    pub(crate) fn with_stacks_of(&self, folder: &Utf8Path) -> Self {
+        Self { stacks: folder.to_owned(), ..self.clone() }
     }
 
     /// The project's folder.
@@ -60,7 +67,12 @@ impl Project {
 
     /// `templates/`.
     pub fn templates(&self) -> Utf8PathBuf {
-        self.root.join("templates")
+        self.stacks.join("templates")
+    }
+
+    /// `scenarios/`.
+    pub(crate) fn scenarios_folder(&self) -> Utf8PathBuf {
+        self.stacks.join("scenarios")
     }
 
     /// `path` as a person in the project's folder would type it.
@@ -102,7 +114,7 @@ impl Project {
 
     /// Every scenario file, ordered by name.
     pub fn scenarios(&self) -> Result<Vec<Utf8PathBuf>> {
-        let mut files = entries(&self.root.join("scenarios"))?;
+        let mut files = entries(&self.scenarios_folder())?;
         files.retain(|path| path.is_file() && path.extension() == Some("yaml"));
         Ok(files)
     }

@@ -42,6 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xedge_bundle::statement::{PlatformRun, Simulated, Statement, Verdict};
 use xedge_bundle::{Envelope, VerifyingKey};
+use xedge_model::scenario::Level;
 use xedge_model::{Digest, ImageName, Platform};
 use xedge_oci::Layout;
 
@@ -67,6 +68,7 @@ pub struct Gate<'a> {
 pub struct Gated {
     scenario: String,
     scenario_digest: Digest,
+    level: Level,
     envelope: Vec<u8>,
     manifests: BTreeMap<ImagePlatform, Digest>,
     not_simulated: BTreeMap<ImagePlatform, String>,
@@ -116,6 +118,7 @@ impl Gated {
         Ok(Self {
             scenario: gate.scenario.to_owned(),
             scenario_digest: gate.scenario_digest.clone(),
+            level: statement.predicate.xedge.level,
             envelope: evidence.to_json(),
             manifests,
             not_simulated: not_simulated(&statement),
@@ -131,6 +134,11 @@ impl Gated {
     /// Digest of the scenario file's bytes.
     pub fn scenario_digest(&self) -> &Digest {
         &self.scenario_digest
+    }
+
+    /// What the pass shows.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// The signed envelope's bytes.

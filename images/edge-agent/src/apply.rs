@@ -6,9 +6,11 @@
 //! ([`recover()`]). It never removes a volume or a secret, but when it is asked to [`remove()`] with the data.
 
 mod adopt;
+mod bring;
 mod commit;
 mod error;
 mod gc;
+mod install;
 mod names;
 mod probe;
 mod recover;
@@ -16,23 +18,30 @@ mod remove;
 mod rollback;
 mod status;
 mod switch;
+mod tidy;
 mod undo;
 mod watch;
 mod well;
 
 pub use error::{ApplyError, Outcome};
 pub use gc::{Freed, gc};
+pub use install::install;
 pub use recover::{Recovered, recover, recover_all};
 pub use remove::{Data, remove};
 pub use rollback::rollback;
-pub use status::{log_containers, stack_status};
-pub use watch::{Patience, Turn, watch};
+pub use status::{logs, stack_status};
+pub use watch::{Healed, turn, watch};
+
+use std::time::Duration;
 
 use xedge_wire::Event;
 
+use crate::facts::Machine;
 use crate::home::StackHome;
-use crate::state::Accept;
-use crate::{Clock, Engine, Home, Result};
+use crate::{Clock, Engine, Home};
+
+/// How long an operation waits for another one to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an operation works with.
 #[derive(Clone, Copy)]
@@ -41,18 +50,12 @@ pub struct Agent<'a> {
     pub home: &'a Home,
     /// The container engine.
     pub engine: &'a dyn Engine,
+    /// The machine, for what has to be there before a release is taken.
+    pub machine: &'a Machine,
     /// Time, and the moments at which power may fail.
     pub clock: &'a dyn Clock,
     /// Version of the agent.
     pub version: &'a str,
-}
-
-/// What remembers that a release was accepted.
-pub trait Ledger {
-    /// Raises what later releases of the stack must keep; may be repeated.
-    fn accept(&mut self, stack: &str, accept: &Accept) -> Result<()>;
-    /// The lowest data version that may be installed.
-    fn data_floor(&self, stack: &str) -> u64;
 }
 
 /// How a release is installed.
@@ -73,3 +76,6 @@ impl Agent<'_> {
         self.home.stack(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,11 @@ mod machine;
 mod ports;
 mod release;
 
+pub(crate) use machine::{clock, disk_of, no_limits, volume_root};
+
 use std::collections::BTreeMap;
 
-use xedge_bundle::Manifest;
+use xedge_bundle::{Code, Manifest};
 use xedge_model::{Class, Platform};
 
 use crate::engine::spec::PortSpec;
@@ -18,7 +20,7 @@ use crate::{Clock, Device, Engine, Error, Home, Result, TrustStore};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     /// The stable code.
-    pub code: &'static str,
+    pub code: Code,
     /// What is in the way.
     pub reason: String,
     /// What to do, with the command to type.
@@ -75,15 +77,20 @@ pub fn check(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Result<()> 
 pub fn obstacles(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Result<Vec<Obstacle>> {
     let stack = look.home.stack(&manifest.stack);
     let facts = look.engine.facts()?;
-    let mut found = Vec::new();
-    found.extend(release::compatibility(look, manifest, &facts));
+    let mut found = release::compatibility(look, manifest, &facts);
     found.extend(release::data(look, manifest));
-    found.extend(machine::clock(look));
+    found.extend(clock(look.clock));
     found.extend(machine::memory(look, &facts, needs)?);
     found.extend(machine::disk(look, &facts, needs)?);
+    found.extend(volume_root(look.device));
     found.extend(ports::taken(look, manifest, needs)?);
     found.extend(release::given(&stack, manifest)?);
     Ok(found)
+}
+
+/// What shows without a plan, which needs values and secrets itself.
+pub fn before_plan(look: &Look<'_>, manifest: &Manifest) -> Result<()> {
+    check(look, manifest, &Needs::default())
 }
 
 /// Obstacles that show before anything was sent: those that need `bundle.json` alone.
@@ -99,24 +106,14 @@ pub fn platform(engine_architecture: &str) -> Option<Platform> {
     Platform::ALL.into_iter().find(|platform| platform.oci_architecture() == engine_architecture)
 }
 
-impl Look<'_> {
-    fn room(&self, folder: &camino::Utf8Path) -> Result<crate::facts::Room> {
-        Machine::room(folder)
-    }
-}
-
 impl Obstacle {
-    fn new(code: &'static str, reason: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn new(code: Code, reason: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), fix: fix.into() }
     }
 
-    /// Whose fault it is: what a person has to supply or a release that is for another device is no matter of trying again.
+    /// Whose fault it is.
     pub fn class(&self) -> Class {
-        match self.code {
-            "board" | "platform" | "data-floor" | "agent-old" | "engine-old" => Class::Integrity,
-            "device-values" | "secret-missing" => Class::Input,
-            _ => Class::Environment,
-        }
+        self.code.class()
     }
 }
 
@@ -128,10 +125,11 @@ pub(crate) fn worst(obstacles: &[Obstacle]) -> Option<&Obstacle> {
 
 /// All of them, for a message.
 pub(crate) fn in_words(obstacles: &[Obstacle]) -> String {
-    let line = |obstacle: &Obstacle| format!("{} [{}]: {}", obstacle.reason, obstacle.code, obstacle.fix);
+    let line =
+        |obstacle: &Obstacle| format!("\n  - {} [{}]: {}", obstacle.reason, obstacle.code, obstacle.fix);
     match obstacles {
         [one] => format!(": {} [{}]", one.reason, one.code),
-        many => many.iter().map(|obstacle| format!("\n  - {}", line(obstacle))).collect(),
+        many => many.iter().map(line).collect::<Vec<_>>().concat(),
     }
 }
 

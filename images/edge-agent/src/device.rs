@@ -3,10 +3,13 @@
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use xedge_bundle::statement::KeyStatus;
-use xedge_model::Digest;
-use xedge_model::stack::{NAME_RULE, is_name};
+use xedge_model::stack::{NAME_RULE, is_board, is_name};
+use xedge_model::{Digest, atomic};
 
 use crate::{Error, Home, Result, sealed};
+
+/// The file that tells the folder for volumes from another one at its place.
+const MARK: &str = ".xedge-device";
 
 /// `device.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -79,6 +82,28 @@ impl Device {
         sealed::write(&home.device(), self)
     }
 
+    /// Marks the folder for volumes as this device's, so that the empty folder below a disk that is not mounted is told from it.
+    pub fn mark_volume_root(&self) -> Result<()> {
+        let Some(folder) = &self.settings.volume_root else { return Ok(()) };
+        if !folder.is_dir() {
+            let reason = format!("{folder} is no folder: make it, or mount its disk");
+            return Err(Error::Given { what: "the volume root".to_owned(), reason });
+        }
+        if self.has_volume_root() {
+            return Ok(());
+        }
+        Ok(atomic::write(&folder.join(MARK), self.id.as_bytes(), 0o600)?)
+    }
+
+    /// Whether the folder for volumes, where there is one, is the one that was marked.
+    pub fn has_volume_root(&self) -> bool {
+        let mark = |folder: &Utf8PathBuf| std::fs::read(folder.join(MARK)).ok();
+        self.settings
+            .volume_root
+            .as_ref()
+            .is_none_or(|folder| mark(folder).is_some_and(|id| id == self.id.as_bytes()))
+    }
+
     fn check(&self) -> Result<()> {
         let refuse = |what: &str, reason: String| Err(Error::Given { what: what.to_owned(), reason });
         if !self.class.is_empty() && !is_name(&self.class) {
@@ -94,7 +119,7 @@ impl Device {
         if *max_nano_cpus == Some(0) {
             return refuse("the processor limit", "it is 0".to_owned());
         }
-        match board.as_ref().filter(|board| crate::facts::slug(board) != **board || board.is_empty()) {
+        match board.as_ref().filter(|board| !is_board(board)) {
             Some(board) => {
                 let reason =
                     format!("`{}` is not one of lower-case letters, digits and `-`", board.escape_debug());

@@ -45,6 +45,17 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Standard output is gone.
+    #[error("failed to write to standard output")]
+    Stdout(#[source] std::io::Error),
+    /// Another program cannot take this one's place.
+    #[error("{program} cannot take this program's place: {reason}")]
+    Program {
+        /// The other program.
+        program: Utf8PathBuf,
+        /// What it did, or did not do.
+        reason: String,
+    },
     /// What was sent is not taken.
     #[error(transparent)]
     Transfer(#[from] TransferError),
@@ -56,6 +67,19 @@ pub enum Error {
         /// Its answer.
         reason: String,
     },
+    /// What is signed cannot run on this device as it is.
+    #[error("failed to plan {what}: {reason}")]
+    Plan {
+        /// The service, or the file.
+        what: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// An operation on what runs did not succeed.
+    #[error(transparent)]
+    Apply(#[from] crate::apply::ApplyError),
     /// There is no device here yet.
     #[error("this device is not enrolled: it trusts nobody yet")]
     NotEnrolled,
@@ -89,16 +113,6 @@ pub enum Error {
     /// The device cannot take the release, for these reasons.
     #[error("the device cannot take the release{}", crate::check::in_words(.0))]
     Unfit(Vec<Obstacle>),
-    /// What is signed cannot run on this device as it is.
-    #[error("failed to plan {what}: {reason}")]
-    Plan {
-        /// The service, or the file.
-        what: String,
-        /// Why not.
-        reason: String,
-        /// What to do.
-        hint: String,
-    },
 }
 
 impl From<ReadError> for Error {
@@ -115,7 +129,8 @@ impl Error {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => Some(refusal.code.as_str()),
-            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code),
+            Self::Apply(error) => error.code(),
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map(|obstacle| obstacle.code.as_str()),
             _ => None,
         }
     }
@@ -125,23 +140,32 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Transfer(error) => error.class(),
+            Self::Program { .. } => Class::Failed,
             Self::Refused(refusal) => refusal.class(),
+            Self::Apply(error) => error.class(),
             Self::Damaged { .. } | Self::NotEnrolled | Self::Enrolled(_) => Class::Integrity,
-            Self::Unfit(obstacles) => {
-                crate::check::worst(obstacles).map_or(Class::Bug, |obstacle| obstacle.class())
-            }
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map_or(Class::Bug, Obstacle::class),
             Self::Given { .. } | Self::Plan { .. } => Class::Input,
-            Self::LaterState { .. } | Self::Busy { .. } => Class::Environment,
-            Self::Bundle { .. } | Self::Write(_) | Self::Read { .. } | Self::Engine { .. } => {
-                Class::Environment
-            }
+            Self::LaterState { .. }
+            | Self::Busy { .. }
+            | Self::Bundle { .. }
+            | Self::Write(_)
+            | Self::Read { .. }
+            | Self::Engine { .. }
+            | Self::Stdout(_) => Class::Environment,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => refusal.hint(),
+            Self::Apply(error) => error.hint(),
             Self::Write(error) => error.hint(),
+            Self::Transfer(error) => error.hint(),
+            Self::Program { .. } => {
+                Some("the program that was here goes on; `xedge-agent --version` says which".to_owned())
+            }
+            Self::Plan { hint, .. } => Some(hint.clone()),
             Self::Damaged { .. } => {
                 Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
             }
@@ -155,8 +179,6 @@ impl Failure for Error {
                 let code = obstacle.code;
                 format!("{}; `xedge-agent why {code}` says more", obstacle.fix)
             }),
-            Self::Transfer(error) => error.hint(),
-            Self::Plan { hint, .. } => Some(hint.clone()),
             _ => None,
         }
     }

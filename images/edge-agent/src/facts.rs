@@ -4,6 +4,7 @@
 mod ports;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use xedge_model::stack::board_name;
 use xedge_wire::{DeviceFacts, EngineFacts};
 
 pub use ports::{Holder, Listener, Protocol};
@@ -21,9 +22,9 @@ pub struct Machine {
 pub struct Board {
     /// For people: `Raspberry Pi 4 Model B Rev 1.4`; empty where nothing says it.
     pub name: String,
-    /// Every slug that fits, the most general last: `raspberry-pi-4-model-b-rev-1-4`, `raspberry-pi-4-model-b`, `raspberry-pi-4`,
-    /// `raspberry-pi`.
-    pub slugs: Vec<String>,
+    /// Every name by which a release may ask for it, the most general last: `raspberry-pi-4-model-b-rev-1-4`,
+    /// `raspberry-pi-4-model-b`, `raspberry-pi-4`, `raspberry-pi`.
+    pub names: Vec<String>,
 }
 
 /// Room on a file system.
@@ -80,8 +81,8 @@ impl Machine {
     pub fn board(&self) -> Board {
         let name = self.text("/proc/device-tree/model").or_else(|| self.dmi()).unwrap_or_default();
         let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
-        let slugs = slugs(&name);
-        Board { name, slugs }
+        let names = board_names(&name);
+        Board { name, names }
     }
 
     fn dmi(&self) -> Option<String> {
@@ -123,6 +124,13 @@ impl Machine {
             "aarch64" => "arm64",
             other => other,
         }
+    }
+
+    /// The highest temperature that a sensor has, in thousandths of a degree; `None` where there is no sensor.
+    pub fn temperature(&self) -> Option<i64> {
+        let zones = self.path("/sys/class/thermal").read_dir_utf8().ok()?;
+        let read = |zone: Utf8PathBuf| std::fs::read_to_string(zone.join("temp")).ok()?.trim().parse().ok();
+        zones.flatten().filter_map(|zone| read(zone.into_path())).max()
     }
 
     /// Kernel release.
@@ -171,12 +179,11 @@ pub fn device_facts(
     clock: &dyn Clock,
     engine: Option<EngineFacts>,
 ) -> Result<DeviceFacts> {
-    let trust = match TrustStore::open(home) {
-        Ok(trust) => Some(trust),
-        Err(Error::NotEnrolled) => None,
+    let (trust, device) = match TrustStore::open(home) {
+        Ok(trust) => (Some(trust), Device::load(home)?),
+        Err(Error::NotEnrolled) => (None, Device::default()),
         Err(error) => return Err(error),
     };
-    let device = Device::find(home)?.unwrap_or_default();
     Ok(DeviceFacts {
         id: device.id,
         class: device.class,
@@ -192,29 +199,16 @@ pub fn device_facts(
     })
 }
 
-/// Lower-case letters, digits and single `-`: `Raspberry Pi 4 Model B` is `raspberry-pi-4-model-b`.
-pub fn slug(name: &str) -> String {
-    let mut slug = String::new();
-    for c in name.chars() {
-        match c {
-            c if c.is_ascii_alphanumeric() => slug.push(c.to_ascii_lowercase()),
-            _ if slug.is_empty() || slug.ends_with('-') => {}
-            _ => slug.push('-'),
-        }
-    }
-    slug.trim_end_matches('-').to_owned()
-}
-
-/// The slug of a name, and what is left of it without `Rev …`, without `Model …`, and without its last number.
-fn slugs(name: &str) -> Vec<String> {
-    let mut all = vec![slug(name)];
+/// The board's name, and what is left of it without `Rev …`, without `Model …`, and without its last number.
+fn board_names(name: &str) -> Vec<String> {
+    let mut all = vec![board_name(name)];
     let without = |text: &str, word: &str| text.split(word).next().unwrap_or(text).trim().to_owned();
     let model = without(name, " Rev ");
     let board = without(&model, " Model ");
     let family = board.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ');
-    all.extend([slug(&model), slug(&board), slug(family)]);
+    all.extend([board_name(&model), board_name(&board), board_name(family)]);
     all.dedup();
-    all.retain(|slug| !slug.is_empty());
+    all.retain(|name| !name.is_empty());
     all
 }
 

@@ -1,17 +1,17 @@
-//! `xedge-agent`.
+//! `xedge-agent`: reads the command line, hands over, and turns the outcome into an exit code.
 
-use std::io::{self, BufReader, Write};
+mod cli;
+mod commands;
+mod printer;
+mod system;
 
-use xedge_wire::{DeviceFacts, ToDevice, ToHost, WIRE, read_line, write_line};
+use std::process::ExitCode;
 
-fn main() -> io::Result<()> {
-    let mut input = BufReader::new(io::stdin().lock());
-    let mut output = io::stdout().lock();
-    while let Ok(Some(ToDevice::Hello { .. })) = read_line(&mut input) {
-        let device = Box::new(DeviceFacts::default());
-        let agent = env!("CARGO_PKG_VERSION").to_owned();
-        write_line(&mut output, &ToHost::Hello { wire: WIRE, agent, device })?;
-        output.flush()?;
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::Cli::try_parse() {
+        Ok(cli) => commands::run(&cli),
+        Err(error) => printer::usage(&error),
     }
-    Ok(())
 }

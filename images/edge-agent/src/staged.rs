@@ -12,34 +12,14 @@ use std::io::Read;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::tuf::{Target, Targets};
-use xedge_bundle::verify::Floor;
-use xedge_bundle::{
-    Code, Manifest, Offer, ReadError, Refusal, Trust, Verified, member, read_offer, verify_thin,
-};
+use xedge_bundle::{Code, Manifest, Offer, ReadError, Refusal, Verified, member, read_offer, verify_thin};
 use xedge_model::{Digest, Platform};
 
 pub use parts::{Image, Missing, missing};
 
 use crate::engine::{Engine, ImageLoad};
 use crate::store::Store;
-use crate::{Error, Home, Result, TransferError};
-
-/// What a bundle must hang on.
-#[derive(Clone, Copy, Debug)]
-pub struct Trusted<'a> {
-    /// The bytes of the newest root that was accepted.
-    pub root: &'a [u8],
-    /// The highest number and timestamp that were accepted of a stack; `None` for one that was never there.
-    pub floor: &'a dyn Floors,
-    /// Unix time that is believed.
-    pub now: i64,
-}
-
-/// Knows what was accepted of each stack.
-pub trait Floors: std::fmt::Debug {
-    /// What the next release of this stack must keep; `None` where there was none.
-    fn floor<'a>(&'a self, stack: &'a str) -> Option<Floor<'a>>;
-}
+use crate::{Error, Home, Result, TransferError, TrustStore, check};
 
 /// A verified bundle. Only [`Staged::verify`] makes one.
 #[derive(Debug)]
@@ -53,33 +33,38 @@ pub struct Staged {
 }
 
 /// Judges the head of a bundle: what it is, whether it hangs on the root, and whether it is older than what was here.
-pub fn read_head(head: &Utf8Path, trusted: &Trusted<'_>) -> Result<Offer> {
+pub fn read_head(head: &Utf8Path, trust: &TrustStore, now: i64) -> Result<Offer> {
     let open = || File::open(head).map_err(|source| Error::Read { path: head.to_owned(), source });
     // The stack decides which floor it is, and is believed only once the signatures are; so the head is read twice.
-    let offer = read_offer(open()?, &Trust { root: trusted.root, floor: None }, trusted.now)?;
-    let stack = offer.manifest().stack.clone();
-    match trusted.floor.floor(&stack) {
-        None => Ok(offer),
-        floor => Ok(read_offer(open()?, &Trust { root: trusted.root, floor }, trusted.now)?),
-    }
+    let offer = read_offer(open()?, &trust.trust_any(), now)?;
+    Ok(read_offer(open()?, &trust.trust(&offer.manifest().stack), now)?)
 }
 
 impl Staged {
     /// Verifies the bundle of this head with its members in the store, just as it would be verified as one file. An error names
     /// what is not there; a member that is there and wrong is thrown away, so that it can be sent again.
-    pub fn verify(home: &Home, head: &Utf8Path, trusted: &Trusted<'_>, engine: &dyn Engine) -> Result<Self> {
-        let offer = read_head(head, trusted)?;
+    pub fn verify(
+        home: &Home,
+        head: &Utf8Path,
+        trust: &TrustStore,
+        now: i64,
+        engine: &dyn Engine,
+    ) -> Result<Self> {
+        let offer = read_head(head, trust, now)?;
         let store = Store::new(home);
         let platform = platform(engine)?;
         let missing = missing(&offer, &store, platform, engine)?;
         if let Some(first) = missing.members.first() {
-            return Err(TransferError::Incomplete { member: first.name.clone(), count: missing.members.len() }.into());
+            return Err(TransferError::Incomplete {
+                member: first.name.clone(),
+                count: missing.members.len(),
+            }
+            .into());
         }
         let absent = parts::absent(&offer, &missing.images);
-        let floor = trusted.floor.floor(&offer.manifest().stack);
-        let trust = Trust { root: trusted.root, floor };
+        let trust = trust.trust(&offer.manifest().stack);
         let reader = reader::Whole::new(&store, head, &offer, &absent);
-        let verified = match verify_thin(reader, &trust, trusted.now, &absent, &mut ()) {
+        let verified = match verify_thin(reader, &trust, now, &absent, &mut ()) {
             Ok(verified) => verified,
             Err(error) => {
                 discard(&store, &offer, &error)?;
@@ -160,8 +145,7 @@ impl Staged {
 /// The platform of the Engine's containers.
 pub fn platform(engine: &dyn Engine) -> Result<Platform> {
     let architecture = engine.facts()?.architecture;
-    let known = Platform::ALL.into_iter().find(|platform| platform.oci_architecture() == architecture);
-    known.ok_or(TransferError::Architecture { architecture }.into())
+    check::platform(&architecture).ok_or(TransferError::Architecture { architecture }.into())
 }
 
 /// Whether a member is a layer: the only kind that may be absent.

@@ -23,7 +23,7 @@ pub struct StackState {
 }
 
 /// A release on the device.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Installed {
     /// Its number; 0 for containers that were started by hand and taken over.
@@ -91,6 +91,9 @@ pub struct Placed {
     pub name: String,
     /// Id of the image in the Engine.
     pub image: String,
+    /// Name of the image, for people.
+    #[serde(default)]
+    pub image_name: String,
     /// Digest of the manifest; `None` for a container that was started by hand.
     pub manifest: Option<Digest>,
     /// Digest of everything that it was made of: the same digest is the same container.
@@ -128,9 +131,11 @@ pub struct Journal {
     pub changing: Vec<String>,
     /// What the state will be when `to` is committed.
     pub after: Box<StackState>,
-    /// Ids of containers that nothing needs once `to` is committed.
-    pub drop: Vec<String>,
+    /// What nothing needs once `to` is committed.
+    #[serde(default)]
+    pub drop: Drop,
     /// What the device must not go below once `to` is committed; `None` where nothing new is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept: Option<Accept>,
 }
 
@@ -146,6 +151,20 @@ pub struct Accept {
     pub data_floor: u64,
     /// Unix time that the release is at least as new as: a floor for a clock that stands still.
     pub signed: i64,
+}
+
+/// What nothing needs once an operation is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Drop {
+    /// Ids of containers.
+    pub containers: Vec<String>,
+    /// Ids of images; one that something else uses stays.
+    pub images: Vec<String>,
+    /// Names of networks; one that something else is in stays.
+    pub networks: Vec<String>,
+    /// Volumes, with their data: only where somebody asked for it.
+    pub volumes: Vec<VolumeSpec>,
 }
 
 /// What an operation is.

@@ -77,7 +77,9 @@ pub enum TransferError {
         what: String,
     },
     /// Another session sent another release meanwhile.
-    #[error("failed to install the release that was sent: another session sent another one for {stack} meanwhile")]
+    #[error(
+        "failed to install the release that was sent: another session sent another one for {stack} meanwhile"
+    )]
     Replaced {
         /// The stack.
         stack: String,
@@ -85,6 +87,16 @@ pub enum TransferError {
     /// What came is no message.
     #[error("failed to understand the host")]
     Frame(#[from] FrameError),
+    /// The registry did not give what was asked for.
+    #[error("failed to fetch {reference}: {reason}")]
+    Fetch {
+        /// What was asked for.
+        reference: String,
+        /// What the Engine says.
+        reason: String,
+        /// Whether a login of this device's was used.
+        with_login: bool,
+    },
     /// There is no bundle where one was to be.
     #[error("failed to find a bundle in {folder}: it has no file `*.xedge`")]
     NoBundle {
@@ -107,6 +119,7 @@ impl Failure for TransferError {
             | Self::Receiving { .. }
             | Self::Wire { .. }
             | Self::Replaced { .. }
+            | Self::Fetch { .. }
             | Self::Frame(_) => Class::Environment,
         }
     }
@@ -118,11 +131,22 @@ impl Failure for TransferError {
             }
             Self::Receiving { .. } => "wait for the other transfer, or end it: `pgrep -a xedge-agent`",
             Self::Architecture { .. } => "releases are made for amd64 and arm64: see `docker version`",
-            Self::Wire { .. } => "bring the agent up to date: `cargo xtask deploy` does, or `xedge-agent upgrade FILE`",
-            Self::Unwanted { .. } | Self::Offset { .. } | Self::Order { .. } | Self::TooLong { .. } | Self::Undeclared { .. } => {
+            Self::Wire { .. } => {
+                "bring the agent up to date: `cargo xtask deploy` does, or `xedge-agent upgrade FILE`"
+            }
+            Self::Unwanted { .. }
+            | Self::Offset { .. }
+            | Self::Order { .. }
+            | Self::TooLong { .. }
+            | Self::Undeclared { .. } => {
                 "use the xedge that made the bundle: `cargo xtask deploy --bundle FILE`"
             }
             Self::Frame(_) => "a session is for `cargo xtask deploy`; people use `xedge-agent --help`",
+            Self::Fetch { reference, with_login, .. } => {
+                let host = reference.split('/').next().unwrap_or_default();
+                let login = if *with_login { "is the login still right?" } else { "does it want a login?" };
+                return Some(format!("can this device's Engine fetch it? {login} `docker login {host}`"));
+            }
             Self::NoBundle { .. } => "make one with `cargo xtask release`, and copy it there",
         };
         Some(hint.to_owned())

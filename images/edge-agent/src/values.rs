@@ -60,7 +60,8 @@ mod tests {
         merge(&stack, &map(&[("site", "a"), ("room", "1")])).unwrap();
         merge(&stack, &map(&[("site", "b")])).unwrap();
         assert_eq!(load(&stack).unwrap(), map(&[("room", "1"), ("site", "b")]));
-        for bad in [&[("Site", "x"), ("aaa", "ok")][..], &[("site", "a\nb")], &[("site", &"x".repeat(5000))]] {
+        for bad in [&[("Site", "x"), ("aaa", "ok")][..], &[("site", "a\nb")], &[("site", &"x".repeat(5000))]]
+        {
             assert!(matches!(merge(&stack, &map(bad)), Err(Error::Given { .. })), "{bad:?}");
         }
         assert_eq!(load(&stack).unwrap(), map(&[("room", "1"), ("site", "b")]));

@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use xedge_model::Platform;
+use xedge_model::compose::{BadValue, Bytes, Cpus};
 use xedge_sign::Role;
 
 use super::EngineChoice;
@@ -28,11 +29,47 @@ pub(crate) struct StackArgs {
     pub(crate) env: String,
 }
 
+/// An image as a stack of one service, in the words of the seed's deploy script.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ImageArgs {
+    /// An image of the project, by folder or name, as a stack of one service behind a smoke gate
+    #[arg(long, value_name = "IMAGE", conflicts_with = "stack")]
+    pub(crate) image: Option<String>,
+    /// Config file, FILE or FILE:/PATH/IN/CONTAINER; may be repeated
+    #[arg(long, value_name = "FILE", requires = "image")]
+    pub(crate) config: Vec<String>,
+    /// Name of service, stack and container; the last part of the image's name when not given
+    #[arg(long, value_name = "NAME", requires = "image")]
+    pub(crate) name: Option<String>,
+    /// Port of the device, or PORT:CONTAINER-PORT; the one that the image exposes when not given
+    #[arg(long, value_name = "PORT", requires = "image")]
+    pub(crate) port: Option<String>,
+    /// Memory limit, 256m when not given
+    #[arg(long, value_name = "SIZE", requires = "image", value_parser = memory)]
+    pub(crate) memory: Option<Bytes>,
+    /// Limit of processor time in processors, 1.0 when not given
+    #[arg(long, value_name = "N", requires = "image", value_parser = cpus)]
+    pub(crate) cpus: Option<Cpus>,
+    /// Who may log in to a broker whose config has `password_file /run/secrets/mosquitto-passwd`; may be repeated
+    #[arg(long, value_name = "USER", requires = "image")]
+    pub(crate) mqtt_user: Vec<String>,
+}
+
+fn memory(text: &str) -> Result<Bytes, String> {
+    text.parse().map_err(|error: BadValue| error.to_string())
+}
+
+fn cpus(text: &str) -> Result<Cpus, String> {
+    text.parse().map_err(|error: BadValue| error.to_string())
+}
+
 /// `release`.
 #[derive(Args, Debug)]
 pub(crate) struct Release {
     #[command(flatten)]
     pub(crate) stack: StackArgs,
+    #[command(flatten)]
+    pub(crate) of_image: ImageArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     /// Version, also the write-once tag of the images; rSEQ when not given
@@ -50,6 +87,9 @@ pub(crate) struct Release {
     /// Fail where a lock cannot be used as it is
     #[arg(long)]
     pub(crate) locked: bool,
+    /// Release again what was released before, under a new number: a bundle, or a number of this machine's record
+    #[arg(long, value_name = "FILE|SEQ", conflicts_with_all = ["env", "image", "evidence", "locked"])]
+    pub(crate) content_of: Option<String>,
     /// Build and check, then print the plan; run, push, sign and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -208,8 +248,8 @@ fn role(text: &str) -> Result<Role, String> {
 fn tag(text: &str) -> Result<String, String> {
     let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let rest = |c: char| first(c) || c == '.' || c == '-';
-    if text.starts_with("seq-") || text.starts_with("sha256-") {
-        return Err("tags that begin with `seq-` or `sha256-` are set by xedge itself".to_owned());
+    if ["seq-", "sha256-", "bundle-"].iter().any(|own| text.starts_with(own)) {
+        return Err("tags that begin with `seq-`, `sha256-` or `bundle-` are set by xedge itself".to_owned());
     }
     if text.len() <= 128 && text.starts_with(first) && text.chars().all(rest) {
         return Ok(text.to_owned());

@@ -17,7 +17,7 @@ pub(super) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<()> {
 }
 
 fn report(cx: &Context<'_>, released: &Released) -> Result<()> {
-    let Released { references, manifest, bundle, digest } = released;
+    let Released { references, manifest, bundle, digest, pull } = released;
     let shown = cx.project.relative(bundle);
     if cx.printer.is_json() {
         return cx.printer.json(&json!({
@@ -28,6 +28,7 @@ fn report(cx: &Context<'_>, released: &Released) -> Result<()> {
             "references": references,
             "config": manifest.config.digest,
             "bundle": {"file": shown, "digest": digest},
+            "pull": pull,
         }));
     }
     for reference in references {
@@ -36,6 +37,9 @@ fn report(cx: &Context<'_>, released: &Released) -> Result<()> {
     let (stack, environment) = (&manifest.stack, &manifest.config.environment);
     cx.printer.data(&format!("{stack}.{environment}@{}", manifest.config.digest))?;
     cx.printer.data(shown.as_str())?;
+    if let Some(pull) = pull {
+        cx.printer.say(&format!("devices that fetch by themselves: xedge-agent pull {pull}"));
+    }
     cx.printer.good("released", &format!("{stack} {} (release {})", manifest.version, manifest.seq));
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! The steps of an installation by hand, for one release: every digest in it is this release's. Text only.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use xedge_bundle::manifest::Probe;
 use xedge_bundle::time;
 use xedge_bundle::verify::Verified;
 use xedge_model::Platform;
@@ -93,8 +95,8 @@ fn look(page: &mut String, verified: &Verified) {
     let stack = &manifest.stack;
     let compose = format!("docker compose --project-name {stack} --file {stack}/compose.yaml");
     let mut lines = vec![format!("device$ {compose} ps"), format!("device$ {compose} logs --tail 50")];
-    let ports = manifest.probes.iter().map(|probe| probe.port);
-    lines.extend(ports.map(|port| {
+    let ports: BTreeSet<u16> = manifest.probes.iter().filter_map(Probe::port).collect();
+    lines.extend(ports.into_iter().map(|port| {
         format!("device$ timeout 3 bash -c '</dev/tcp/127.0.0.1/{port}' && echo {port} answers")
     }));
     section(page, "5. Look", &lines);

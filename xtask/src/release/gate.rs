@@ -41,6 +41,10 @@ pub(crate) fn pass(
         sim::gate(cx, &to_run(stack, &gated, &demand.config), mode)?;
         (gated, refused) = look(cx, stack, keys, source)?;
     }
+    for run in gated.iter().filter(|run| !run.level().is_usual()) {
+        let (scenario, level) = (run.scenario(), run.level().as_str());
+        cx.printer.say(&format!("gate: level {level}: {scenario} says nothing about what the services do"));
+    }
     let release = Release::new(demand, gated);
     if release.is_err() {
         for error in &refused {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::manifest::{
-    Compatibility, Config, Emulated, EvidenceEntry, FORMAT, Gate, Lock, Manifest, Probe, Sbom, Service,
+    Compatibility, Config, Emulated, EvidenceEntry, FORMAT, Gate, Lock, Manifest, Sbom, Service,
 };
 use xedge_bundle::member;
-use xedge_model::compose::Protocol;
+use xedge_model::stack::Operation;
 use xedge_model::{Digest, ImageName};
 use xedge_oci::Descriptor;
 use xedge_sign::KeyStatus;
@@ -43,6 +43,17 @@ pub(crate) enum Content {
     File(Utf8PathBuf),
     /// In the layout.
     Blob(Descriptor),
+    /// In a bundle that was verified.
+    Part {
+        /// The bundle.
+        path: Utf8PathBuf,
+        /// Where it begins.
+        offset: u64,
+        /// How long it is.
+        length: u64,
+        /// What it was.
+        digest: Digest,
+    },
 }
 
 /// A member but for the metadata: what it is, and its bytes.
@@ -61,6 +72,7 @@ pub(crate) type Members = BTreeMap<String, Member>;
 pub(crate) fn describe(
     cx: &Context<'_>,
     stack: &ReadyStack,
+    operation: &Operation,
     release: &Release,
     status: KeyStatus,
     title: &Title,
@@ -75,15 +87,19 @@ pub(crate) fn describe(
         revision: title.revision.clone(),
         compatibility: Compatibility {
             platforms: stack.platforms.iter().copied().collect(),
+            boards: operation.boards.clone(),
             agent: AGENT.to_owned(),
             engine_api: ENGINE_API.to_owned(),
         },
+        data: operation.data,
         services: services(stack)?,
         config: config(stack),
         gate: gate(release),
         locks: locks(stack)?,
         sboms: sboms(cx, stack)?,
-        probes: probes(stack),
+        probes: operation.probes.clone(),
+        settle_s: operation.settle_s,
+        start_s: operation.start_s,
     };
     manifest.check()?;
     Ok(manifest)
@@ -154,15 +170,9 @@ fn sboms(cx: &Context<'_>, stack: &ReadyStack) -> Result<Vec<Sbom>> {
     Ok(sboms)
 }
 
-/// The ports that a device publishes.
-fn probes(stack: &ReadyStack) -> Vec<Probe> {
-    let mut probes = Vec::new();
-    for (name, service) in stack.rendered.compose().start_order() {
-        let tcp = service.ports.0.iter().filter(|port| port.protocol == Protocol::Tcp);
-        probes.extend(tcp.filter_map(|port| Some(Probe { service: name.to_owned(), port: port.host? })));
-    }
-    probes.sort();
-    probes
+/// `bundle.json` as a member.
+pub(crate) fn description(manifest: &Manifest) -> Member {
+    Member { kind: "bundle".to_owned(), content: Content::Bytes(manifest.to_bytes()) }
 }
 
 /// Every member that the description names, itself included.
@@ -173,10 +183,10 @@ pub(crate) fn members(
     manifest: &Manifest,
 ) -> Members {
     let mut all = Members::new();
+    all.insert(member::BUNDLE.to_owned(), description(manifest));
     let mut add = |name: String, kind: &str, content: Content| {
         all.insert(name, Member { kind: kind.to_owned(), content });
     };
-    add(member::BUNDLE.to_owned(), "bundle", Content::Bytes(manifest.to_bytes()));
     for run in release.gated() {
         add(member::evidence(run.scenario()), "evidence", Content::Bytes(run.envelope().to_vec()));
     }

@@ -114,7 +114,7 @@ fn artifact(manifest: &Manifest) -> Artifact {
 }
 
 /// A repository of its own beside the images.
-fn name(stack: &str) -> Result<ImageName> {
+pub(super) fn name(stack: &str) -> Result<ImageName> {
     let stack = stack.to_ascii_lowercase();
     let named = format!("xedge-releases/{stack}").parse();
     Ok(named.map_err(|_| Error::Unknown {

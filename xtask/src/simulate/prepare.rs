@@ -87,7 +87,7 @@ impl Prepared {
 /// The file's name; one that is not in scenarios/ must not speak for one that is.
 fn name(cx: &Context<'_>, file: &Utf8Path, digest: &Digest) -> String {
     let stem = file.file_stem().unwrap_or("scenario");
-    let ours = cx.project.root().join("scenarios");
+    let ours = cx.project.scenarios_folder();
     if file.parent() == Some(&ours) { stem.to_owned() } else { format!("{stem}-{}", digest.short()) }
 }
 

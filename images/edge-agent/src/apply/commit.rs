@@ -38,10 +38,10 @@ pub(super) fn finish(
     records::save_state(home, &journal.after)?;
     agent.clock.step("commit-accept");
     if let Some(accept) = &journal.accept {
-        trust.accept(accept)?;
+        trust.accept(&tidy::stack_name(home), accept)?;
     }
     agent.clock.step("commit-drop");
-    for id in &journal.drop {
+    for id in &journal.drop.containers {
         if journal.operation != Operation::Install {
             stop(agent, id)?;
         }

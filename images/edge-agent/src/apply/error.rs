@@ -80,6 +80,16 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// The stable code of the cause, where that is a refusal.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Undone { cause, .. } | Self::Unfinished { cause, .. } => cause.code(),
+            _ => None,
+        }
+    }
+}
+
 /// What a device runs after a change that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -134,7 +144,8 @@ impl Failure for ApplyError {
             }
             Self::Undone { cause, .. } => return cause.hint(),
             Self::Unfinished { cause, .. } => cause.hint().unwrap_or_else(|| {
-                "once that is mended, the running `xedge-agent watch` finishes it, or start it by hand".to_owned()
+                "once that is mended, the running `xedge-agent watch` finishes it, or start it by hand"
+                    .to_owned()
             }),
             Self::NotInstalled { .. } => "`xedge-agent status` lists what is installed".to_owned(),
             Self::NoPrevious { .. } => {

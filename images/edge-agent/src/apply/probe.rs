@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use xedge_model::stack::Probe;
 
-use crate::Result;
 use crate::engine::{Container, Engine, PortSpec};
 use crate::home::StackHome;
 use crate::state::Check;
+use crate::{Error, Result};
 
 /// A service that does not answer within this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,9 +39,12 @@ pub(super) fn ask(engine: &dyn Engine, asked: &Asked<'_>, check: &Check) -> Resu
         Probe::Http { port, path, .. } => connect(asked, *port).and_then(|stream| http::get(stream, path)),
         Probe::Mqtt { port, secret, .. } => login(asked, secret.as_deref(), check.user.as_deref())
             .and_then(|login| connect(asked, *port).and_then(|stream| mqtt::connect(stream, login.as_ref()))),
-        Probe::Command { command, .. } => match engine.exec(&asked.container.id, command, 2 * PATIENCE)? {
-            0 => Ok(()),
-            code => Err(format!("it ended with {code}")),
+        Probe::Command { command, .. } => match engine.exec(&asked.container.id, command, 2 * PATIENCE) {
+            Ok(0) => Ok(()),
+            Ok(code) => Err(format!("it ended with {code}")),
+            // The container may have ended just now, or the program hangs: no fault of an Engine that answers otherwise.
+            Err(Error::Engine { reason, .. }) if engine.inspect(&asked.container.id).is_ok() => Err(reason),
+            Err(error) => return Err(error),
         },
     };
     Ok(answer.map_err(|why| format!("{}: {why}", check.probe)))
@@ -116,14 +119,16 @@ fn login(asked: &Asked<'_>, secret: Option<&str>, user: Option<&str>) -> Result<
             let password = text.strip_suffix('\n').unwrap_or(&text);
             Ok(Some(Login { user: user.to_owned(), password: password.to_owned() }))
         }
-        None => options(&text).map(Some).ok_or_else(|| format!("{path} has no line `-u USER` and `-P PASSWORD`")),
+        None => {
+            options(&text).map(Some).ok_or_else(|| format!("{path} has no line `-u USER` and `-P PASSWORD`"))
+        }
     }
 }
 
 fn options(text: &str) -> Option<Login> {
     let value = |names: [&str; 2]| {
         let words = text.lines().filter_map(|line| line.trim_start().split_once(char::is_whitespace));
-        words.filter(|(name, _)| names.contains(name)).map(|(_, value)| value.trim().to_owned()).last()
+        words.filter(|(name, _)| names.contains(name)).map(|(_, value)| value.trim().to_owned()).next_back()
     };
     Some(Login { user: value(["-u", "--username"])?, password: value(["-P", "--pw"])? })
 }

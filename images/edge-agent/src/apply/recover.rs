@@ -39,16 +39,16 @@ pub fn recover(agent: &Agent<'_>, trust: &mut TrustStore, stack: &str) -> Result
 }
 
 /// Finishes what was cut short in every stack. One stack's trouble does not keep the others from it.
-pub fn recover_all(
-    agent: &Agent<'_>,
-    trust: &mut TrustStore,
-) -> Result<Vec<(String, Result<Recovered>)>> {
+pub fn recover_all(agent: &Agent<'_>, trust: &mut TrustStore) -> Result<Vec<(String, Result<Recovered>)>> {
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
     let stacks = records::stacks(agent.home)?;
-    Ok(stacks.into_iter().map(|stack| {
-        let recovered = locked(*agent, trust, &stack);
-        (stack, recovered)
-    }).collect())
+    Ok(stacks
+        .into_iter()
+        .map(|stack| {
+            let recovered = locked(*agent, trust, &stack);
+            (stack, recovered)
+        })
+        .collect())
 }
 
 /// As [`recover`], for one who holds the lock.

@@ -112,7 +112,9 @@ impl Doctor<'_> {
         }
         match container.health {
             Health::None | Health::Healthy => {}
-            Health::Starting => return Ok(Err(Ill::NotYet("its health check has not passed yet".to_owned()))),
+            Health::Starting => {
+                return Ok(Err(Ill::NotYet("its health check has not passed yet".to_owned())));
+            }
             Health::Unhealthy => return Ok(Err(Ill::NotYet("its health check fails".to_owned()))),
         }
         let asked = Asked { container: &container, ports: &placed.ports, home: self.home };
@@ -125,8 +127,12 @@ impl Doctor<'_> {
     }
 
     fn unwell(&self, service: &str, placed: &Placed, why: String) -> Error {
-        ApplyError::Unwell { service: service.to_owned(), why, log: last_words(self.agent, &placed.container) }
-            .into()
+        ApplyError::Unwell {
+            service: service.to_owned(),
+            why,
+            log: last_words(self.agent, &placed.container),
+        }
+        .into()
     }
 }
 
@@ -162,8 +168,6 @@ pub(super) fn last_words(agent: Agent<'_>, container: &str) -> Vec<String> {
     // What the container did is the news; that its log cannot be read besides would only hide it.
     agent.engine.logs(container, LOG_LINES, false, &mut bytes).ok();
     let text = String::from_utf8_lossy(&bytes);
-    let printable = |line: &str| {
-        line.chars().filter(|c| !c.is_control()).take(LOG_WIDTH).collect::<String>()
-    };
+    let printable = |line: &str| line.chars().filter(|c| !c.is_control()).take(LOG_WIDTH).collect::<String>();
     text.lines().map(printable).collect()
 }

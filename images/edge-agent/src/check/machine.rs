@@ -1,13 +1,13 @@
 //! What the machine lacks: room, memory, limits, a clock.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use xedge_bundle::time;
+use xedge_bundle::{Code, time};
 use xedge_wire::EngineFacts;
 
 use super::{Look, Needs, Obstacle};
-use crate::Result;
 use crate::facts::{Machine, MemoryLimits, Room};
 use crate::trust::BUILD_TIME;
+use crate::{Clock, Device, Result};
 
 /// What a compressed layer takes once it is unpacked, and what the Engine keeps of it on the way: an estimate from
 /// gzipped Debian layers, which grow to 2.3 to 2.9 times their size.
@@ -22,12 +22,12 @@ const SPARE_FILES: u64 = 2_000;
 const FAR: i64 = 20 * 365 * 86_400;
 
 /// A clock that ran ahead. One that is behind does no harm ([`crate::TrustStore::now`]).
-pub(super) fn clock(look: &Look<'_>) -> Option<Obstacle> {
-    let now = look.clock.unix();
+pub(crate) fn clock(clock: &dyn Clock) -> Option<Obstacle> {
+    let now = clock.unix();
     (now > BUILD_TIME + FAR).then(|| {
         let reason = format!("the clock says {}, which cannot be", time::format(now));
         Obstacle::new(
-            "clock",
+            Code::Clock,
             reason,
             "set it: `sudo timedatectl set-ntp true`, or `sudo date -u -s 'YYYY-MM-DD HH:MM'`",
         )
@@ -53,12 +53,12 @@ pub(super) fn memory(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Re
             mib(SYSTEM),
             mib(total)
         );
-        let fix = "lower `mem_limit` in the stack, or the limit of the device: `xedge-agent enroll --max-memory 128m`";
-        Obstacle::new("no-memory", reason, fix)
+        let fix = "lower `mem_limit` in the stack, or the limit of the device: `xedge-agent enroll --root FILE --max-memory 128m`";
+        Obstacle::new(Code::NoMemory, reason, fix)
     }))
 }
 
-fn no_limits(machine: &Machine) -> Obstacle {
+pub(crate) fn no_limits(machine: &Machine) -> Obstacle {
     let reason = match machine.memory_limits() {
         MemoryLimits::Available => "the kernel limits memory, but the Engine does not use it",
         MemoryLimits::TurnedOff => "the kernel's memory control group is turned off, so no limit would hold",
@@ -74,7 +74,7 @@ fn no_limits(machine: &Machine) -> Obstacle {
                       GRUB_CMDLINE_LINUX in /etc/default/grub, then `sudo update-grub`), and restart"
             .to_owned(),
     };
-    Obstacle::new("memory-limits", reason, fix)
+    Obstacle::new(Code::MemoryLimits, reason, fix)
 }
 
 /// Room for what has yet to come. Where store and Engine share a file system, their needs are added.
@@ -86,7 +86,7 @@ pub(super) fn disk(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Resu
         folders.push((Utf8PathBuf::from(&engine.root), images));
     }
     for (folder, bytes) in folders {
-        let room = look.room(&folder)?;
+        let room = Machine::room(&folder)?;
         match places.iter_mut().find(|(_, other, _)| other.device == room.device) {
             Some((_, _, sum)) => *sum = sum.saturating_add(bytes),
             None => places.push((folder, room, bytes)),
@@ -95,16 +95,33 @@ pub(super) fn disk(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Resu
     Ok(places.into_iter().filter_map(|(folder, room, bytes)| full(&folder, room, bytes)).collect())
 }
 
+/// Whether a folder has less room than must always stay free.
+pub(crate) fn disk_of(folder: &Utf8Path) -> Result<Option<Obstacle>> {
+    Ok(full(folder, Machine::room(folder)?, 0))
+}
+
+/// A folder for volumes that is not the one that was enrolled: its disk is not mounted.
+pub(crate) fn volume_root(device: &Device) -> Option<Obstacle> {
+    let folder = device.settings.volume_root.as_ref().filter(|_| !device.has_volume_root())?;
+    let reason =
+        format!("{folder}, where this device keeps its volumes, is not the folder that was enrolled");
+    Some(Obstacle::new(Code::VolumeRoot, reason, format!("mount its disk: `sudo mount {folder}`")))
+}
+
 fn full(folder: &Utf8Path, room: Room, bytes: u64) -> Option<Obstacle> {
     let needed = bytes.saturating_add(SPARE);
     let fix = format!("make room: `xedge-agent gc`, `docker image prune --all`; `df -h {folder}` shows it");
     if room.free < needed {
         let reason = format!("{folder} has {} free, and {} are needed", mib(room.free), mib(needed));
-        return Some(Obstacle::new("no-space", reason, fix));
+        return Some(Obstacle::new(Code::NoSpace, reason, fix));
     }
     (room.files < SPARE_FILES).then(|| {
         let reason = format!("{folder} has room for {} more files, and {SPARE_FILES} are needed", room.files);
-        Obstacle::new("no-space", reason, format!("remove files: `df -i {folder}` shows how many there are"))
+        Obstacle::new(
+            Code::NoSpace,
+            reason,
+            format!("remove files: `df -i {folder}` shows how many there are"),
+        )
     })
 }
 

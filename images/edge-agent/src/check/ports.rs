@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use xedge_bundle::Manifest;
+use xedge_bundle::{Code, Manifest};
 
 use super::{Look, Needs, Obstacle};
 use crate::Result;
@@ -17,13 +17,15 @@ const PROXIES: [&str; 3] = ["docker-proxy", "rootlessport", "conmon"];
 pub(super) fn taken(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Result<Vec<Obstacle>> {
     let published = look.engine.published()?;
     let listeners = look.machine.listeners();
+    // `NAME`, or `SERVICE=NAME`.
+    let adopted = needs.adopt.as_deref().and_then(|name| name.rsplit('=').next());
     let mut found = Vec::new();
     for (service, wanted) in &needs.services {
         for port in wanted.ports.iter().filter(|port| port.host != 0) {
             let by_container = published.iter().find(|other| collide(port, &other.port));
             let ours = |other: &Published| {
                 other.labels.get(STACK_LABEL) == Some(&manifest.stack)
-                    || needs.adopt.as_ref().is_some_and(|name| *name == other.container)
+                    || adopted.is_some_and(|name| name == other.container)
             };
             match by_container {
                 Some(other) if ours(other) => {}
@@ -59,20 +61,20 @@ fn by_other_container(service: &str, port: &PortSpec, other: &Published) -> Obst
         "port {}, for the service {service}, is taken by the container {container}, {whose}",
         words(port)
     );
-    Obstacle::new("port-taken", reason, fix)
+    Obstacle::new(Code::PortTaken, reason, fix)
 }
 
 fn by_process(service: &str, port: &PortSpec, listener: &Listener, holder: Option<&Holder>) -> Obstacle {
     let start = format!("port {}, for the service {service}, is taken", words(port));
     let look = || format!("see who: `sudo ss -lnp 'sport = :{}'`", listener.port);
     let Some(Holder { pid, name, arguments, unit }) = holder else {
-        return Obstacle::new("port-taken", start, look());
+        return Obstacle::new(Code::PortTaken, start, look());
     };
     if PROXIES.contains(&name.as_str()) {
         let to = arguments.windows(2).find(|pair| pair[0] == "-container-ip").map(|pair| pair[1].clone());
         let to = to.map(|address| format!(" at {address}")).unwrap_or_default();
         let reason = format!("{start} by a container{to} of another Engine");
-        return Obstacle::new("port-taken", reason, format!("find it with `docker ps` there; {}", look()));
+        return Obstacle::new(Code::PortTaken, reason, format!("find it with `docker ps` there; {}", look()));
     }
     let of = unit.as_ref().map(|unit| format!(" of {unit}")).unwrap_or_default();
     let reason = format!("{start} by {}{of}, process {pid}", name.escape_debug());
@@ -80,7 +82,7 @@ fn by_process(service: &str, port: &PortSpec, listener: &Listener, holder: Optio
         Some(unit) => format!("stop it, now and at boot: `sudo systemctl disable --now {unit}`"),
         None => format!("end it: `sudo kill {pid}`"),
     };
-    Obstacle::new("port-taken", reason, fix)
+    Obstacle::new(Code::PortTaken, reason, fix)
 }
 
 fn words(port: &PortSpec) -> String {

@@ -1,6 +1,7 @@
 //! What the release asks of the device: platform, board, versions, data, values, secrets.
 
-use xedge_bundle::Manifest;
+use xedge_bundle::manifest::at_least;
+use xedge_bundle::{Code, Manifest};
 use xedge_model::stack::check_values;
 use xedge_wire::EngineFacts;
 
@@ -21,15 +22,16 @@ pub(super) fn compatibility(look: &Look<'_>, manifest: &Manifest, engine: &Engin
             list.join(", ")
         );
         found.push(Obstacle::new(
-            "platform",
+            Code::Platform,
             reason,
-            "build it for this platform too: `cargo xtask release --platform`",
+            "add it to `platforms` in the image.yaml of every image, and release again: `cargo xtask release`",
         ));
     }
+    found.extend(board(look, manifest));
     if older(look.agent, &wanted.agent) {
         let reason = format!("the agent is {}, and the release needs {}", look.agent, wanted.agent);
         found.push(Obstacle::new(
-            "agent-old",
+            Code::AgentOld,
             reason,
             "renew it from the host: `cargo xtask deploy`, or `xedge-agent upgrade FILE`",
         ));
@@ -40,7 +42,7 @@ pub(super) fn compatibility(look: &Look<'_>, manifest: &Manifest, engine: &Engin
             engine.kind, engine.version, engine.api, wanted.engine_api
         );
         found.push(Obstacle::new(
-            "engine-old",
+            Code::EngineOld,
             reason,
             "renew it: `sudo apt-get install --only-upgrade docker.io`, or docker-ce",
         ));
@@ -50,8 +52,16 @@ pub(super) fn compatibility(look: &Look<'_>, manifest: &Manifest, engine: &Engin
 
 /// Whether the release can read the data that is there.
 pub(super) fn data(look: &Look<'_>, manifest: &Manifest) -> Option<Obstacle> {
-    let _ = (look, manifest);
-    None
+    let floor = look.trust.data_floor(&manifest.stack);
+    let version = manifest.data.version;
+    (version < floor).then(|| {
+        let reason = format!(
+            "the data of the stack {} can be read from data version {floor} on, and the release has {version}",
+            manifest.stack
+        );
+        let fix = format!("install a release with data version {floor} or later: `cargo xtask deploy --bundle FILE`");
+        Obstacle::new(Code::DataFloor, reason, fix)
+    })
 }
 
 /// Values and secrets that only this device can have.
@@ -75,7 +85,7 @@ pub(super) fn given(stack: &StackHome, manifest: &Manifest) -> Result<Vec<Obstac
         };
         let name = missing.first().copied().unwrap_or("NAME");
         found.push(Obstacle::new(
-            "device-values",
+            Code::DeviceValues,
             reason,
             format!("give them: `cargo xtask deploy --set {name}=VALUE`"),
         ));
@@ -83,19 +93,36 @@ pub(super) fn given(stack: &StackHome, manifest: &Manifest) -> Result<Vec<Obstac
     let missing = secrets::missing(stack, &manifest.config.secrets)?;
     if !missing.is_empty() {
         let reason = format!("secrets are missing: {}", missing.join(", "));
-        found.push(Obstacle::new("secret-missing", reason, "send them from the host: `cargo xtask deploy`"));
+        found.push(Obstacle::new(
+            Code::SecretMissing,
+            reason,
+            "send them from the host: `cargo xtask deploy`",
+        ));
     }
     Ok(found)
 }
 
 /// Whether a version of numbers and dots is lower than the one that is needed. What is no such version is: it says nothing.
 fn older(found: &str, needed: &str) -> bool {
-    let numbers = |text: &str| -> Option<Vec<u64>> {
-        let plain = text.split(['-', '+']).next()?;
-        plain.split('.').map(|part| part.parse().ok()).collect()
+    at_least(found, needed) != Some(true)
+}
+
+/// A board counts by any of its names; one that its owner named has that name alone.
+fn board(look: &Look<'_>, manifest: &Manifest) -> Option<Obstacle> {
+    let wanted = &manifest.compatibility.boards;
+    let names = match &look.device.settings.board {
+        Some(name) => vec![name.clone()],
+        None => look.machine.board().names,
     };
-    match (numbers(found), numbers(needed)) {
-        (Some(found), Some(needed)) => found < needed,
-        _ => true,
+    if wanted.is_empty() || names.iter().any(|name| wanted.contains(name)) {
+        return None;
     }
+    let here = match names.first() {
+        Some(name) => format!("the board is {name}"),
+        None => "nothing says what board this is".to_owned(),
+    };
+    let reason = format!("{here}, and the release is for {}", wanted.join(", "));
+    let fix =
+        "take the release for this board, or say what it is: `xedge-agent enroll --root FILE --board NAME`";
+    Some(Obstacle::new(Code::Board, reason, fix))
 }

@@ -8,6 +8,7 @@ mod body;
 mod load;
 mod look;
 mod measure;
+mod processes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -15,6 +16,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use bollard::Docker as Client;
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as Refusal;
 use bollard::exec::{StartExecOptions, StartExecResults};
@@ -27,8 +29,10 @@ use tokio::runtime::{Builder, Runtime};
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
+use self::body::{bound, lasting};
 use super::{
-    Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Restart, STACK_LABEL, VolumeSpec,
+    ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart,
+    STACK_LABEL, VolumeSpec,
 };
 use crate::{Error, Result};
 
@@ -48,7 +52,7 @@ const CHECK: Duration = Duration::from_secs(10);
 /// A connection to an Engine.
 pub struct Docker {
     runtime: Runtime,
-    client: bollard::Docker,
+    client: Client,
     socket: String,
     facts: EngineFacts,
 }
@@ -63,7 +67,7 @@ impl Docker {
         let (client, facts) = runtime
             .block_on(async {
                 let version = bollard::API_DEFAULT_VERSION;
-                let client = bollard::Docker::connect_with_unix(socket, TIMEOUT_S, version)?;
+                let client = Client::connect_with_unix(socket, TIMEOUT_S, version)?;
                 // Without this the client speaks its own newest version, whatever the Engine knows.
                 let client = client.negotiate_version().await?;
                 let facts = facts(&client).await?;
@@ -173,7 +177,7 @@ impl Docker {
     }
 }
 
-async fn facts(client: &bollard::Docker) -> Result<EngineFacts, Refusal> {
+async fn facts(client: &Client) -> Result<EngineFacts, Refusal> {
     let version = client.version().await?;
     let info = client.info().await?;
     let podman = version.components.iter().flatten().any(|component| component.name == PODMAN);
@@ -232,7 +236,8 @@ impl Engine for Docker {
             }
             Ok(())
         });
-        let written = load::write(image, !self.facts.thin_loads, pipe);
+        let written = load::write(image, !self.facts.thin_loads, &pipe);
+        drop(pipe);
         let loaded = self.runtime.block_on(upload);
         let engine = |reason: String| Error::Engine { what: what.clone(), reason };
         let loaded = loaded.map_err(|error| engine(error.to_string()))?;
@@ -268,6 +273,9 @@ impl Engine for Docker {
         let what = format!("create container {name}");
         let mut all = spec.labels.clone();
         all.extend(labels.clone());
+        if spec.restart_attempts > 0 {
+            all.insert(ATTEMPTS_LABEL.to_owned(), spec.restart_attempts.to_string());
+        }
         if let Some(found) = self.ask(&what, self.look(name))? {
             // The image's labels are among them.
             if all.iter().all(|(label, value)| found.labels.get(label) == Some(value)) {
@@ -318,9 +326,8 @@ impl Engine for Docker {
             return Ok(());
         }
         self.ask(&format!("set the restart policy of container {}", short(id)), async {
-            let attempts = self.found(id).await?.and_then(|found| found.host_config);
-            let attempts = attempts.and_then(|host| host.restart_policy?.maximum_retry_count);
-            let attempts = attempts.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+            let labels = self.found(id).await?.and_then(|found| found.config?.labels).unwrap_or_default();
+            let attempts = labels.get(ATTEMPTS_LABEL).and_then(|count| count.parse().ok()).unwrap_or(0);
             let restart_policy = Some(body::policy(restart, attempts));
             let update = ContainerUpdateBody { restart_policy, ..ContainerUpdateBody::default() };
             self.client.update_container(id, update).await
@@ -354,6 +361,13 @@ impl Engine for Docker {
             containers.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(containers)
         })
+    }
+
+    fn published(&self) -> Result<Vec<Published>> {
+        let options = query::ListContainersOptionsBuilder::default().build();
+        let listed =
+            self.ask("list containers", once_noted(|| self.client.list_containers(Some(options.clone()))))?;
+        Ok(look::published(listed))
     }
 
     fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()> {
@@ -479,6 +493,18 @@ impl Engine for Docker {
         })
     }
 
+    fn forget(&self, reference: &str) -> Result<()> {
+        self.ask(&format!("remove image {reference}"), async {
+            let options = query::RemoveImageOptionsBuilder::default().build();
+            match self.client.remove_image(reference, Some(options), None).await {
+                Ok(_) => Ok(()),
+                // 409: a container that somebody else made still uses it.
+                Err(error) if matches!(status(&error), 404 | 409) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     fn copy_out(&self, id: &str, path: &str, to: &mut dyn Write) -> Result<()> {
         let what = format!("copy {path} out of container {}", short(id));
         let options = query::DownloadFromContainerOptionsBuilder::default().path(path).build();
@@ -493,17 +519,6 @@ impl Engine for Docker {
         })?;
         written.map_err(|error| Error::Engine { what, reason: error.to_string() })
     }
-}
-
-/// A container that Podman must not start at boot by itself: whether it is to run, the agent decides.
-fn lasting(restart: Restart) -> Restart {
-    if restart == Restart::Always { Restart::UnlessStopped } else { restart }
-}
-
-/// What makes a volume of the local driver a folder of the device.
-fn bound(folder: &str) -> HashMap<String, String> {
-    let options = [("type", "none"), ("o", "bind"), ("device", folder)];
-    options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// Something of that name that is there must be this stack's: two stacks never share one by accident.

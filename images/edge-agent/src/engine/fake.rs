@@ -17,7 +17,8 @@ use xedge_wire::{EngineFacts, Measure};
 
 use self::record::{Now, Record};
 use super::{
-    Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Restart, STACK_LABEL, VolumeSpec,
+    Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart, STACK_LABEL,
+    VolumeSpec,
 };
 use crate::{Error, Result};
 
@@ -467,6 +468,24 @@ impl Engine for Fake {
             let mut shown = shown?;
             shown.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(shown)
+        })
+    }
+
+    fn published(&self) -> Result<Vec<Published>> {
+        self.call("list containers", || {
+            let mut all = Vec::new();
+            for record in self.records()? {
+                if !self.shown(&record)?.running {
+                    continue;
+                }
+                let (container, labels) = (record.name.clone(), record.labels.clone());
+                all.extend(record.spec.ports.into_iter().map(|port| Published {
+                    port,
+                    container: container.clone(),
+                    labels: labels.clone(),
+                }));
+            }
+            Ok(all)
         })
     }
 

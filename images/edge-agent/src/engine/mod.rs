@@ -28,6 +28,9 @@ pub const SEQ_LABEL: &str = "xedge.seq";
 /// Label with the digest of what a container was made of.
 pub const SPEC_LABEL: &str = "xedge.spec";
 
+/// Label with how often `on-failure` may try: an Engine keeps that only beside the policy, which is not set at first.
+pub const ATTEMPTS_LABEL: &str = "xedge.attempts";
+
 /// A container as the Engine has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {
@@ -158,6 +161,12 @@ pub trait Engine {
     fn usage(&self, id: &str) -> Result<Measure>;
     /// Fetches an image by tag or digest from its registry, as this device reaches it, and gives its id.
     fn pull(&self, reference: &str, login: Option<&Login>) -> Result<String>;
+    /// Takes a tag or digest away from an image that was fetched, and the image where nothing else names or uses it.
+    fn forget(&self, reference: &str) -> Result<()> {
+        // An Engine that fetches nothing has nothing to forget.
+        let _ = reference;
+        Ok(())
+    }
     /// Copies a file or folder out of a container, running or not, as a tar stream.
     fn copy_out(&self, id: &str, path: &str, to: &mut dyn Write) -> Result<()>;
 }

@@ -17,11 +17,11 @@ fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
 
 #[test]
 fn boards_have_general_and_special_names() {
-    let check = |model: &str, slugs: &[&str]| {
+    let check = |model: &str, names: &[&str]| {
         let (_folder, machine) = machine(&[("proc/device-tree/model", &format!("{model}\0"))]);
         let board = machine.board();
         assert_eq!(board.name, model);
-        assert_eq!(board.slugs, slugs);
+        assert_eq!(board.names, names);
     };
     check(
         "Raspberry Pi 4 Model B Rev 1.4",
@@ -37,7 +37,7 @@ fn a_pc_has_its_makers_name_and_no_sample_text() {
         ("sys/class/dmi/id/sys_vendor", "Intel(R) Client Systems\n"),
         ("sys/class/dmi/id/product_name", "NUC11ATKC4\n"),
     ]);
-    assert_eq!(pc.board().slugs, ["intel-r-client-systems-nuc11atkc4", "intel-r-client-systems-nuc11atkc"]);
+    assert_eq!(pc.board().names, ["intel-r-client-systems-nuc11atkc4", "intel-r-client-systems-nuc11atkc"]);
     let (_folder, nobody) = machine(&[
         ("sys/class/dmi/id/sys_vendor", "To Be Filled By O.E.M.\n"),
         ("sys/class/dmi/id/product_name", "Default string\n"),
@@ -83,7 +83,8 @@ fn room_is_asked_where_the_folder_would_be() {
 
 #[test]
 fn listeners_are_read_from_the_kernels_tables() {
-    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const HEAD: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
     let tcp = format!(
         "{HEAD}   0: 00000000:075B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17 1\n   \
          1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 18 1\n   \

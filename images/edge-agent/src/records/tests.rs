@@ -34,7 +34,10 @@ fn a_stack_that_was_never_there_is_empty_and_a_torn_one_is_not() {
     let stack = home.stack("edge");
     assert_eq!(load_state(&stack).unwrap(), StackState::default());
     assert_eq!(load_journal(&stack).unwrap(), None);
-    let state = StackState { adopted_volumes: [("data".to_owned(), "/opt/data".to_owned())].into(), ..Default::default() };
+    let state = StackState {
+        adopted_volumes: [("data".to_owned(), "/opt/data".to_owned())].into(),
+        ..Default::default()
+    };
     save_state(&stack, &state).unwrap();
     assert_eq!(load_state(&stack).unwrap(), state);
     let whole = std::fs::read(stack.state()).unwrap();

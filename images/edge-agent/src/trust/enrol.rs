@@ -32,6 +32,7 @@ pub enum Outcome {
 /// Pins a root, and says who the device is. `device` is written as given, with the root's fingerprint. Needs the lock.
 pub fn enrol(home: &Home, root: &[u8], device: &Device, how: Enrolment) -> Result<(TrustStore, Outcome)> {
     let new = Root::trusted(root)?;
+    device.mark_volume_root()?;
     let digest = Digest::of(root);
     let pinned = Pinned { root: digest.clone(), status: new.xedge.status };
     let device = Device { pinned: Some(pinned), ..device.clone() };
@@ -44,6 +45,10 @@ pub fn enrol(home: &Home, root: &[u8], device: &Device, how: Enrolment) -> Resul
         Ok(store) => {
             allow(how, Some(store.status()), new.xedge.status, "it trusts another root")?;
             other_keys(&store.record.stacks)
+        }
+        Err(Error::Damaged { .. }) if is_half_done(home, &digest) => {
+            device.save(home)?;
+            return Ok((TrustStore::open(home)?, Outcome::Pinned));
         }
         Err(error @ Error::Damaged { .. }) => {
             let before = Device::find(home).ok().flatten().and_then(|device| device.pinned);
@@ -61,6 +66,12 @@ pub fn enrol(home: &Home, root: &[u8], device: &Device, how: Enrolment) -> Resul
     sealed::write(&home.trust(), &store.record)?;
     device.save(home)?;
     Ok((store, Outcome::Pinned))
+}
+
+/// Whether the store is whole and has this very root pinned: what is missing is the device's own file, which comes after it.
+fn is_half_done(home: &Home, digest: &Digest) -> bool {
+    let record = sealed::read::<Record>(&home.trust()).ok().flatten();
+    record.is_some_and(|record| record.pinned == *digest)
 }
 
 /// A device whose keys are not known any more counts as a production device.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use xedge_model::stack::{ConfigFile, DeviceValue, SecretReference};
+pub use xedge_model::stack::{Data, Probe};
 use xedge_model::{Digest, ImageName, Platform};
 
 use crate::member;
@@ -39,6 +40,8 @@ pub struct Manifest {
     pub revision: Option<String>,
     /// Where it can run.
     pub compatibility: Compatibility,
+    /// What it writes, and who can read that.
+    pub data: Data,
     /// The services, sorted by name.
     pub services: Vec<Service>,
     /// The rendered configuration.
@@ -49,8 +52,12 @@ pub struct Manifest {
     pub locks: Vec<Lock>,
     /// The SBOMs, sorted by image and platform.
     pub sboms: Vec<Sbom>,
-    /// What must answer after a start, sorted.
+    /// What must answer after a start, sorted ([`Probe::order`]). Not covered by the digest of the configuration.
     pub probes: Vec<Probe>,
+    /// How long everything must stay well after it answered, in seconds.
+    pub settle_s: u32,
+    /// How long a service may take to answer after its start, in seconds.
+    pub start_s: u32,
 }
 
 /// Where a release can run.
@@ -59,6 +66,8 @@ pub struct Manifest {
 pub struct Compatibility {
     /// The platforms that every service has, sorted.
     pub platforms: Vec<Platform>,
+    /// The boards that it is for ([`xedge_model::stack::board_name`]), sorted; any where there is none.
+    pub boards: Vec<String>,
     /// Lowest version of xedge-agent, `MAJOR.MINOR.PATCH`.
     pub agent: String,
     /// Lowest version of the Engine API, `MAJOR.MINOR`.
@@ -149,16 +158,6 @@ pub struct Sbom {
     pub digest: Digest,
 }
 
-/// A TCP port that must answer after a start.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Probe {
-    /// The service.
-    pub service: String,
-    /// The port.
-    pub port: u16,
-}
-
 impl Manifest {
     /// The file's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -195,10 +194,34 @@ impl Manifest {
         all.map(|(name, digest)| (name, digest.clone())).collect()
     }
 
+    /// Refuses a release that cannot read the data that is on a device; `floor` is the highest that the device has accepted.
+    pub fn check_data_floor(&self, floor: u64) -> Result<(), Refusal> {
+        if self.data.version >= floor {
+            return Ok(());
+        }
+        let version = self.data.version;
+        let reason = format!("it reads data of version {version}, and what is there needs at least {floor}");
+        Err(Refusal::new(Code::DataFloor, member::BUNDLE, reason))
+    }
+
     /// Digests of the images' indexes.
     pub fn indexes(&self) -> BTreeSet<&Digest> {
         self.services.iter().map(|service| &service.index).collect()
     }
+}
+
+/// Whether a version is at least another one: numbers with points between them, compared one by one. What follows them in
+/// the first, as in `1.2.3-rc1`, does not count. `None` where one of them is no version.
+pub fn at_least(found: &str, needed: &str) -> Option<bool> {
+    let numbers = |text: &str| {
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        text[..end].split('.').map(|part| part.parse::<u32>().ok()).collect::<Option<Vec<_>>>()
+    };
+    let (mut found, mut needed) = (numbers(found)?, numbers(needed)?);
+    let length = found.len().max(needed.len());
+    found.resize(length, 0);
+    needed.resize(length, 0);
+    Some(found >= needed)
 }
 
 /// A later format may have other fields, so it is recognised before they are complained about.

@@ -1,4 +1,4 @@
-//! Why a bundle is refused: stable codes, and what each means (FORMAT.md §7). Decides nothing.
+//! Why a bundle is refused: stable codes, and what each means (FORMAT.md §9). Decides nothing.
 
 use std::fmt;
 use std::io;
@@ -116,7 +116,7 @@ codes! {
     /// Production and development keys are mixed.
     DevelopmentKeys = "development-keys": "Development and production keys are mixed. Development keys are made \
         on any machine without care, so nothing of theirs may reach a production device. Make the release with \
-        production keys only.";
+        production keys only; a device that knows development keys is enrolled for production by `cargo xtask deploy --reenroll`.";
     /// Its time is over.
     Expired = "expired": "The metadata's time is over. Expiry keeps an attacker from feeding a device old releases \
         with known holes for ever. If the release is still good, run `cargo xtask release`, which stamps it anew, and \
@@ -157,6 +157,78 @@ codes! {
     Closure = "closure": "The bundle's blobs are not exactly what its images consist of: one is missing, one belongs to \
         nothing, or one is not what its image says. A device could not start the stack, or would store foreign \
         data. Make the bundle anew from a complete layout.";
+    /// For other boards.
+    Board = "board": "The release is for boards that this device is not one of. Hardware that a release was not made for \
+        may start it and then damage something. Take the release for this board; or, if it does fit, add the board's name, \
+        which `xedge-agent doctor` shows, to `boards` in stack.yaml and release again.";
+    /// For other processors.
+    Platform = "platform": "The release has no images for this device's processor and system, so its containers could \
+        not start. Add the platform to `platforms` in the image.yaml of every image of the stack, and release again.";
+    /// It cannot read the data that is there.
+    DataFloor = "data-floor": "A release that ran on this device wrote data that this one cannot read. Going back would \
+        lose or damage the data. Install a release whose `data.version` is at least the floor that is named; to go \
+        back in spite of it, move the data away first: `xedge-agent remove STACK --purge` deletes it for good.";
+    /// The agent is too old.
+    AgentOld = "agent-old": "The release needs a newer xedge-agent than the device has, and an older one would \
+        overlook something. Run `cargo xtask deploy` from the machine with the newer xedge, which brings its agent along, or \
+        `xedge-agent upgrade FILE` on the device.";
+    /// The Engine is too old.
+    EngineOld = "engine-old": "The Engine on the device has a lower API version than the release needs. Containers could be \
+        made without limits that they rely on. Update Docker or Podman on the device; on Debian and Raspberry Pi OS that \
+        is `sudo apt-get update && sudo apt-get install --only-upgrade docker.io`, or docker-ce if that is installed.";
+    /// A value of the device is missing or does not fit.
+    DeviceValues = "device-values": "The stack declares values that only the device knows, and one is missing, unknown or \
+        does not match its pattern. The gate ran with a sample, and a value of another shape was never tried. Set it: \
+        `cargo xtask deploy --set NAME=VALUE`.";
+    /// A secret is not there.
+    SecretMissing = "secret-missing": "The stack reads a secret that is not on the device, so a container could not start or \
+        nobody could log in. Nothing was changed. `cargo xtask deploy` sends the secrets that are missing; `cargo xtask secrets \
+        list` shows those that there are.";
+    /// A port is taken.
+    PortTaken = "port-taken": "Something on the device already listens on a port that the release publishes. Stop what is \
+        named; if it is a container that was started by hand and that the release replaces, take it over with its data: \
+        `cargo xtask deploy --adopt NAME`.";
+    /// Limits on memory have no effect.
+    MemoryLimits = "memory-limits": "The kernel does not enforce limits on memory, so one service could bring the whole device \
+        down. Raspberry Pi OS ships like that. Append `cgroup_enable=memory cgroup_memory=1` to the one line of \
+        /boot/firmware/cmdline.txt (before bookworm: /boot/cmdline.txt), and restart the device.";
+    /// The disk is too full.
+    NoSpace = "no-space": "The disk has too little room for what the release brings; a disk that fills up half-way would \
+        stop what runs. Nothing was changed. `xedge-agent gc` deletes what no release needs, and `docker system df` shows \
+        what else there is.";
+    /// The device has too little memory.
+    NoMemory = "no-memory": "The services may together use more memory than the device has, and the kernel would stop one of \
+        them at a moment of its own choosing. Lower their limits in the stack or in the device's settings, or remove another \
+        stack: `xedge-agent status` shows what runs.";
+    /// The clock cannot be right.
+    Clock = "clock": "The device's clock says a time decades after its agent was made, so it is wrong, and everything would seem \
+        expired. (A clock that is behind, as on a board without a battery, does no harm: no time before the agent was made or \
+        the last release was signed is believed.) Let it get the time: `sudo timedatectl set-ntp true`, or set it: \
+        `sudo date -s 'YYYY-MM-DD HH:MM'`.";
+    /// The disk for volumes is not there.
+    VolumeRoot = "volume-root": "The folder that this device keeps its volumes in is not the one that it was enrolled with: the \
+        external disk is not plugged in or not mounted, and data would go to the disk below it. Mount the disk, with `nofail` \
+        in /etc/fstab so that it also is after a restart; for another folder, `xedge-agent enroll --root FILE --volume-root DIR`.";
+    /// There is no Engine.
+    NoEngine = "no-engine": "No Engine answers on the device, so nothing can run. Install one, `sudo apt-get install docker.io`, \
+        or start it, `sudo systemctl start docker`; Podman needs its socket: `sudo systemctl enable --now podman.socket`.";
+}
+
+impl Code {
+    /// Whose fault it is. What is wrong with a bundle is never retried away; what is wrong with a device can be put right there.
+    pub fn class(self) -> Class {
+        match self {
+            Self::DeviceValues | Self::SecretMissing => Class::Input,
+            Self::PortTaken
+            | Self::MemoryLimits
+            | Self::NoSpace
+            | Self::NoMemory
+            | Self::Clock
+            | Self::VolumeRoot
+            | Self::NoEngine => Class::Environment,
+            _ => Class::Integrity,
+        }
+    }
 }
 
 impl Refusal {
@@ -183,7 +255,7 @@ impl FromStr for Code {
 
 impl Failure for Refusal {
     fn class(&self) -> Class {
-        Class::Integrity
+        self.code.class()
     }
 
     fn hint(&self) -> Option<String> {

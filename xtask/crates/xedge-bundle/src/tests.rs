@@ -5,6 +5,7 @@ mod contents;
 mod flips;
 mod forge;
 mod metadata;
+mod thin;
 mod write;
 
 use xedge_model::{Class, Digest, Failure as _};
@@ -40,6 +41,7 @@ fn statement() -> Statement {
         tool_version: "0.1.0".into(),
         scenario: "pipeline".into(),
         scenario_digest: Digest::of(b"scenario"),
+        level: xedge_model::scenario::Level::default(),
         seed: u64::MAX,
         duration_ms: 10_000,
         engine: Engine { kind: EngineKind::Docker, version: "20.10.24".into() },

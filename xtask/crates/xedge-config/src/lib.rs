@@ -14,7 +14,7 @@ mod template;
 
 pub use disk::{Drift, Written};
 pub use error::{Error, Place};
-pub use render::{environments, render, stack, stacks};
+pub use render::{environments, operation, render, stack, stacks};
 pub use rendered::{COMPOSE_FILE, Record, Rendered, RenderedFile};
 
 #[cfg(test)]

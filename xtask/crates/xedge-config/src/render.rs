@@ -8,7 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::compose::Compose;
 use xedge_model::image::Mode;
 use xedge_model::stack::{
-    DEVICE, DeviceValue, Environment, RelPath, SecretReference, StackDef, StackFile, is_name, placeholders,
+    DEVICE, DeviceValue, Environment, Operation, RelPath, SecretReference, StackDef, StackFile, is_name,
+    placeholders,
 };
 use xedge_model::yaml::{Source, near};
 
@@ -46,6 +47,12 @@ pub fn render(root: &Utf8Path, stack_name: &str, environment_name: &str) -> Resu
 /// Reads and checks one stack's definition.
 pub fn stack(root: &Utf8Path, name: &str) -> Result<StackDef, Error> {
     read_stack(root, name).map(|(_, def)| def)
+}
+
+/// What a device needs to know of a rendered stack beside its configuration.
+pub fn operation(root: &Utf8Path, rendered: &Rendered) -> Result<Operation, Error> {
+    let (source, def) = read_stack(root, rendered.stack())?;
+    Ok(def.operation(&source, rendered.compose())?)
 }
 
 fn read_stack(root: &Utf8Path, name: &str) -> Result<(Source, StackDef), Error> {

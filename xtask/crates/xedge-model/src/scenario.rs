@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::duration::Span;
 use crate::yaml::Spanned;
@@ -29,6 +29,9 @@ pub struct Scenario {
     pub format: Option<Spanned<u32>>,
     /// Duration and seed.
     pub simulation: Simulation,
+    /// What a pass shows; evidence names it.
+    #[serde(default)]
+    pub level: Level,
     /// `production` runs images with the rendered production files of `stack`.
     #[serde(default)]
     pub profile: Option<Spanned<Profile>>,
@@ -44,6 +47,32 @@ pub struct Scenario {
     /// What must hold; absent means the seed's four claims, and without models those about every service.
     #[serde(default)]
     pub expect: Option<Spanned<Vec<Spanned<Expectation>>>>,
+}
+
+/// What a pass shows. It is part of the evidence, so that nobody takes a smoke test for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Everything that the scenario claims, of what the services are for.
+    #[default]
+    Scenario,
+    /// That it starts, stays up, and its ports answer; nothing is said about what it does.
+    Smoke,
+}
+
+impl Level {
+    /// The word in a scenario and in evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scenario => "scenario",
+            Self::Smoke => "smoke",
+        }
+    }
+
+    /// Whether it is the usual one, which evidence does not name.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Scenario
+    }
 }
 
 /// How long and with which seed.

@@ -6,7 +6,9 @@ mod config;
 mod declare;
 mod device;
 mod environment;
+mod operation;
 mod parity;
+mod probe;
 mod substitute;
 
 use std::collections::BTreeMap;
@@ -20,9 +22,12 @@ pub use config::{ConfigFile, config_digest};
 pub use declare::DeviceValueDef;
 pub use device::{BadDeclaration, DEVICE_NAME_RULE, DeviceValue, Unfit, is_device_name};
 pub use environment::{DEVICE, EnvValue, Environment};
+pub use operation::{Operation, ProbeDef};
 pub use parity::{Aspect, Extra, Parity, ParityRow};
+pub use probe::{Data, MAX_WAIT_S, Probe, SETTLE_S, START_S, board_name, is_board};
 pub use substitute::{Placeholder, SubstituteError, check_values, placeholders, samples, substitute};
 
+use crate::duration::Span;
 use crate::format;
 use crate::image::Mode;
 use crate::yaml::{Source, Spanned, YamlError};
@@ -49,6 +54,21 @@ pub struct StackDef {
     /// Values that every device gives itself, by name; templates use them as `device.NAME`.
     #[serde(default)]
     pub device_values: BTreeMap<String, Spanned<DeviceValueDef>>,
+    /// The boards that it is for; any where there is none.
+    #[serde(default)]
+    pub boards: Vec<Spanned<String>>,
+    /// The version of the data that it writes, and the lowest that a release must write to read it.
+    #[serde(default)]
+    pub data: Option<Spanned<Data>>,
+    /// What a device asks after a start.
+    #[serde(default)]
+    pub probes: Vec<Spanned<ProbeDef>>,
+    /// How long everything must stay well before a release counts as started.
+    #[serde(default)]
+    pub settle: Option<Spanned<Span>>,
+    /// How long a service may take to answer after its start.
+    #[serde(default)]
+    pub start: Option<Spanned<Span>>,
     /// Names of the scenarios that must have passed.
     pub gate: Spanned<Vec<Spanned<String>>>,
 }
@@ -140,6 +160,7 @@ impl StackDef {
         for (name, value) in &def.device_values {
             declare::check(source, name, value)?;
         }
+        def.check_operation(source)?;
         def.check_gate(source)?;
         Ok(def)
     }

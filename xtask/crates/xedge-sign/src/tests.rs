@@ -53,6 +53,7 @@ fn statement(key_status: KeyStatus) -> Statement {
         tool_version: "0.1.0".into(),
         scenario: "pipeline".into(),
         scenario_digest: Digest::of(b"scenario"),
+        level: xedge_model::scenario::Level::default(),
         seed: 42,
         duration_ms: 10_000,
         engine: Engine { kind: EngineKind::Docker, version: "20.10.24".into() },

@@ -160,3 +160,14 @@ fn spread(name: &str) -> Option<Spread> {
 
 #[cfg(test)]
 mod tests;
+
+/// A container that Podman must not start at boot by itself: whether it is to run, the agent decides.
+pub(super) fn lasting(restart: Restart) -> Restart {
+    if restart == Restart::Always { Restart::UnlessStopped } else { restart }
+}
+
+/// What makes a volume of the local driver a folder of the device.
+pub(super) fn bound(folder: &str) -> HashMap<String, String> {
+    let options = [("type", "none"), ("o", "bind"), ("device", folder)];
+    options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}

@@ -59,11 +59,11 @@ pub(super) enum Written {
     Failed(Error),
 }
 
-/// Writes the archive of an image into a pipe, and closes it. `whole` adds what an Engine needs that keeps images by their
+/// Writes the archive of an image into a pipe, which the caller closes. `whole` adds what an Engine needs that keeps images by their
 /// manifest; such an Engine takes no thin images.
-pub(super) fn write(image: &ImageLoad<'_>, whole: bool, pipe: Pipe) -> Written {
+pub(super) fn write(image: &ImageLoad<'_>, whole: bool, pipe: &Pipe) -> Written {
     let mut failed = None;
-    let buffered = io::BufWriter::with_capacity(CHUNK, &pipe);
+    let buffered = io::BufWriter::with_capacity(CHUNK, pipe);
     let written = archive(image, whole, buffered, &mut failed);
     match (written, failed) {
         (Ok(()), _) => Written::Whole,

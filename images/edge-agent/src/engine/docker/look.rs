@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use xedge_wire::Health;
 
 use super::models::{
-    ContainerInspectResponse, HealthStatusEnum, MountPoint, NetworkSettings, RestartPolicy,
+    ContainerInspectResponse, ContainerSummary, HealthStatusEnum, MountPoint, NetworkSettings, RestartPolicy,
     RestartPolicyNameEnum,
 };
-use crate::engine::{Container, Restart, health_command};
+use crate::engine::{Container, PortSpec, Published, Restart, health_command};
 
 /// A container as the Engine has it.
 pub(super) fn container(found: ContainerInspectResponse) -> Container {
@@ -33,6 +33,30 @@ pub(super) fn container(found: ContainerInspectResponse) -> Container {
         addresses: addresses(found.network_settings.unwrap_or_default()),
         mounts: found.mounts.unwrap_or_default().into_iter().filter_map(mounted).collect(),
     }
+}
+
+/// The ports of the device that these running containers have. An Engine lists a port once for each address.
+pub(super) fn published(listed: Vec<ContainerSummary>) -> Vec<Published> {
+    let mut all = Vec::new();
+    for container in listed {
+        let name = container.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
+        let labels = sorted(container.labels.unwrap_or_default());
+        for port in container.ports.unwrap_or_default() {
+            let Some(host) = port.public_port else { continue };
+            all.push(Published {
+                port: PortSpec {
+                    address: port.ip.unwrap_or_default(),
+                    host,
+                    container: port.private_port,
+                    protocol: port.typ.map_or_else(|| "tcp".to_owned(), |protocol| protocol.to_string()),
+                },
+                container: name.trim_start_matches('/').to_owned(),
+                labels: labels.clone(),
+            });
+        }
+    }
+    all.sort_by(|a, b| (&a.container, &a.port).cmp(&(&b.container, &b.port)));
+    all
 }
 
 /// An image's id with its prefix, which Podman leaves out in places.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use xedge_model::Platform;
-use xedge_model::stack::{RelPath, config_digest, is_name};
+use xedge_model::stack::{MAX_WAIT_S, Probe, RelPath, config_digest, is_board, is_name};
 
 use super::{Config, FORMAT, Gate, Manifest, Service};
 use crate::member;
@@ -21,6 +21,7 @@ impl Manifest {
         check_services(&self.services, &self.compatibility.platforms).map_err(contradiction)?;
         check_config(&self.config).map_err(contradiction)?;
         self.gate.check().map_err(contradiction)?;
+        self.check_operation().map_err(contradiction)?;
         self.check_documents().map_err(contradiction)?;
         let Config { files, secrets, device_values, digest, .. } = &self.config;
         let found = config_digest(&self.stack, files, secrets, device_values);
@@ -44,21 +45,39 @@ impl Manifest {
         let compatibility = &self.compatibility;
         let platforms = &compatibility.platforms;
         ensure(!platforms.is_empty() && sorted(platforms), || "`platforms` is empty or not sorted".into())?;
+        let boards = &compatibility.boards;
+        ensure(sorted(boards), || "`boards` is not sorted, or has one twice".into())?;
+        if let Some(bad) = boards.iter().find(|board| !is_board(board)) {
+            return Err(format!("`{}` is no name of a board", bad.escape_debug()));
+        }
         ensure(is_numbers(&compatibility.agent, 3), || "`agent` is not MAJOR.MINOR.PATCH".into())?;
         ensure(is_numbers(&compatibility.engine_api, 2), || "`engineApi` is not MAJOR.MINOR".into())
     }
 
-    /// Locks, SBOMs and probes.
+    /// What a device does with it: the data that it leaves, and how it is asked whether it is well.
+    fn check_operation(&self) -> Check {
+        ensure(self.data.floor <= self.data.version, || {
+            "`data.floor` is above `data.version`: the release could not read its own data".into()
+        })?;
+        let order: Vec<_> = self.probes.iter().map(Probe::order).collect();
+        ensure(sorted(&order), || "`probes` is not sorted, or has one twice".into())?;
+        for probe in &self.probes {
+            let known = self.services.iter().any(|service| service.name == probe.service());
+            ensure(known, || {
+                format!("a probe is of {}, which is no service", probe.service().escape_debug())
+            })?;
+            probe.check(&self.config.secrets)?;
+        }
+        ensure(self.settle_s <= MAX_WAIT_S, || format!("`settleS` is {}", self.settle_s))?;
+        ensure((1..=MAX_WAIT_S).contains(&self.start_s), || format!("`startS` is {}", self.start_s))
+    }
+
+    /// Locks and SBOMs.
     fn check_documents(&self) -> Check {
         let locks: Vec<_> = self.locks.iter().map(|lock| &lock.image).collect();
         ensure(sorted(&locks), || "`locks` is not sorted, or has an image twice".into())?;
         let sboms: Vec<_> = self.sboms.iter().map(|sbom| (&sbom.image, sbom.platform)).collect();
         ensure(sorted(&sboms), || "`sboms` is not sorted, or has one twice".into())?;
-        ensure(sorted(&self.probes), || "`probes` is not sorted, or has one twice".into())?;
-        let known = |name: &String| self.services.iter().any(|service| service.name == *name);
-        if let Some(probe) = self.probes.iter().find(|probe| !known(&probe.service) || probe.port == 0) {
-            return Err(format!("the probe of port {} of {} is of no service", probe.port, probe.service));
-        }
         let files: BTreeSet<_> = self.config.files.iter().map(|file| &file.digest).collect();
         let count = self.gate.evidence.len() + locks.len() + sboms.len() + files.len();
         let members = self.members();

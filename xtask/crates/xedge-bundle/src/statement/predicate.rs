@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use xedge_model::scenario::Level;
 use xedge_model::{Digest, ImageName, Platform};
 
 use super::DigestSet;
@@ -71,6 +72,9 @@ pub struct RunRecord {
     pub scenario: String,
     /// Digest of the scenario file's bytes.
     pub scenario_digest: Digest,
+    /// What a pass shows; absent means all that the scenario claims.
+    #[serde(default, skip_serializing_if = "Level::is_usual")]
+    pub level: Level,
     /// Seed of every random draw.
     pub seed: u64,
     /// Length of the publishing phase in milliseconds (a whole number, so that it has one way to be written).

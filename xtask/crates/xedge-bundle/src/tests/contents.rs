@@ -3,6 +3,7 @@
 use xedge_model::{Class, Digest, Failure as _, Platform};
 
 use super::forge::{Forge, GATE, IMAGES, LAYER, MANIFEST, check, state};
+use crate::manifest::{Data, Probe, at_least};
 use crate::member::{self, BUNDLE, evidence};
 use crate::refusal::Code;
 use crate::statement::{PlatformRun, Simulated, Subject, Verdict};
@@ -79,7 +80,7 @@ fn everything_must_have_been_simulated() {
 fn a_wrong_digest_of_the_configuration_is_refused() {
     expect(Code::ConfigDigest, BUNDLE, |forge| forge.manifest.config.files[0].mode.0 = 0o600);
     expect(Code::ConfigDigest, BUNDLE, |forge| forge.manifest.config.device_values[0].max_length = 17);
-    expect(Code::ConfigDigest, BUNDLE, |forge| forge.manifest.config.secrets.clear());
+    expect(Code::ConfigDigest, BUNDLE, |forge| drop(forge.manifest.config.secrets.pop()));
     expect(Code::ConfigDigest, BUNDLE, |forge| forge.manifest.stack = "hub".into());
 }
 
@@ -99,7 +100,7 @@ fn placeholders_stand_for_declared_values_only() {
 #[test]
 fn contradictions_of_the_description_are_refused() {
     type Change = fn(&mut crate::Manifest);
-    let changes: [Change; 14] = [
+    let changes: [Change; 31] = [
         |m| m.stack = "../edge".into(),
         |m| m.version = "1 0".into(),
         |m| m.compatibility.agent = "1.0".into(),
@@ -112,13 +113,78 @@ fn contradictions_of_the_description_are_refused() {
         |m| m.config.files[0].mode.0 = 0o4755,
         |m| m.gate.scenarios.clear(),
         |m| m.gate.evidence.clear(),
-        |m| m.probes[0].service = "other".into(),
+        |m| m.probes[0] = Probe::Tcp { service: "other".into(), port: 1 },
+        |m| m.probes[0] = Probe::Tcp { service: "broker".into(), port: 0 },
+        |m| m.probes.reverse(),
+        |m| m.probes.insert(0, m.probes[0].clone()),
+        |m| m.probes = vec![Probe::Http { service: "broker".into(), port: 1, path: "status".into() }],
+        |m| m.probes = vec![Probe::Http { service: "broker".into(), port: 1, path: "/ HTTP/1.1".into() }],
+        |m| m.probes = vec![Probe::Http { service: "broker".into(), port: 1, path: "/\r\nx".into() }],
+        |m| m.probes = vec![mqtt("nothing")],
+        // A password file has nobody's password.
+        |m| m.probes = vec![mqtt("passwords")],
+        |m| m.probes = vec![Probe::Command { service: "broker".into(), command: vec![] }],
+        |m| m.probes = vec![Probe::Command { service: "broker".into(), command: vec!["a\0b".into()] }],
+        |m| m.settle_s = 3_601,
+        |m| m.start_s = 0,
+        |m| m.start_s = 3_601,
+        |m| m.data = Data { version: 1, floor: 2 },
+        |m| m.compatibility.boards = vec!["Raspberry Pi 4".into()],
+        |m| m.compatibility.boards = vec!["b".into(), "a".into()],
+        |m| m.compatibility.boards = vec!["a".into(), "a".into()],
         |m| drop(m.locks.pop()),
     ];
     for (index, change) in changes.into_iter().enumerate() {
         let forge = Forge::with(|forge| change(&mut forge.manifest));
         assert_eq!(forge.refused().code, Code::Contradiction, "{index}");
     }
+}
+
+fn mqtt(secret: &str) -> Probe {
+    Probe::Mqtt { service: "broker".into(), port: 1883, secret: Some(secret.into()) }
+}
+
+#[test]
+fn what_is_said_of_operation_is_signed_and_not_part_of_the_configuration() {
+    let digest = Forge::new().manifest.config.digest;
+    let forge = Forge::with(|forge| {
+        forge.manifest.probes.truncate(1);
+        forge.manifest.compatibility.boards.clear();
+        (forge.manifest.settle_s, forge.manifest.start_s) = (0, 1);
+        forge.manifest.data = Data::default();
+    });
+    assert_eq!(forge.verify().unwrap().manifest().config.digest, digest);
+    let mut parts = forge.parts();
+    let at = parts.position(BUNDLE);
+    let text = String::from_utf8(parts.0[at].1.clone()).unwrap();
+    parts.0[at].1 = text.replace(r#""settleS":0"#, r#""settleS":9"#).into_bytes();
+    assert_eq!(check(&parts.tar(), &forge.trusted()).unwrap_err().code, Code::Digest);
+}
+
+#[test]
+fn data_that_cannot_be_read_is_refused_by_its_code() {
+    let manifest = Forge::new().manifest;
+    assert_eq!(manifest.data, Data { version: 3, floor: 2 });
+    assert!((0..=3).all(|floor| manifest.check_data_floor(floor).is_ok()));
+    let refusal = manifest.check_data_floor(4).unwrap_err();
+    assert_eq!((refusal.code, refusal.class()), (Code::DataFloor, Class::Integrity));
+}
+
+#[test]
+fn versions_are_compared_as_numbers() {
+    for (found, needed, holds) in [
+        ("0.1.0", "0.1.0", true),
+        ("0.10.0", "0.9.9", true),
+        ("0.9.9", "0.10.0", false),
+        ("1.41", "1.5", true),
+        ("1.4", "1.41", false),
+        ("1.41", "1.41.1", false),
+        ("20.10.24+dfsg1", "20.10", true),
+        ("0.2.0-dev", "0.2.0", true),
+    ] {
+        assert_eq!(at_least(found, needed), Some(holds), "{found} {needed}");
+    }
+    assert_eq!((at_least("", "1"), at_least("v1", "1"), at_least("1", "1..2")), (None, None, None));
 }
 
 #[test]
@@ -140,6 +206,13 @@ fn the_description_has_one_form() {
         (r#""stack":"edge""#, r#""stack":"\u0065dge""#, Code::NotCanonical),
         (r#""tool""#, r#""revision":null,"tool""#, Code::NotCanonical),
         (r#""probes":["#, r#""probes":[["#, Code::Metadata),
+        (r#""kind":"tcp""#, r#""kind":"udp""#, Code::Metadata),
+        (r#""kind":"tcp""#, r#""kind":"tcp","path":"/""#, Code::Metadata),
+        (r#""kind":"tcp","service":"broker""#, r#""service":"broker","kind":"tcp""#, Code::NotCanonical),
+        (r#""port":1883,"secret""#, r#""port":1883,"port":1883,"secret""#, Code::Metadata),
+        (r#""secret":"login""#, r#""secret":null"#, Code::NotCanonical),
+        (r#""data":{"version":3,"floor":2}"#, r#""data":{"version":3}"#, Code::Metadata),
+        (r#""startS":60"#, r#""startS":-1"#, Code::Metadata),
     ] {
         let other = text.replacen(from, to, 1);
         assert_ne!(other, text, "{from}");

@@ -13,7 +13,7 @@ use xedge_model::{Digest, Platform};
 
 use crate::dsse::{Envelope, Signature, pae};
 use crate::manifest::{
-    Compatibility, Config, Emulated, EvidenceEntry, Gate, Lock, Manifest, Probe, Sbom, Service,
+    Compatibility, Config, Data, Emulated, EvidenceEntry, Gate, Lock, Manifest, Probe, Sbom, Service,
 };
 use crate::refusal::{Code, ReadError, Refusal};
 use crate::statement::{
@@ -53,6 +53,9 @@ pub(super) struct RootPlan {
     pub(super) status: KeyStatus,
 }
 
+/// Members by name: the kind and the bytes of each.
+pub(super) type Members = BTreeMap<String, (String, Vec<u8>)>;
+
 /// Everything that a bundle is made from.
 #[derive(Clone)]
 pub(super) struct Forge {
@@ -67,7 +70,7 @@ pub(super) struct Forge {
     pub(super) statement: Statement,
     pub(super) evidence_key: u8,
     /// Members with their kinds, beside `bundle.json` and evidence.
-    pub(super) members: BTreeMap<String, (String, Vec<u8>)>,
+    pub(super) members: Members,
     pub(super) change_targets: fn(&mut Targets),
 }
 
@@ -156,28 +159,8 @@ impl RootPlan {
 
 impl Forge {
     pub(super) fn new() -> Self {
-        let mut members = BTreeMap::new();
-        let mut blob = |kind: &str, bytes: &[u8]| {
-            let digest = Digest::of(bytes);
-            members.insert(member::blob(&digest), (kind.to_owned(), bytes.to_vec()));
-            format!(r#""mediaType":"{kind}","digest":"{digest}","size":{}"#, bytes.len())
-        };
-        let layer = blob(LAYER, &[7; 1500]);
-        let mut entries = Vec::new();
-        let mut manifests = BTreeMap::new();
-        for platform in Platform::ALL {
-            let config = blob(CONFIG, format!(r#"{{"os":"linux","is":"{platform}"}}"#).as_bytes());
-            let bytes = format!(r#"{{"schemaVersion":2,"config":{{{config}}},"layers":[{{{layer}}}]}}"#);
-            let descriptor = blob(MANIFEST, bytes.as_bytes());
-            let architecture = platform.oci_architecture();
-            entries.push(format!(
-                r#"{{{descriptor},"platform":{{"architecture":"{architecture}","os":"linux"}}}}"#
-            ));
-            manifests.insert(platform, Digest::of(bytes.as_bytes()));
-        }
-        let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
-        blob(INDEX, index.as_bytes());
-        let manifest = describe(Digest::of(index.as_bytes()), manifests);
+        let (mut members, index, manifests) = images(LAYER, &[7; 1500]);
+        let manifest = describe(index, manifests);
         for (name, kind, bytes) in [
             (member::config(&Digest::of(CONF)), "config", CONF),
             (member::config(&Digest::of(COMPOSE)), "config", COMPOSE),
@@ -199,6 +182,15 @@ impl Forge {
             members,
             change_targets: |_| {},
         }
+    }
+
+    /// Makes the images anew around another layer.
+    pub(super) fn replace_layer(&mut self, kind: &str, layer: &[u8]) {
+        let (blobs, index, manifests) = images(kind, layer);
+        self.members.retain(|name, _| !name.starts_with("blob."));
+        self.members.extend(blobs);
+        (self.manifest.services[0].index, self.manifest.services[0].manifests) = (index, manifests);
+        self.statement = state(&self.manifest);
     }
 
     /// A bundle of the same stack with another `seq` and another layer.
@@ -364,6 +356,31 @@ pub(super) fn check_at(
     }
 }
 
+/// An index, two manifests, two configurations and one layer; the index's digest, and those of the manifests.
+fn images(kind: &str, layer: &[u8]) -> (Members, Digest, BTreeMap<Platform, Digest>) {
+    let mut members = BTreeMap::new();
+    let mut blob = |kind: &str, bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        members.insert(member::blob(&digest), (kind.to_owned(), bytes.to_vec()));
+        format!(r#""mediaType":"{kind}","digest":"{digest}","size":{}"#, bytes.len())
+    };
+    let layer = blob(kind, layer);
+    let mut entries = Vec::new();
+    let mut manifests = BTreeMap::new();
+    for platform in Platform::ALL {
+        let config = blob(CONFIG, format!(r#"{{"os":"linux","is":"{platform}"}}"#).as_bytes());
+        let bytes = format!(r#"{{"schemaVersion":2,"config":{{{config}}},"layers":[{{{layer}}}]}}"#);
+        let descriptor = blob(MANIFEST, bytes.as_bytes());
+        let architecture = platform.oci_architecture();
+        entries
+            .push(format!(r#"{{{descriptor},"platform":{{"architecture":"{architecture}","os":"linux"}}}}"#));
+        manifests.insert(platform, Digest::of(bytes.as_bytes()));
+    }
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+    blob(INDEX, index.as_bytes());
+    (members, Digest::of(index.as_bytes()), manifests)
+}
+
 const CONF: &[u8] = b"listener 1883\n# site @{site}\n";
 const COMPOSE: &[u8] = b"services: {broker: {}}\n";
 const LOCK: &[u8] = b"{\"packages\":[]}\n";
@@ -374,13 +391,14 @@ fn describe(index: Digest, manifests: BTreeMap<Platform, Digest>) -> Manifest {
     let file =
         |path: &str, bytes| ConfigFile { path: path.into(), mode: Mode(0o644), digest: Digest::of(bytes) };
     let files = vec![file("broker/broker.conf", CONF), file("compose.yaml", COMPOSE)];
-    let users = vec!["sensor".to_owned()];
-    let secrets = vec![SecretReference {
-        name: "passwords".into(),
-        kind: SecretKind::MosquittoPasswd,
-        users,
+    let secret = |name: &str, kind| SecretReference {
+        name: name.into(),
+        kind,
+        users: vec!["sensor".into()],
         owner: 1883,
-    }];
+    };
+    let secrets =
+        vec![secret("login", SecretKind::MosquittoOptions), secret("passwords", SecretKind::MosquittoPasswd)];
     let device_values = vec![DeviceValue {
         name: "site".into(),
         pattern: "[a-z]+".into(),
@@ -399,9 +417,11 @@ fn describe(index: Digest, manifests: BTreeMap<Platform, Digest>) -> Manifest {
         revision: None,
         compatibility: Compatibility {
             platforms: Platform::ALL.to_vec(),
+            boards: vec!["raspberrypi-4-model-b".into()],
             agent: "0.1.0".into(),
             engine_api: "1.41".into(),
         },
+        data: Data { version: 3, floor: 2 },
         services: vec![Service { name: "broker".into(), image: image.clone(), index, manifests }],
         config: Config { digest, environment: "production".into(), files, secrets, device_values },
         gate: Gate {
@@ -415,7 +435,13 @@ fn describe(index: Digest, manifests: BTreeMap<Platform, Digest>) -> Manifest {
         },
         locks: vec![Lock { image: image.clone(), digest: Digest::of(LOCK) }],
         sboms: Platform::ALL.map(sbom).to_vec(),
-        probes: vec![Probe { service: "broker".into(), port: 1883 }],
+        probes: vec![
+            Probe::Tcp { service: "broker".into(), port: 1883 },
+            Probe::Mqtt { service: "broker".into(), port: 1883, secret: Some("login".into()) },
+            Probe::Command { service: "broker".into(), command: vec!["true".into()] },
+        ],
+        settle_s: 10,
+        start_s: 60,
     }
 }
 
@@ -445,6 +471,7 @@ pub(super) fn state(manifest: &Manifest) -> Statement {
                 tool_version: "0.1.0".into(),
                 scenario: "pipeline".into(),
                 scenario_digest: Digest::of(b"scenario"),
+                level: xedge_model::scenario::Level::default(),
                 seed: 1,
                 duration_ms: 1000,
                 engine: Engine { kind: EngineKind::Docker, version: "1".into() },

@@ -48,6 +48,10 @@ impl Chain {
             let reason = format!("its version is {}", root.version);
             return Err(Refusal::new(Code::RootChain, name, reason));
         }
+        // Of all that may be wrong with foreign roots, this is what a person can act upon.
+        if root.version >= self.trusted.root.version {
+            check_status(name, &root, self.trusted.root.xedge.status)?;
+        }
         if root.version == self.trusted.root.version && bytes != self.trusted.bytes {
             let reason = "it is not the root of that version that is trusted here";
             return Err(Refusal::new(Code::RootUnknown, name, reason));
@@ -55,9 +59,6 @@ impl Chain {
         let before = self.before(name, root.version)?;
         check_root(name, &root)?;
         check_signatures(&document, &root, before)?;
-        if root.version > self.trusted.root.version {
-            check_status(name, &root, self.trusted.root.xedge.status)?;
-        }
         self.last = Some(Link { root, bytes: bytes.to_vec() });
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Tests of stack.yaml.
 
-use super::{RelPath, StackDef};
-use crate::yaml::Source;
+use super::{Data, Operation, Probe, RelPath, StackDef, board_name, is_board};
+use crate::compose::Compose;
+use crate::yaml::{Source, YamlError};
 
 const GOOD: &str = "\
 format: 1
@@ -74,6 +75,118 @@ fn a_device_value_that_is_wrong_is_refused_with_its_place() {
     refused("max_length: 1", "max_length: 0", "s.yaml:12:53: the length 0");
     refused("max_length: 1", "max_lenght: 1", "s.yaml:12:41: unknown key `max_lenght`");
     refused(", sample: lab", "", "s.yaml:11:10: missing field `sample`");
+}
+
+const OPERATION: &str = "\
+gate: [one]
+boards: [raspberrypi-4-model-b, imx8]
+data: {version: 3, floor: 2}
+probes:
+  - {service: broker, mqtt: 1883, secret: mine}
+  - {service: web, http: 8080, path: /ready?x=1}
+  - {service: web, command: [test, -e, /run/ready]}
+settle: 5s
+start: 2m
+";
+
+const COMPOSE: &str = "\
+services:
+  broker:
+    image: a/broker:latest
+    ports: [\"2883:1883\", \"9001:9001\", \"53:53/udp\"]
+    secrets: [broker, mine]
+  web:
+    image: a/web:latest
+    ports: [\"80:8080\"]
+secrets:
+  broker: {file: ../secrets/broker}
+  mine: {file: ../secrets/mine}
+";
+
+fn operation(stack: &str, compose: &str) -> Result<Operation, YamlError> {
+    let source = Source::new("s.yaml", GOOD.replace("gate: [one]\n", stack));
+    StackDef::parse(&source, "edge")?
+        .operation(&source, &Compose::parse(&Source::new("c.yaml", compose)).unwrap())
+}
+
+#[test]
+fn a_device_is_told_what_to_ask() {
+    let found = operation(OPERATION, COMPOSE).unwrap();
+    assert_eq!(found.boards, ["imx8", "raspberrypi-4-model-b"]);
+    assert_eq!((found.data, found.settle_s, found.start_s), (Data { version: 3, floor: 2 }, 5, 120));
+    let (broker, web) = (|| "broker".to_owned(), || "web".to_owned());
+    let command = ["test", "-e", "/run/ready"].map(str::to_owned).to_vec();
+    assert_eq!(
+        found.probes,
+        [
+            // Nobody asked for it, but it is published.
+            Probe::Tcp { service: broker(), port: 9001 },
+            Probe::Mqtt { service: broker(), port: 2883, secret: Some("mine".to_owned()) },
+            Probe::Http { service: web(), port: 80, path: "/ready?x=1".to_owned() },
+            Probe::Command { service: web(), command },
+        ]
+    );
+}
+
+#[test]
+fn a_stack_that_says_nothing_has_its_published_ports_asked() {
+    let found = operation("gate: [one]\n", COMPOSE).unwrap();
+    let tcp = |service: &str, port| Probe::Tcp { service: service.to_owned(), port };
+    assert_eq!(found.probes, [tcp("broker", 2883), tcp("broker", 9001), tcp("web", 80)]);
+    assert_eq!((found.boards.len(), found.data, found.settle_s, found.start_s), (0, Data::default(), 10, 60));
+}
+
+#[test]
+fn an_operation_that_is_wrong_is_refused_with_its_place() {
+    let refused = |from: &str, to: &str, part: &str| {
+        assert!(OPERATION.contains(from), "{from}");
+        let error = operation(&OPERATION.replacen(from, to, 1), COMPOSE).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    refused("imx8", "\"Raspberry Pi 4\"", "s.yaml:10:33: `Raspberry Pi 4` is no name of a board");
+    refused("imx8", "raspberrypi-4-model-b", "is there twice");
+    refused("floor: 2", "floor: 4", "s.yaml:11:7: `floor` is above `version`");
+    refused("floor: 2", "flor: 2", "unknown key `flor`");
+    refused("floor: 2", "floor: -1", "s.yaml:11:");
+    refused("settle: 5s", "settle: 500ms", "s.yaml:16:9: `500ms` is not between 0s and 3600s");
+    refused("start: 2m", "start: 0s", "`0s` is not between 1s and 3600s");
+    refused("start: 2m", "start: 2h", "is not between 1s and 3600s");
+    refused("service: broker", "service: brokr", "s.yaml:13:15: unknown service `brokr`");
+    refused("mqtt: 1883", "mqtt: 2883", "s.yaml:13:29: no port of the device leads to port 2883 of broker");
+    refused("mqtt: 1883", "mqtt: 0", "there is no port 0");
+    refused("mqtt: 1883", "tcp: 1883", "s.yaml:13:42: `secret` belongs to `mqtt`");
+    refused("mqtt: 1883", "mqtt: 1883, tcp: 1883", "exactly one of");
+    refused(", mqtt: 1883, secret: mine", "", "exactly one of");
+    refused("secret: mine", "secret: broker", "s.yaml:13:43: nobody can log in with the secret broker");
+    refused("secret: mine", "secret: yours", "`yours` is no secret of the stack");
+    refused("secret: mine", "secret: mine, path: /", "`path` belongs to `http`");
+    refused("path: /ready", "path: ready", "s.yaml:14:38: a path begins with `/`");
+    refused("[test, -e, /run/ready]", "[]", "a command has 1 to 64 parts");
+    refused("[test, -e, /run/ready]", "test -e /run/ready", "s.yaml:15:");
+    refused("http: 8080", "https: 8080", "unknown key `https`");
+    let unused = COMPOSE
+        .replace("secrets: [broker, mine]", "secrets: [broker]")
+        .replace("  mine: {file: ../secrets/mine}\n", "");
+    let error = operation(OPERATION, &unused).unwrap_err().to_string();
+    assert!(error.contains("no service reads the secret `mine`"), "{error}");
+}
+
+#[test]
+fn boards_are_named_as_they_call_themselves() {
+    for (model, name) in [
+        ("Raspberry Pi 4 Model B Rev 1.4\0", "raspberry-pi-4-model-b-rev-1-4"),
+        ("  ODROID-N2+ ", "odroid-n2"),
+        ("\u{fc}ber", "ber"),
+        ("", ""),
+    ] {
+        assert_eq!(board_name(model), name);
+        assert!(name.is_empty() || is_board(name));
+    }
+    let long = board_name(&"ab ".repeat(40));
+    assert!(is_board(&long) && long.len() <= 63, "{long}");
+    for bad in ["", "A", "a_b", "-a", "a-", "a--b", "a b"] {
+        assert!(!is_board(bad), "{bad}");
+    }
 }
 
 #[test]

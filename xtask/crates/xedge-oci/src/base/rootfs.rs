@@ -73,6 +73,17 @@ impl RootFs {
         Err(Error::UnsafePath { path: path.to_owned(), why: "the base image has no plain file there" })
     }
 
+    /// Every path at which a container finds a file, ordered; links are not followed.
+    pub fn files(&self) -> impl Iterator<Item = &Utf8Path> {
+        let is_file = |node: &Node| matches!(node.kind, Kind::File { .. } | Kind::Hardlink { .. });
+        self.nodes.iter().filter(move |(_, node)| is_file(node)).map(|(path, _)| path.as_path())
+    }
+
+    /// Where a path leads when every link in it is followed; a path that is not there leads to itself.
+    pub fn real(&self, path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+        self.resolve(path)
+    }
+
     /// Puts a layer of ours on top, so that a further one keeps its folders too.
     pub fn put(&mut self, layer: &Tree) {
         for (path, node) in layer.iter() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use xedge_bundle::manifest::{
-    Compatibility, Config, Emulated, EvidenceEntry, Gate, Lock, Manifest, Sbom, Service,
+    Compatibility, Config, Data, Emulated, EvidenceEntry, Gate, Lock, Manifest, Sbom, Service,
 };
 use xedge_bundle::pieces::pieces;
 use xedge_bundle::statement::Subject;
@@ -81,9 +81,11 @@ fn members(ring: &KeyRing) -> Members {
         revision: None,
         compatibility: Compatibility {
             platforms: vec![Platform::LinuxAmd64],
+            boards: vec![],
             agent: "0.1.0".into(),
             engine_api: "1.41".into(),
         },
+        data: Data::default(),
         services: vec![Service {
             name: "broker".into(),
             image: name.clone(),
@@ -107,6 +109,8 @@ fn members(ring: &KeyRing) -> Members {
             digest: Digest::of(DOCUMENT),
         }],
         probes: vec![],
+        settle_s: 0,
+        start_s: 1,
     };
     let mut add = |name: String, kind: &str, bytes: Vec<u8>| members.insert(name, (kind.to_owned(), bytes));
     add(member::BUNDLE.to_owned(), "bundle", release.to_bytes());
