@@ -100,6 +100,21 @@ impl Device {
         seq
     }
 
+    /// What `xedge-agent watch` does in its loop, until both services run.
+    #[track_caller]
+    fn mend(&self) {
+        let start = Instant::now();
+        loop {
+            let output = self.agent("watch --once");
+            let running = self.run("docker ps --format '{{.Names}}' | grep -c '^pair-[a-z]*$'; true");
+            if output.status.success() && running == "2\n" {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "{running} services run, {output:?}");
+            sleep(Duration::from_secs(1));
+        }
+    }
+
     /// Everything that a refusal must leave as it is: containers with their starts, and what is committed.
     fn picture(&self) -> String {
         self.run(
