@@ -17,7 +17,7 @@ fn bad_bundles_are_refused_by_code_and_change_nothing() {
 
     let good = fs::read(&shelf.last).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut bad = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+    let bad = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = good.clone();
         change(&mut bytes);
         let file = folder.path().join(format!("{name}.xedge"));
