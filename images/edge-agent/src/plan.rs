@@ -39,7 +39,7 @@ pub struct Input<'a> {
     pub bounds: Bounds,
     /// Values that only this device has.
     pub values: &'a BTreeMap<String, String>,
-    /// How often each secret was set; one that is not there is missing on the device.
+    /// How often each secret was set; one that is missing counts as 0.
     pub secrets: &'a BTreeMap<String, u64>,
     /// Volumes that are somewhere else because they were there before: by name, a volume of the Engine or a path.
     pub adopted: &'a BTreeMap<String, String>,
@@ -157,7 +157,7 @@ fn files(input: &Input<'_>) -> Result<BTreeMap<Utf8PathBuf, MountFile>> {
         }
         let bytes = stack::substitute(bytes, &config.device_values, &values).map_err(|error| {
             let cause = std::error::Error::source(&error).map_or(String::new(), |why| format!(": {why}"));
-            refused(what, &format!("{error}{cause}"), "give it with `cargo xtask deploy --set NAME=VALUE`")
+            refused(what, &format!("{error}{cause}"), "give it: `cargo xtask deploy --set NAME=VALUE`")
         })?;
         let path = file.path.clone();
         files.insert(path.clone(), MountFile { path, mode: file.mode.0, bytes });

@@ -91,6 +91,9 @@ pub struct Placed {
     pub name: String,
     /// Id of the image in the Engine.
     pub image: String,
+    /// Name of the image, for people.
+    #[serde(default)]
+    pub image_name: String,
     /// Digest of the manifest; `None` for a container that was started by hand.
     pub manifest: Option<Digest>,
     /// Digest of everything that it was made of: the same digest is the same container.

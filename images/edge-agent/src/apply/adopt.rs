@@ -7,7 +7,7 @@ use super::{Agent, ApplyError};
 use crate::Result;
 use crate::engine::{Container, STACK_LABEL, Source};
 use crate::plan::{ReleasePlan, ServicePlan};
-use crate::state::Placed;
+use crate::state::{Placed, StackState};
 
 /// What is taken over.
 pub(super) struct Adoption {
@@ -20,7 +20,13 @@ pub(super) struct Adoption {
 }
 
 /// Finds the container of `NAME` or `SERVICE=NAME`, and the service that it stands for.
-pub(super) fn find(agent: Agent<'_>, wanted: &str, stack: &str, plan: &ReleasePlan) -> Result<Adoption> {
+pub(super) fn find(
+    agent: Agent<'_>,
+    wanted: &str,
+    stack: &str,
+    plan: &ReleasePlan,
+    state: &StackState,
+) -> Result<Adoption> {
     let (service, name) = match wanted.split_once('=') {
         Some((service, name)) => (Some(service), name),
         None => (None, wanted),
@@ -42,6 +48,9 @@ pub(super) fn find(agent: Agent<'_>, wanted: &str, stack: &str, plan: &ReleasePl
             ))
         })?,
     };
+    if state.current.as_ref().is_some_and(|current| current.services.contains_key(&service)) {
+        return Err(refuse(format!("the service {service} has a container of its own already")).into());
+    }
     let planned = &plan.services[&service];
     Ok(Adoption {
         placed: placed(&container, planned),
@@ -62,6 +71,7 @@ fn placed(container: &Container, planned: &ServicePlan) -> Placed {
         container: container.id.clone(),
         name: container.name.clone(),
         image: container.image.clone(),
+        image_name: String::new(),
         manifest: None,
         spec: None,
         restart: container.restart,

@@ -9,7 +9,7 @@ use xedge_wire::{Applied, Event};
 
 use super::well::Doctor;
 use super::{Agent, ApplyError, Events, commit, names, switch, tidy, undo};
-use crate::engine::{SEQ_LABEL, SERVICE_LABEL, SPEC_LABEL, STACK_LABEL};
+use crate::engine::{ContainerSpec, SEQ_LABEL, SERVICE_LABEL, SPEC_LABEL, STACK_LABEL};
 use crate::home::StackHome;
 use crate::plan::{ReleasePlan, ServicePlan, write_mounts};
 use crate::state::{Accept, Checks, Drop, Installed, Journal, Operation, Phase, Placed, StackState};
@@ -211,7 +211,13 @@ fn prepare(
             images.insert(manifest.clone(), (target.load)(manifest, events)?);
             agent.clock.step("loaded");
         }
+        if let (Some(placed), Some(id)) = (journal.to.services.get_mut(service), images.get(manifest)) {
+            placed.image.clone_from(id);
+        }
     }
+    // From here on the images are found again by whoever takes this back.
+    records::save_journal(home, journal)?;
+    agent.clock.step("images");
     write_mounts(home, &plan.mounts)?;
     agent.clock.step("mounts");
     atomic::write(&home.head(seq), &target.head, 0o600)?;
@@ -228,15 +234,11 @@ fn prepare(
     for name in &journal.changing {
         let Some(planned) = plan.services.get(name) else { continue };
         let placed = journal.to.services.get_mut(name).expect("planned services are placed");
-        let mut spec = planned.spec.clone();
-        if let Some(id) = spec.manifest.as_ref().and_then(|manifest| images.get(manifest)) {
-            id.clone_into(&mut spec.image);
-        }
+        let spec = ContainerSpec { image: placed.image.clone(), ..planned.spec.clone() };
         let mut labels = ours.clone();
         labels.insert(SERVICE_LABEL.to_owned(), name.clone());
         labels.insert(SEQ_LABEL.to_owned(), seq.to_string());
         labels.insert(SPEC_LABEL.to_owned(), spec.digest().to_string());
-        placed.image.clone_from(&spec.image);
         placed.container = agent.engine.create(&names::fresh(&planned.name, seq), &spec, &labels)?;
         agent.clock.step("created");
     }
@@ -250,8 +252,11 @@ fn prepare(
 fn before(state: &StackState, target: &Target<'_>) -> Option<Installed> {
     let mut from = state.current.clone();
     if let Some((service, placed)) = &target.adopted {
-        let by_hand =
-            from.get_or_insert_with(|| Installed { version: "by hand".to_owned(), ..Installed::default() });
+        let by_hand = from.get_or_insert_with(|| Installed {
+            version: "by hand".to_owned(),
+            checks: Checks { probes: Vec::new(), settle_s: 3, start_s: 60 },
+            ..Installed::default()
+        });
         by_hand.services.insert(service.clone(), placed.clone());
     }
     from
@@ -263,6 +268,7 @@ fn place(target: &Target<'_>, name: &str, planned: &ServicePlan) -> Placed {
         container: String::new(),
         name: planned.name.clone(),
         image: String::new(),
+        image_name: planned.image.to_string(),
         manifest: planned.spec.manifest.clone(),
         spec: Some(planned.spec.digest()),
         restart: planned.spec.restart,

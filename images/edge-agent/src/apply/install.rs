@@ -39,7 +39,8 @@ pub fn install(
     check_floor(trust, staged)?;
     events(Event::Checking);
     let device = Device::load(agent.home)?;
-    let known = records::load_state(&agent.stack(&manifest.stack))?.adopted_volumes;
+    let state = records::load_state(&agent.stack(&manifest.stack))?;
+    let known = state.adopted_volumes.clone();
     let look = |trust| Look {
         home: agent.home,
         machine: agent.machine,
@@ -53,7 +54,8 @@ pub fn install(
     check::before_plan(&look(trust), manifest)?;
     let parts = Parts::read(agent, staged)?;
     let first = parts.plan(agent, staged, &device, &known)?;
-    let adoption = options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first));
+    let adoption =
+        options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first, &state));
     let adoption = adoption.transpose()?;
     let adopted_volumes = adoption.as_ref().map_or_else(BTreeMap::new, |found| found.volumes.clone());
     let plan = if adopted_volumes.is_empty() {
@@ -78,7 +80,10 @@ pub fn install(
         adopted_volumes,
     };
     let change = bring::compare(agent, &target)?;
-    let needs = needs(staged, &target.plan, change.changing(), options.adopt.clone());
+    // `SERVICE=NAME`, or the name alone.
+    let by_hand =
+        options.adopt.as_deref().map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
+    let needs = needs(staged, &target.plan, change.changing(), by_hand.map(str::to_owned));
     check::check(&look(trust), manifest, &needs)?;
     if options.check_only {
         return Ok(change.preview());

@@ -21,7 +21,7 @@ pub fn stack_status(agent: &Agent<'_>, stack: &str, measure: bool) -> Result<Sta
         services.push(ServiceStatus {
             name: name.clone(),
             container: placed.name.clone(),
-            image: placed.image.clone(),
+            image: if placed.image_name.is_empty() { &placed.image } else { &placed.image_name }.clone(),
             manifest: placed.manifest.clone(),
             running: found.running,
             health: found.health,

@@ -85,7 +85,10 @@ fn recovered(found: &Recovered) -> Vec<String> {
 /// Starts containers of the current release that lie still although they are to run.
 fn start_the_dead(agent: Agent<'_>, stack: &str, say: &mut dyn FnMut(String)) -> Result<()> {
     let Some(current) = records::load_state(&agent.stack(stack))?.current else { return Ok(()) };
-    for (service, placed) in &current.services {
+    // In the order of their dependencies, as after a boot of a machine whose Engine starts nothing.
+    let mut order: Vec<(&String, &Placed)> = current.services.iter().collect();
+    order.sort_by_key(|(service, _)| current.order.iter().position(|name| name == *service));
+    for (service, placed) in order {
         let Some(found) = agent.engine.inspect(&placed.container)? else {
             say(format!("the container of {service} is gone: deploy the release again"));
             continue;

@@ -8,6 +8,7 @@ mod body;
 mod load;
 mod look;
 mod measure;
+mod processes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -30,8 +31,8 @@ use xedge_wire::{EngineFacts, Health, Measure};
 
 use self::body::{bound, lasting};
 use super::{
-    Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart, STACK_LABEL,
-    VolumeSpec,
+    ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart,
+    STACK_LABEL, VolumeSpec,
 };
 use crate::{Error, Result};
 
@@ -272,6 +273,9 @@ impl Engine for Docker {
         let what = format!("create container {name}");
         let mut all = spec.labels.clone();
         all.extend(labels.clone());
+        if spec.restart_attempts > 0 {
+            all.insert(ATTEMPTS_LABEL.to_owned(), spec.restart_attempts.to_string());
+        }
         if let Some(found) = self.ask(&what, self.look(name))? {
             // The image's labels are among them.
             if all.iter().all(|(label, value)| found.labels.get(label) == Some(value)) {
@@ -322,9 +326,8 @@ impl Engine for Docker {
             return Ok(());
         }
         self.ask(&format!("set the restart policy of container {}", short(id)), async {
-            let attempts = self.found(id).await?.and_then(|found| found.host_config);
-            let attempts = attempts.and_then(|host| host.restart_policy?.maximum_retry_count);
-            let attempts = attempts.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+            let labels = self.found(id).await?.and_then(|found| found.config?.labels).unwrap_or_default();
+            let attempts = labels.get(ATTEMPTS_LABEL).and_then(|count| count.parse().ok()).unwrap_or(0);
             let restart_policy = Some(body::policy(restart, attempts));
             let update = ContainerUpdateBody { restart_policy, ..ContainerUpdateBody::default() };
             self.client.update_container(id, update).await

@@ -28,6 +28,9 @@ pub const SEQ_LABEL: &str = "xedge.seq";
 /// Label with the digest of what a container was made of.
 pub const SPEC_LABEL: &str = "xedge.spec";
 
+/// Label with how often `on-failure` may try: an Engine keeps that only beside the policy, which is not set at first.
+pub const ATTEMPTS_LABEL: &str = "xedge.attempts";
+
 /// A container as the Engine has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {

@@ -72,6 +72,7 @@ fn all(arm: &Arm<'_>) {
     arm.ends(&base);
     arm.ports(&base);
     arm.checks(&base);
+    arm.measures(&base);
     arm.goes(&base);
 }
 
@@ -364,6 +365,16 @@ impl<'a> Arm<'a> {
         let stopped = self.wait(&id, "it stays stopped", |container| !container.running);
         assert!(!stopped.restarting, "{stopped:?}");
         self.engine.remove(&id).unwrap();
+
+        let few = ContainerSpec { restart: Restart::OnFailure, restart_attempts: 1, ..spec };
+        let id = self.create("ends", &few);
+        self.engine.set_restart(&id, Restart::OnFailure).unwrap();
+        self.engine.start(&id).unwrap();
+        self.wait(&id, "it gives up", |c| c.restarts == 1 && !c.running && !c.restarting);
+        std::thread::sleep(Duration::from_secs(1));
+        let given_up = self.look(&id);
+        assert_eq!((given_up.running, given_up.restarts, given_up.exit_code), (false, 1, 3));
+        self.engine.remove(&id).unwrap();
     }
 
     /// A published port belongs to one running container.
@@ -419,6 +430,23 @@ impl<'a> Arm<'a> {
             assert_eq!(self.run(&id, &["write", "/tmp/well", "yes"]), 0);
         }
         self.wait(&id, "it is well", |container| container.health == Health::Healthy);
+        self.engine.remove(&id).unwrap();
+    }
+
+    /// A program that takes what it can get, and is held to its share.
+    fn measures(&self, base: &str) {
+        let limits = LimitSpec { nano_cpus: Some(300_000_000), ..LimitSpec::default() };
+        let id = self.create("spins", &ContainerSpec { limits, ..self.spec(base, "spins", &["spin"]) });
+        let still = self.engine.usage(&id).unwrap();
+        assert_eq!((still.memory, still.cpus.to_bits()), (0, 0), "it does not run");
+        self.engine.start(&id).unwrap();
+        self.wait(&id, "it runs", |container| container.running);
+        let usage = self.engine.usage(&id).unwrap();
+        if self.real {
+            // A busy machine may give it less, its limit never much more.
+            assert!(usage.cpus > 0.05 && usage.cpus < 0.5, "{usage:?}");
+            assert!(usage.memory > 10 << 10 && usage.memory < 64 << 20, "{usage:?}");
+        }
         self.engine.remove(&id).unwrap();
     }
 

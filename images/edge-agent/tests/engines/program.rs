@@ -21,6 +21,9 @@ fn main() {
             let found = std::net::ToSocketAddrs::to_socket_addrs(&format!("{name}:1")).is_ok();
             std::process::exit(i32::from(!found));
         }
+        ["spin"] => loop {
+            std::hint::spin_loop();
+        },
         ["hang"] => loop {
             std::thread::sleep(Duration::from_secs(60));
         },

@@ -1,4 +1,4 @@
-//! Why a bundle is refused: stable codes, and what each means (FORMAT.md §7). Decides nothing.
+//! Why a bundle is refused: stable codes, and what each means (FORMAT.md §9). Decides nothing.
 
 use std::fmt;
 use std::io;
