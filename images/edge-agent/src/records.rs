@@ -62,7 +62,14 @@ pub fn stacks(home: &Home) -> Result<Vec<String>> {
 /// Held by whoever changes something on the device. It goes when the process ends, however it ends.
 #[derive(Debug)]
 #[must_use]
-pub struct Lock(#[expect(dead_code, reason = "an open file is the lock")] File);
+pub struct Lock(File);
+
+/// Said aloud, and not left to the closing of the file: a child that is just being started has a copy of it for a moment.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _unlocked = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 impl Lock {
     /// Takes the lock; waits up to `patience` for somebody else to finish.

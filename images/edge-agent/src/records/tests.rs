@@ -75,3 +75,15 @@ fn only_one_may_change_the_device_and_the_other_hears_who_does() {
     drop(lock);
     let _lock = Lock::take(&home, &clock, Duration::ZERO).unwrap();
 }
+
+/// A program that is just being started holds copies of all open files until it runs.
+#[test]
+fn a_copy_of_the_file_does_not_keep_the_lock() {
+    let (_folder, home) = home();
+    let clock = Patience(Cell::new(Duration::ZERO));
+    let lock = Lock::take(&home, &clock, Duration::ZERO).unwrap();
+    let copy = lock.0.try_clone().unwrap();
+    drop(lock);
+    let _lock = Lock::take(&home, &clock, Duration::ZERO).unwrap();
+    drop(copy);
+}

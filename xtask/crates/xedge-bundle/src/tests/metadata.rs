@@ -164,6 +164,13 @@ fn kinds_of_keys_are_not_mixed() {
         Code::DevelopmentKeys
     );
     assert_eq!(code(|f| f.roots.push(RootPlan::new(2, &[1], &[1]))), Code::DevelopmentKeys);
+    // A bundle that has nothing to do with the trusted root: its kind of keys is what a person can act upon.
+    let foreign =
+        |version| Forge::with(|forge| forge.roots[0] = RootPlan::new(version, &[9], &[9])).parts().tar();
+    for version in [1, 3] {
+        assert_eq!(check(&foreign(version), &production.trusted()).unwrap_err().code, Code::DevelopmentKeys);
+    }
+    assert_eq!(check(&foreign(1), &Forge::new().trusted()).unwrap_err().code, Code::RootUnknown);
 }
 
 #[test]
