@@ -8,9 +8,11 @@
 mod support;
 
 mod actions;
+mod adhoc;
 mod bad_input;
 mod base;
 mod cli;
+mod device;
 mod dockerfile;
 mod images;
 mod import;

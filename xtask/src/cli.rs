@@ -1,5 +1,6 @@
 //! The command line as data: clap types only, no behaviour.
 
+mod deploy;
 mod make;
 mod ship;
 
@@ -7,6 +8,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xedge_model::Platform;
 
+pub(crate) use deploy::{Deploy, Device, HostArgs, WhichArgs};
 pub(crate) use make::{New, NewCommand, Secrets};
 pub(crate) use ship::{
     Bundle, Extract, ImageArgs, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release,
@@ -121,6 +123,11 @@ pub(crate) enum Command {
     /// Look into a bundle, or have a refusal explained
     #[command(subcommand)]
     Bundle(Bundle),
+    /// Bring a release to devices over ssh: what they lack travels, they verify it, switch over, and go back by themselves
+    Deploy(Deploy),
+    /// Look at a device, roll it back, or take a stack off it
+    #[command(subcommand)]
+    Device(Device),
     /// Remove what kept or dead runs left in the Engine, their images, and blobs that no image needs
     Gc(Gc),
     /// Run CI jobs, the same as in GitHub Actions
@@ -143,6 +150,7 @@ impl Command {
             Command::Release(flags) => flags.engine,
             Command::Ci(flags) => flags.engine,
             Command::Gc(flags) => flags.engine,
+            Command::Deploy(flags) => flags.engine,
             // They run no containers; what builds or loads images needs Docker's API in any case.
             _ => EngineChoice::Auto,
         }
@@ -374,6 +382,10 @@ pub(crate) enum Job {
     Test,
     /// Every scenario, with evidence
     Sim,
+    /// Deployments to a device that is a container: power cuts, bad releases, a full disk
+    Device,
+    /// The same faults 200 times over (not part of all)
+    DeviceFaults,
 }
 
 fn platform(text: &str) -> std::result::Result<Platform, String> {

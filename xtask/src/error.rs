@@ -160,6 +160,10 @@ pub(crate) enum Error {
     RootExpired(String),
     #[error("failed to make keys: there is a root at {0}, and devices may trust it")]
     RootExists(Utf8PathBuf),
+    #[error("found {0} problems on devices")]
+    DeviceProblems(usize),
+    #[error("failed to understand the agent of {host}: {reason}")]
+    DeviceAnswer { host: String, reason: String },
     #[error("stopped by Ctrl-C")]
     Interrupted,
     #[error("failed to find an explanation for `{0}`: it is no refusal code and no file")]
@@ -183,6 +187,8 @@ impl Failure for Error {
             | Error::EngineElsewhere(_)
             | Error::Spawn { .. }
             | Error::Problems(_)
+            | Error::DeviceProblems(_)
+            | Error::DeviceAnswer { .. }
             | Error::Declined => Class::Environment,
             Error::NoProject(_)
             | Error::BadFile { .. }
@@ -278,6 +284,7 @@ impl Failure for Error {
                 format!("the disk is full: `df -h {}`", path.parent().unwrap_or(path))
             }
             Error::Spawn { program, .. } => format!("is `{program}` installed? `cargo xtask doctor`"),
+            Error::DeviceAnswer { host, .. } => format!("is it an agent of this version? `cargo xtask device doctor --host {host}`"),
             Error::Problems(_) => "`cargo xtask setup`".into(),
             Error::Formats(_) => "what to do stands below each file: `cargo xtask doctor`".into(),
             Error::Declined => "without a question: `cargo xtask setup --yes`".into(),

@@ -33,6 +33,7 @@ mod release;
 mod scaffold;
 mod secrets;
 mod simulate;
+mod staging;
 mod trust;
 
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! Rust payloads of images: cross-compiled, static, and the same bytes in every folder.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::Platform;
 use xedge_model::image::Payload;
 use xshell::Shell;
@@ -53,11 +53,28 @@ pub(crate) fn build(
     let target_dir = project.output("payload").join(platform.file_stem());
     let mut programs = Vec::new();
     for payload in payloads {
-        cargo(project, environment, &toolchain, payload, platform, &target_dir)?;
+        cargo(project.root(), environment, &toolchain, payload, platform, &target_dir)?;
         let file = target_dir.join(platform.rust_target()).join("payload").join(&payload.bin);
         programs.push(Program { file, path: payload.path.clone() });
     }
     Ok(Programs { programs, rustc: Some(toolchain.version) })
+}
+
+/// The device's program for a platform, from the sources that this xedge was compiled from: a project of its own has none. The
+/// output lies below the project all the same.
+pub(crate) fn agent(project: &Project, environment: &Environment, platform: Platform) -> Result<Utf8PathBuf> {
+    const NAME: &str = "xedge-agent";
+    let sources = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Utf8Path::new("/"));
+    if !sources.join("images/edge-agent/Cargo.toml").is_file() {
+        let hint = "name a program that was built elsewhere: `cargo xtask deploy --agent FILE`".to_owned();
+        let (what, name) = ("the sources of xedge-agent in", sources.to_string());
+        return Err(Error::Unknown { what, name, hint }.into());
+    }
+    let toolchain = target_toolchain(platform, &Surroundings::of(environment, sources))?;
+    let target_dir = project.output("payload").join(platform.file_stem());
+    let payload = Payload { package: NAME.into(), bin: NAME.into(), path: NAME.into() };
+    cargo(sources, environment, &toolchain, &payload, platform, &target_dir)?;
+    Ok(target_dir.join(platform.rust_target()).join("payload").join(NAME))
 }
 
 /// The compiler that would build the payloads of an image here: none without payloads, or without a compiler.
@@ -75,7 +92,7 @@ pub(crate) fn compiler(
 }
 
 fn cargo(
-    project: &Project,
+    root: &Utf8Path,
     environment: &Environment,
     toolchain: &Toolchain,
     payload: &Payload,
@@ -85,8 +102,8 @@ fn cargo(
     let spawn =
         |error: xshell::Error| Error::Spawn { program: "cargo".into(), source: std::io::Error::other(error) };
     let sh = Shell::new().map_err(spawn)?;
-    sh.change_dir(project.root());
-    let flags = remaps(project, environment);
+    sh.change_dir(root);
+    let flags = remaps(root, environment);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let command = sh
         .cmd(toolchain.cargo.as_str())
@@ -106,13 +123,13 @@ fn cargo(
 }
 
 /// No folder of this machine in the binary.
-fn remaps(project: &Project, environment: &Environment) -> Vec<String> {
+fn remaps(root: &Utf8Path, environment: &Environment) -> Vec<String> {
     let cargo_home = environment
         .var("CARGO_HOME")
         .map(str::to_owned)
         .or_else(|| environment.var("HOME").map(|home| format!("{home}/.cargo")));
     let mut flags: Vec<String> =
         cargo_home.map(|home| format!("--remap-path-prefix={home}=/cargo")).into_iter().collect();
-    flags.push(format!("--remap-path-prefix={}=/project", project.root()));
+    flags.push(format!("--remap-path-prefix={root}=/project"));
     flags
 }

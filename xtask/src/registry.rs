@@ -48,6 +48,11 @@ impl Registry {
         Ok(self.target.repository(name)?)
     }
 
+    /// Whether it is the one in the data folder, which has no address while nobody serves it.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
     /// The registry's name for people.
     pub(crate) fn name(&self) -> String {
         if self.embedded.is_some() { EMBEDDED.to_owned() } else { self.target.to_string() }

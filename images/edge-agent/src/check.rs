@@ -125,10 +125,11 @@ pub(crate) fn worst(obstacles: &[Obstacle]) -> Option<&Obstacle> {
 
 /// All of them, for a message.
 pub(crate) fn in_words(obstacles: &[Obstacle]) -> String {
-    let line = |obstacle: &Obstacle| format!("{} [{}]: {}", obstacle.reason, obstacle.code, obstacle.fix);
+    let line =
+        |obstacle: &Obstacle| format!("\n  - {} [{}]: {}", obstacle.reason, obstacle.code, obstacle.fix);
     match obstacles {
         [one] => format!(": {} [{}]", one.reason, one.code),
-        many => many.iter().map(|obstacle| format!("\n  - {}", line(obstacle))).collect(),
+        many => many.iter().map(line).collect::<Vec<_>>().concat(),
     }
 }
 

@@ -77,13 +77,9 @@ fn trust(home: &Home, clock: &dyn Clock) -> Finding {
                 i64::MIN..=0 => problem(
                     SUBJECT,
                     format!("{found}, which is over"),
-                    "a release with a new root renews it: `cargo xtask keys rotate root`",
+                    "a release with a later root renews it; without one, make new keys and `cargo xtask deploy --reenroll`",
                 ),
-                1..SOON => note(
-                    SUBJECT,
-                    found,
-                    "the next release should bring a new root: `cargo xtask keys rotate root`",
-                ),
+                1..SOON => note(SUBJECT, found, "the next release should bring a later root"),
                 _ => well(SUBJECT, found),
             }
         }
@@ -159,9 +155,10 @@ fn engine(machine: &Machine, engine: Result<&dyn Engine, &Error>) -> Vec<Finding
         all.push(problem(SUBJECT, found, "use a 64-bit system: amd64 or arm64"));
     }
     let limited = facts.memory_limits && machine.memory_limits() != MemoryLimits::TurnedOff;
-    all.push(match limited {
-        true => well("memory limits", "they hold"),
-        false => blocked("memory limits", check::no_limits(machine)),
+    all.push(if limited {
+        well("memory limits", "they hold")
+    } else {
+        blocked("memory limits", check::no_limits(machine))
     });
     all
 }
@@ -199,30 +196,19 @@ fn memory(machine: &Machine) -> Option<Finding> {
         (Ok(total), Ok(available)) => {
             let found = format!("{} MiB of {} MiB can be had", available >> 20, total >> 20);
             let short = available < total / 20;
-            Some(match short {
-                true => problem(
-                    SUBJECT,
-                    found,
-                    "see what uses it: `docker stats --no-stream`, `ps aux --sort -rss | head`",
-                ),
-                false => well(SUBJECT, found),
-            })
+            let fix = "see what uses it: `docker stats --no-stream`, `ps aux --sort -rss | head`";
+            Some(if short { problem(SUBJECT, found, fix) } else { well(SUBJECT, found) })
         }
         (Ok(_), Err(_)) => None,
     }
 }
 
 fn heat(machine: &Machine) -> Option<Finding> {
+    const SUBJECT: &str = "temperature";
     let heat = machine.temperature()?;
-    let found = format!("{}.{} °C", heat / 1000, heat % 1000 / 100);
-    Some(match heat > HOT {
-        true => problem(
-            "temperature",
-            found,
-            "the processor slows down: cool it, and look at `vcgencmd get_throttled`",
-        ),
-        false => well("temperature", found),
-    })
+    let found = format!("{} °C", heat / 1000);
+    let fix = "the processor slows down: cool it, and look at `vcgencmd get_throttled`";
+    Some(if heat > HOT { problem(SUBJECT, found, fix) } else { well(SUBJECT, found) })
 }
 
 fn stacks(home: &Home) -> Vec<Finding> {

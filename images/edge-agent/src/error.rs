@@ -141,19 +141,18 @@ impl Failure for Error {
         match self {
             Self::Transfer(error) => error.class(),
             Self::Program { .. } => Class::Failed,
-            Self::Stdout(_) => Class::Environment,
             Self::Refused(refusal) => refusal.class(),
             Self::Apply(error) => error.class(),
-            Self::Plan { .. } => Class::Input,
             Self::Damaged { .. } | Self::NotEnrolled | Self::Enrolled(_) => Class::Integrity,
-            Self::Unfit(obstacles) => {
-                crate::check::worst(obstacles).map_or(Class::Bug, |obstacle| obstacle.class())
-            }
-            Self::Given { .. } => Class::Input,
-            Self::LaterState { .. } | Self::Busy { .. } => Class::Environment,
-            Self::Bundle { .. } | Self::Write(_) | Self::Read { .. } | Self::Engine { .. } => {
-                Class::Environment
-            }
+            Self::Unfit(obstacles) => crate::check::worst(obstacles).map_or(Class::Bug, Obstacle::class),
+            Self::Given { .. } | Self::Plan { .. } => Class::Input,
+            Self::LaterState { .. }
+            | Self::Busy { .. }
+            | Self::Bundle { .. }
+            | Self::Write(_)
+            | Self::Read { .. }
+            | Self::Engine { .. }
+            | Self::Stdout(_) => Class::Environment,
         }
     }
 

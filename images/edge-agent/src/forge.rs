@@ -206,6 +206,15 @@ impl Forge {
         forge
     }
 
+    /// Makes the images anew around another layer.
+    pub(crate) fn replace_layer(&mut self, layer: &[u8]) {
+        let (blobs, index, manifests) = images(LAYER, layer);
+        self.members.retain(|name, _| !name.starts_with("blob."));
+        self.members.extend(blobs);
+        (self.manifest.services[0].index, self.manifest.services[0].manifests) = (index, manifests);
+        self.statement = state(&self.manifest);
+    }
+
     pub(crate) fn trusted(&self) -> Vec<u8> {
         self.roots[0].bytes()
     }

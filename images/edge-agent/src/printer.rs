@@ -94,7 +94,7 @@ fn in_words(event: &Event) -> String {
         Event::Loading { image, bytes } => format!("loading {image}: {bytes} bytes"),
         Event::Keeping { service } => format!("{service}: unchanged, keeps running"),
         Event::Switching { service } => format!("{service}: changes over"),
-        Event::Waiting { service, probe } => format!("{service}: waiting for {probe}"),
+        Event::Waiting { service, probe } => format!("{service}: not yet: {probe}"),
         Event::Healthy { service, after_ms } => format!("{service}: answers after {after_ms} ms"),
         Event::Settling { seconds } => format!("everything answers; watching for {seconds} s more"),
         Event::Committed => "the release is installed".to_owned(),

@@ -133,3 +133,6 @@ fn bundles(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 fn open(path: &Utf8Path) -> Result<File> {
     File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests;

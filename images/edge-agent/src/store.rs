@@ -221,3 +221,6 @@ fn remove(path: &Utf8Path) -> Result<()> {
 fn sync_folder(folder: &Utf8Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,11 +19,11 @@ pub use enrol::{Enrolment, Outcome, enrol};
 use crate::state::Accept;
 use crate::{Clock, Device, Error, Home, Result, sealed};
 
-/// When this program was made: no clock that says less is right. The build sets `SOURCE_DATE_EPOCH`; without it, the day
-/// on which this line was last touched.
+/// When this program was made: no clock that says less is right. A build that is told `SOURCE_DATE_EPOCH` knows it; any other
+/// goes by [`EARLIEST`], so that the same sources give the same program.
 pub const BUILD_TIME: i64 = build_time();
-/// 2026-11-01, before which nothing of this format was signed.
-const EARLIEST: i64 = 1_793_491_200;
+/// 2026-11-01, before which nothing of this format was signed. To be raised with every version.
+pub const EARLIEST: i64 = 1_793_491_200;
 /// How long a timestamp lasts (FORMAT.md §3): that much before its end it was signed.
 const STAMP_LIFETIME: i64 = 30 * 86_400;
 
@@ -184,10 +184,9 @@ impl TrustStore {
             return Ok(());
         }
         if root.version == self.root.version {
-            return match bytes == self.root() {
-                true => Ok(()),
-                false => refuse(Code::RootUnknown, "another root of that version is trusted here"),
-            };
+            let same = bytes == self.root();
+            let other = "another root of that version is trusted here";
+            return if same { Ok(()) } else { refuse(Code::RootUnknown, other) };
         }
         if root.xedge.status != self.status() {
             return refuse(Code::DevelopmentKeys, "it has keys of another kind than the device trusts");

@@ -117,6 +117,7 @@ fn release_flags(cx: &Context<'_>, wanted: &AdHoc) -> cli::Release {
         tag: Vec::new(),
         engine: cx.engine,
         evidence: None,
+        content_of: None,
         locked: wanted.locked,
         dry_run: false,
     }

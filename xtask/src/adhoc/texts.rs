@@ -72,6 +72,9 @@ fn stack(service: &Service) -> String {
         let _ =
             writeln!(text, "  {HEALTH}: {{kind: mosquitto_options, user: {HEALTH_USER}, owner: {owner}}}");
     }
+    if let (Some((_, port)), false) = (service.port, service.users.is_empty()) {
+        let _ = writeln!(text, "probes:\n  - {{service: {name}, mqtt: {port}, secret: {HEALTH}}}");
+    }
     let _ = writeln!(text, "gate: [{}]", scenario_name(name));
     text
 }

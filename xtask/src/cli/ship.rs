@@ -87,6 +87,9 @@ pub(crate) struct Release {
     /// Fail where a lock cannot be used as it is
     #[arg(long)]
     pub(crate) locked: bool,
+    /// Release again what was released before, under a new number: a bundle, or a number of this machine's record
+    #[arg(long, value_name = "FILE|SEQ", conflicts_with_all = ["env", "image", "evidence", "locked"])]
+    pub(crate) content_of: Option<String>,
     /// Build and check, then print the plan; run, push, sign and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -9,13 +9,15 @@ use crate::error::{Error, Result};
 
 /// Runs the jobs in order and stops at the first that fails.
 pub(super) fn run(cx: &Context<'_>, flags: &Ci) -> Result<()> {
-    let all = vec![Job::Lint, Job::Test, Job::Sim];
+    let all = vec![Job::Lint, Job::Test, Job::Sim, Job::Device];
     let jobs = if flags.jobs.is_empty() { &all } else { &flags.jobs };
     for job in jobs {
         match job {
             Job::Lint => lint(cx)?,
             Job::Test => test(cx)?,
             Job::Sim => sim(cx)?,
+            Job::Device => device(cx, "device", "device::", 20)?,
+            Job::DeviceFaults => device(cx, "device-faults", "device::kills", 200)?,
         }
     }
     Ok(())
@@ -53,6 +55,8 @@ fn test(cx: &Context<'_>) -> Result<()> {
     let packages: BTreeSet<&str> = payloads.map(|payload| payload.package.as_str()).collect();
     let mut rest = vec!["test", "--workspace", "--locked"];
     rest.extend(packages.iter().flat_map(|package| ["--exclude", package]));
+    // They are a job of their own.
+    rest.extend(["--", "--skip", "device::"]);
     cargo(cx, "test", &rest, &format!("`cargo {}`", rest.join(" ")))?;
     for package in packages {
         let one = ["test", "--package", package, "--locked"];
@@ -76,6 +80,28 @@ fn sim(cx: &Context<'_>) -> Result<()> {
     super::sim::run(cx, &everything)
 }
 
+/// One test at a time: they measure how long things take. `kills` is how often the agent dies.
+fn device(cx: &Context<'_>, job: &'static str, filter: &str, kills: u32) -> Result<()> {
+    let line = [
+        "test",
+        "--package",
+        "xtask",
+        "--locked",
+        "--test",
+        "it",
+        filter,
+        "--",
+        "--test-threads",
+        "1",
+        "--nocapture",
+    ];
+    let mut command = command(cx);
+    command.env("XEDGE_TEST_KILLS", kills.to_string());
+    run_cargo(cx, job, command, &line, &format!("`cargo xtask ci {job}`"))?;
+    cx.printer.good(job, "all tests passed");
+    Ok(())
+}
+
 fn has_clippy(cx: &Context<'_>) -> bool {
     let mut command = command(cx);
     command.args(["clippy", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -83,9 +109,19 @@ fn has_clippy(cx: &Context<'_>) -> bool {
 }
 
 fn cargo(cx: &Context<'_>, job: &'static str, arguments: &[&str], again: &str) -> Result<()> {
+    run_cargo(cx, job, command(cx), arguments, again)
+}
+
+fn run_cargo(
+    cx: &Context<'_>,
+    job: &'static str,
+    mut command: Command,
+    arguments: &[&str],
+    again: &str,
+) -> Result<()> {
     let line = format!("cargo {}", arguments.join(" "));
     cx.printer.say(&format!("{job}: {line}"));
-    let status = command(cx).args(arguments).status();
+    let status = command.args(arguments).status();
     let status = status.map_err(|source| Error::Spawn { program: "cargo".into(), source })?;
     if status.success() {
         return Ok(());

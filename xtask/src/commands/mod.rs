@@ -3,6 +3,8 @@
 mod build;
 mod bundle;
 mod ci;
+mod deploy;
+mod device;
 mod doctor;
 mod gc;
 mod image;
@@ -100,6 +102,8 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Secrets(command) => secrets::run(cx, &command),
         Command::Verify(flags) => verify::run(cx, &flags),
         Command::Bundle(command) => bundle::run(cx, &command),
+        Command::Deploy(flags) => deploy::run(cx, &flags),
+        Command::Device(command) => device::run(cx, &command),
         Command::Gc(_) => gc::run(cx),
         Command::Ci(flags) => ci::run(cx, &flags),
         Command::EmbeddedForward { network, to } => forward(&network, to),

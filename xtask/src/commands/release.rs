@@ -37,7 +37,9 @@ fn report(cx: &Context<'_>, released: &Released) -> Result<()> {
     let (stack, environment) = (&manifest.stack, &manifest.config.environment);
     cx.printer.data(&format!("{stack}.{environment}@{}", manifest.config.digest))?;
     cx.printer.data(shown.as_str())?;
-    cx.printer.say(&format!("devices that fetch by themselves: xedge-agent pull {pull}"));
+    if let Some(pull) = pull {
+        cx.printer.say(&format!("devices that fetch by themselves: xedge-agent pull {pull}"));
+    }
     cx.printer.good("released", &format!("{stack} {} (release {})", manifest.version, manifest.seq));
     Ok(())
 }

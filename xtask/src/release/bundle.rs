@@ -118,6 +118,12 @@ fn targets(layout: &Layout, members: &Members) -> Result<BTreeMap<String, Target
     let target = |(name, member): (&String, &Member)| {
         let (_, reader) = open(layout, name, member)?;
         let found = pieces(reader).map_err(|source| read_error(name, source))?;
+        if let Content::Part { path, digest, .. } = &member.content
+            && found.digest != *digest
+        {
+            let (path, expected) = (path.clone(), digest.clone());
+            return Err(Error::Damaged { path, found: found.digest, expected }.into());
+        }
         Ok((name.clone(), found.target(&member.kind)))
     };
     members.iter().map(target).collect()
@@ -154,8 +160,22 @@ fn open(layout: &Layout, name: &str, member: &Member) -> Result<(u64, Box<dyn Re
             let length = file.metadata().map_err(|source| read_error(name, source))?.len();
             Ok((length, Box::new(file)))
         }
+        part @ Content::Part { length, .. } => {
+            let reader = part_reader(part).map_err(|source| read_error(name, source))?;
+            Ok((*length, Box::new(reader)))
+        }
         Content::Blob(blob) => Ok((blob.size, Box::new(layout.blobs().open_sized(blob)?))),
     }
+}
+
+/// A part of a file, from its first byte to its last.
+pub(crate) fn part_reader(content: &Content) -> io::Result<io::Take<File>> {
+    let Content::Part { path, offset, length, .. } = content else {
+        return Err(io::Error::other("it is no part of a bundle"));
+    };
+    let mut file = File::open(path)?;
+    file.seek(io::SeekFrom::Start(*offset))?;
+    Ok(file.take(*length))
 }
 
 /// A damaged blob comes out of a reader as an I/O error, and is one of integrity all the same.

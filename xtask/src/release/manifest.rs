@@ -43,6 +43,17 @@ pub(crate) enum Content {
     File(Utf8PathBuf),
     /// In the layout.
     Blob(Descriptor),
+    /// In a bundle that was verified.
+    Part {
+        /// The bundle.
+        path: Utf8PathBuf,
+        /// Where it begins.
+        offset: u64,
+        /// How long it is.
+        length: u64,
+        /// What it was.
+        digest: Digest,
+    },
 }
 
 /// A member but for the metadata: what it is, and its bytes.
@@ -159,6 +170,11 @@ fn sboms(cx: &Context<'_>, stack: &ReadyStack) -> Result<Vec<Sbom>> {
     Ok(sboms)
 }
 
+/// `bundle.json` as a member.
+pub(crate) fn description(manifest: &Manifest) -> Member {
+    Member { kind: "bundle".to_owned(), content: Content::Bytes(manifest.to_bytes()) }
+}
+
 /// Every member that the description names, itself included.
 pub(crate) fn members(
     cx: &Context<'_>,
@@ -167,10 +183,10 @@ pub(crate) fn members(
     manifest: &Manifest,
 ) -> Members {
     let mut all = Members::new();
+    all.insert(member::BUNDLE.to_owned(), description(manifest));
     let mut add = |name: String, kind: &str, content: Content| {
         all.insert(name, Member { kind: kind.to_owned(), content });
     };
-    add(member::BUNDLE.to_owned(), "bundle", Content::Bytes(manifest.to_bytes()));
     for run in release.gated() {
         add(member::evidence(run.scenario()), "evidence", Content::Bytes(run.envelope().to_vec()));
     }

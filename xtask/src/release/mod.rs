@@ -1,14 +1,16 @@
 //! `release`: from a stack to pushed images and a signed bundle, along one plan. What is there already is used again, and a run
 //! that was stopped anywhere is finished by the next.
 
+mod again;
 pub(crate) mod bundle;
+mod desk;
 pub(crate) mod gate;
 mod manifest;
 mod number;
 mod plan;
 mod pullable;
 pub(crate) mod push;
-mod record;
+pub(crate) mod record;
 mod stack;
 
 use camino::Utf8PathBuf;
@@ -33,9 +35,9 @@ use crate::locks::Mode;
 use crate::registry::Registry;
 use crate::stage::Release;
 use crate::trust::{self, Trust};
+use desk::{Chosen, Desk, default_version};
 use manifest::Title;
 use number::Numbers;
-use record::Record;
 
 /// What a release came to.
 pub(crate) struct Released {
@@ -47,8 +49,8 @@ pub(crate) struct Released {
     pub(crate) bundle: Utf8PathBuf,
     /// The digest of its file.
     pub(crate) digest: Digest,
-    /// What a device that fetches by itself is told: `xedge-agent pull REFERENCE`.
-    pub(crate) pull: String,
+    /// What a device that fetches by itself is told, `xedge-agent pull REFERENCE`; none reaches the embedded registry.
+    pub(crate) pull: Option<String>,
 }
 
 /// What `--dry-run` shows, or what the run came to.
@@ -59,8 +61,12 @@ pub(crate) enum Outcome {
     Done(Box<Released>),
 }
 
-/// Runs the whole chain, for a stack of the project or for an image as a stack of its own.
+/// Runs the whole chain, for a stack of the project or for an image as a stack of its own, or releases again what was
+/// released before.
 pub(crate) fn run(cx: &Context<'_>, flags: &cli::Release) -> Result<Outcome> {
+    if let Some(of) = &flags.content_of {
+        return again::run(cx, flags, of);
+    }
     match AdHoc::of(&flags.of_image, &flags.registry, flags.locked) {
         Some(wanted) => adhoc::run(cx, &wanted, flags),
         None => stack(cx, flags, &flags.stack),
@@ -115,12 +121,6 @@ struct Work<'a> {
     numbers: &'a Numbers,
 }
 
-/// The number, version and content of a release, and the record of it where it was made before.
-struct Chosen {
-    manifest: Manifest,
-    before: Option<Record>,
-}
-
 impl Work<'_> {
     /// The plan, made from reading alone.
     fn plan(&self, source: Source<'_>) -> Result<Plan> {
@@ -165,7 +165,8 @@ impl Work<'_> {
         }
         let file = bundle::file_name(&self.stack.name, &manifest.version);
         let path = bundle::path(cx, &file);
-        let (digest, record) = self.bundle(trust, release, &chosen, &path)?;
+        let members = |manifest: &Manifest| manifest::members(cx, self.stack, release, manifest);
+        let (digest, record) = self.desk().bundle(trust, &chosen, members, &path)?;
         let references = self.runtime.block_on(pending.tag(registry))?;
         let pull = self.runtime.block_on(pullable::push(cx, registry, trust, &path))?;
         if let Some(record) = record {
@@ -183,93 +184,23 @@ impl Work<'_> {
         self.runtime.block_on(Shipment::plan(self.cx, self.registry, entries, &tags))
     }
 
-    /// The same content keeps its number; anything else gets the next one.
+    fn desk(&self) -> Desk<'_> {
+        let Self { cx, runtime, registry, numbers, .. } = *self;
+        Desk {
+            cx,
+            runtime,
+            registry,
+            numbers,
+            stack: &self.stack.name,
+            version: self.flags.version.as_deref(),
+        }
+    }
+
     fn choose(&self, release: &Release, status: xedge_sign::KeyStatus) -> Result<Chosen> {
         let describe =
             |title: &Title| manifest::describe(self.cx, self.stack, self.operation, release, status, title);
-        let asked = self.flags.version.as_deref();
-        let records = record::all(self.cx, &self.stack.name)?;
-        let recorded = records.last().map_or(0, |record| record.seq);
-        let newest = self.numbers.newest();
-        if let Some(record) = records.last().filter(|record| newest <= record.seq) {
-            let version = asked.unwrap_or(&record.version).to_owned();
-            let title = Title { seq: record.seq, version, revision: record.revision.clone() };
-            let manifest = describe(&title)?;
-            let is_same = Digest::of(&manifest.to_bytes()) == record.content;
-            // At another registry the number may be somebody else's.
-            if is_same && (newest < record.seq || self.numbers.is_newest(&manifest)) {
-                return Ok(Chosen { manifest, before: Some(record.clone()) });
-            }
-        }
-        let revision = revision(self.cx);
-        let title = |seq: u64| Title {
-            seq,
-            version: asked.map_or_else(|| default_version(seq), str::to_owned),
-            revision: revision.clone(),
-        };
-        if newest > recorded {
-            let manifest = describe(&title(newest))?;
-            if self.numbers.is_newest(&manifest) {
-                self.cx.printer.say(&format!("release {newest} was begun before: it is finished now"));
-                return Ok(Chosen { manifest, before: None });
-            }
-        }
-        let manifest = describe(&title(newest.max(recorded) + 1))?;
-        refuse_known_version(&records, &manifest)?;
-        Ok(Chosen { manifest, before: None })
+        self.desk().choose(revision(self.cx).as_deref(), &describe)
     }
-
-    /// The bundle's file, kept or made; a new one comes with the record that is to be written when all is done.
-    fn bundle(
-        &self,
-        trust: &Trust,
-        release: &Release,
-        chosen: &Chosen,
-        path: &Utf8PathBuf,
-    ) -> Result<(Digest, Option<Record>)> {
-        let manifest = &chosen.manifest;
-        if let Some(record) = &chosen.before
-            && bundle::is_fresh(self.cx, trust, path, &record.bundle)?
-        {
-            self.cx.printer.say(&format!("unchanged: release {} of {}", record.seq, record.stack));
-            return Ok((record.bundle.clone(), None));
-        }
-        let restamp = chosen.before.as_ref().map_or(0, |record| record.restamp + 1);
-        let restamp = restamp.max(self.numbers.next_stamp(manifest.seq));
-        self.runtime.block_on(self.numbers.stamp(self.registry, manifest, restamp))?;
-        let members = manifest::members(self.cx, self.stack, release, manifest);
-        let ask = trust::asker(self.cx);
-        let digest = bundle::make(self.cx, trust, manifest.seq, restamp, &members, path, &ask)?;
-        let record = Record {
-            format: record::FORMAT,
-            stack: manifest.stack.clone(),
-            seq: manifest.seq,
-            version: manifest.version.clone(),
-            revision: manifest.revision.clone(),
-            content: Digest::of(&manifest.to_bytes()),
-            restamp,
-            bundle: digest.clone(),
-        };
-        Ok((digest, Some(record)))
-    }
-}
-
-/// A version names one release for good, also where no registry remembers it.
-fn refuse_known_version(records: &[Record], manifest: &Manifest) -> Result<()> {
-    match records.iter().find(|record| record.version == manifest.version) {
-        Some(record) => Err(Error::VersionTaken {
-            stack: record.stack.clone(),
-            version: record.version.clone(),
-            found: record.content.clone(),
-            wanted: Digest::of(&manifest.to_bytes()),
-        }
-        .into()),
-        None => Ok(()),
-    }
-}
-
-fn default_version(seq: u64) -> String {
-    format!("r{seq}")
 }
 
 /// The revision that is checked out, where git knows one and nothing differs from it.

@@ -1,6 +1,9 @@
 //! The plan of a release as text: what `--dry-run` prints, and what the real run says before it acts. Computes nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use xedge_bundle::Manifest;
 use xedge_registry::{BlobStep, TagStep};
 
 use super::{ReadyStack, Shipment, bundle};
@@ -47,6 +50,23 @@ impl Plan {
         }
         let what = if is_known { "there" } else { "to make" };
         add("bundle", bundle::file_name(&stack.name, version), format!("release {seq}, {what}"));
+        Self(steps)
+    }
+
+    /// The plan of a release that has the content of an earlier one.
+    pub(super) fn again(old: &Manifest, new: &Manifest, registry: &str, is_known: bool) -> Self {
+        let mut steps = Vec::new();
+        let mut add = |verb, subject: String, what: String| steps.push(Step { verb, subject, what });
+        let services = new.services.iter().map(|service| (&service.image, &service.index));
+        let images: BTreeMap<_, _> = services.collect();
+        let stack = &new.stack;
+        add("verify", bundle::file_name(stack, &old.version), format!("the content of release {}", old.seq));
+        add("gate", new.gate.scenarios.join(", "), "evidence is there".to_owned());
+        for (image, index) in images {
+            add("tag", format!("{registry}/{image}:{}", new.version), format!("names {index}"));
+        }
+        let what = if is_known { "there" } else { "to make" };
+        add("bundle", bundle::file_name(stack, &new.version), format!("release {}, {what}", new.seq));
         Self(steps)
     }
 

@@ -34,14 +34,14 @@ const HEAD: &str = "/head";
 /// The folder of the members.
 const MEMBERS: &str = "/members";
 
-/// Pushes the bundle in this file as an image, and returns the reference that a device is told. What is there already is
-/// not sent again.
+/// Pushes the bundle in this file as an image, and returns the reference that a device is told, if devices reach the registry at
+/// all. What is there already is not sent again.
 pub(super) async fn push(
     cx: &Context<'_>,
     registry: &Registry,
     trust: &Trust,
     file: &Utf8Path,
-) -> Result<String> {
+) -> Result<Option<String>> {
     let (layout, _held) = (build::layout(cx)?, build::hold(cx)?);
     let offer = offer(cx, trust, file)?;
     let entry = make(&layout, &offer, file)?;
@@ -51,10 +51,10 @@ pub(super) async fn push(
     // A bundle that is stamped anew is the same release with other bytes, so all of them move.
     let tags = named.iter().filter(|tag| tag.len() <= LONGEST).map(|tag| Tag::new(tag, TagKind::Moving));
     let image = push_image(registry, &layout, &entry, &[], tags.collect::<xedge_registry::Result<_>>()?)?;
-    let shown = registry.shown(entry.name())?;
     let tag = image.tags.first().map_or_else(String::new, |tag| format!(":{}", tag.name()));
+    let reference = format!("{}{tag}", registry.repository(entry.name())?);
     send(cx, registry, layout, image, entry.name().as_str()).await?;
-    Ok(format!("{shown}{tag}"))
+    Ok(Some(reference).filter(|_| !registry.is_embedded()))
 }
 
 async fn send(

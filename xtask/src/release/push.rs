@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use indicatif::ProgressBar;
+use xedge_model::scenario::Level;
 use xedge_model::{Digest, ImageName};
 use xedge_oci::{Descriptor, ImageEntry, Layout};
 use xedge_registry::{
@@ -21,9 +22,9 @@ use crate::registry::Registry;
 use crate::stage::Release;
 
 /// Media type of a DSSE envelope.
-const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+pub(super) const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 /// Media type of an SPDX document in JSON (IANA).
-const SPDX: &str = "application/spdx+json";
+pub(super) const SPDX: &str = "application/spdx+json";
 
 /// What is to be pushed where, looked up at the registry.
 pub(crate) struct Shipment {
@@ -158,10 +159,7 @@ fn artifacts(
         };
         for run in release.gated().iter().filter(is_about) {
             let envelope = Layer::new(ENVELOPE, run.envelope().to_vec());
-            let mut notes = BTreeMap::from([("org.xedge.scenario".to_owned(), run.scenario().to_owned())]);
-            if !run.level().is_usual() {
-                notes.insert("org.xedge.level".to_owned(), run.level().as_str().to_owned());
-            }
+            let notes = notes(run.scenario(), run.level());
             all.push((referrer(ENVELOPE, image.manifest(), vec![envelope], &notes), None));
         }
         all.extend(signatures(registry, entry.name(), image.manifest(), key)?);
@@ -170,8 +168,17 @@ fn artifacts(
     Ok(all)
 }
 
+/// What is written on evidence, for whoever looks for it in a registry.
+pub(super) fn notes(scenario: &str, level: Level) -> BTreeMap<String, String> {
+    let mut notes = BTreeMap::from([("org.xedge.scenario".to_owned(), scenario.to_owned())]);
+    if !level.is_usual() {
+        notes.insert("org.xedge.level".to_owned(), level.as_str().to_owned());
+    }
+    notes
+}
+
 /// As cosign 3 and as cosign 2 look for it.
-fn signatures(
+pub(super) fn signatures(
     registry: &Registry,
     name: &ImageName,
     image: &Descriptor,

@@ -2,6 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
+use xedge_model::stack::Data;
 use xedge_model::{Digest, atomic};
 
 use crate::commands::Context;
@@ -26,6 +27,9 @@ pub(crate) struct Record {
     /// The repository's revision when it was made, if it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) revision: Option<String>,
+    /// What it writes, and who can read that.
+    #[serde(default)]
+    pub(crate) data: Data,
     /// Digest of `bundle.json`: everything that the release is.
     pub(crate) content: Digest,
     /// How often the bundle was stamped anew; with `seq` the version of timestamp and snapshot.

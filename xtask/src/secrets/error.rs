@@ -16,6 +16,8 @@ pub(crate) enum Error {
     Exists { name: String, environment: String },
     #[error("failed to find the secret `{name}` of {environment}")]
     Missing { name: String, environment: String },
+    #[error("failed to find the secrets {} of {environment}", names.join(", "))]
+    SeveralMissing { names: Vec<String>, environment: String },
     #[error("failed to set the secret `{name}` of {environment}: it is a development value")]
     Development { name: String, environment: String },
     #[error("failed to make a new value for `{name}`: what is in a file only you know")]
@@ -49,6 +51,14 @@ impl Failure for Error {
             Error::Missing { name, environment } => format!(
                 "make it: `cargo xtask secrets gen {name} --env {environment}`; or set it: `cargo xtask secrets set {name} --env {environment} --file FILE`"
             ),
+            Error::SeveralMissing { names, environment } => {
+                let each =
+                    names.iter().map(|name| format!("cargo xtask secrets gen {name} --env {environment}"));
+                format!(
+                    "make them: `{}`; or set them: `cargo xtask secrets set --help`",
+                    each.collect::<Vec<_>>().join(" && ")
+                )
+            }
             Error::Development { name, environment } => {
                 format!("make one of its own: `cargo xtask secrets gen {name} --env {environment}`")
             }

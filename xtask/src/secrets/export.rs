@@ -81,6 +81,30 @@ fn content(
     Ok(Zeroizing::new(secret_file(secret, &passwords, &salts(cx, secret)?)?))
 }
 
+/// What these secret files hold, in this order; everything that is missing is named at once.
+pub(crate) fn contents(
+    cx: &Context<'_>,
+    store: &Store,
+    environment: &str,
+    secrets: &[&SecretReference],
+) -> Result<Vec<Zeroizing<Vec<u8>>>> {
+    let mut missing = std::collections::BTreeSet::new();
+    for secret in secrets {
+        let own = [secret.name.clone()];
+        let names = if secret.kind == SecretKind::File { &own[..] } else { &secret.users[..] };
+        for name in names {
+            if store.read(name)?.is_none() {
+                missing.insert(name.clone());
+            }
+        }
+    }
+    let names: Vec<String> = missing.into_iter().collect();
+    match &names[..] {
+        [] | [_] => secrets.iter().map(|secret| content(cx, store, environment, secret)).collect(),
+        _ => Err(Error::SeveralMissing { names, environment: environment.to_owned() }.into()),
+    }
+}
+
 /// A new salt for each user of a secret.
 pub(crate) fn salts(cx: &Context<'_>, secret: &SecretReference) -> Result<BTreeMap<String, Salt>> {
     let mut salts = BTreeMap::new();

@@ -18,7 +18,7 @@ use crate::error::Result;
 
 pub(crate) use declared::{Declared, Kind, environments, find};
 pub(crate) use error::Error;
-pub(crate) use export::{export, salts};
+pub(crate) use export::{contents, export, salts};
 pub(crate) use store::Store;
 pub(crate) use value::{DEFAULT_LENGTH, LARGEST_FILE, check, generate};
 

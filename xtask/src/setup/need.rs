@@ -30,6 +30,8 @@ pub enum Need {
     DebianMirror,
     /// crun or runc, and `ip`: what the embedded engine works with.
     Runtime,
+    /// `ssh` and `ssh-keygen`.
+    Ssh,
     /// Podman with its network programs.
     Podman,
     /// `docker-compose`.
@@ -79,7 +81,7 @@ impl Need {
         if machine.is_linux() {
             needs.extend(machine.foreign_platforms().map(Need::Emulation));
         }
-        needs.push(Need::DebianMirror);
+        needs.extend([Need::DebianMirror, Need::Ssh]);
         // Both work with the kernel of this machine.
         if machine.is_linux() {
             needs.extend([Need::Runtime, Need::Podman]);
@@ -109,6 +111,7 @@ impl Need {
             Need::Emulation(platform) => machine.emulated.contains(&platform),
             Need::DebianMirror => machine.has(Trait::DebianMirror),
             Need::Runtime => has_runtime(machine) && machine.programs.contains("ip"),
+            Need::Ssh => ["ssh", "ssh-keygen"].iter().all(|p| machine.programs.contains(*p)),
             Need::Podman => {
                 ["podman", "netavark", "aardvark-dns"].iter().all(|p| machine.programs.contains(*p))
             }
@@ -134,7 +137,12 @@ impl Need {
             | Need::Certificates
             | Need::Linker(_)
             | Need::RustTarget(_) => false,
-            Need::Emulation(_) | Need::DebianMirror | Need::Runtime | Need::Rustfmt | Need::Clippy => true,
+            Need::Emulation(_)
+            | Need::DebianMirror
+            | Need::Runtime
+            | Need::Ssh
+            | Need::Rustfmt
+            | Need::Clippy => true,
             _ => self.is_for_tests(),
         }
     }
@@ -167,6 +175,7 @@ impl Need {
             Need::Emulation(platform) => format!("containers for {platform} do not run"),
             Need::DebianMirror => "no mirror of Debian's archive is named".to_owned(),
             Need::Runtime => "the embedded engine lacks crun or runc, or `ip`".to_owned(),
+            Need::Ssh => "ssh and ssh-keygen are not installed".to_owned(),
             Need::Podman => "podman, netavark or aardvark-dns is not installed".to_owned(),
             Need::Compose => "docker-compose is not installed".to_owned(),
             Need::MqttClients => "mosquitto_pub and mosquitto_sub are not installed".to_owned(),
@@ -199,6 +208,7 @@ impl Need {
                 "images are made of Debian's packages, and apt on this machine has none of them"
             }
             Need::Runtime => "simulation runs containers with them where no Engine answers",
+            Need::Ssh => "devices are reached over it, with the settings, keys and jump hosts of this user",
             Need::Podman => "the tests compare its verdicts with those of Docker's Engine",
             Need::Compose => "the tests give rendered Compose files to it",
             Need::MqttClients => "the tests speak to the broker with them",
@@ -227,6 +237,7 @@ impl Need {
             }
             Need::DebianMirror => ["lock", "build (Debian packages)"].map(str::to_owned).to_vec(),
             Need::Runtime => vec!["sim --engine embedded".to_owned()],
+            Need::Ssh => ["deploy", "device", "ci device"].map(str::to_owned).to_vec(),
             Need::Emulation(platform) => vec![format!("sim: the probe of {platform} images")],
             Need::Rustfmt | Need::Clippy => vec!["ci lint".to_owned()],
             Need::Podman
@@ -256,6 +267,7 @@ impl Need {
                 "builds whose packages are in the store or in an archive, and all after the build"
             }
             Need::Runtime => "all of xedge, with an Engine",
+            Need::Ssh => "everything up to the bundle, which a device also takes from a folder or a registry",
             Need::Podman
             | Need::Compose
             | Need::MqttClients
@@ -300,6 +312,7 @@ impl fmt::Display for Need {
             Need::Emulation(platform) => write!(f, "emulation-{}", platform.debian()),
             Need::DebianMirror => f.write_str("debian-mirror"),
             Need::Runtime => f.write_str("oci-runtime"),
+            Need::Ssh => f.write_str("ssh"),
             Need::Podman => f.write_str("podman"),
             Need::Compose => f.write_str("compose"),
             Need::MqttClients => f.write_str("mqtt-clients"),

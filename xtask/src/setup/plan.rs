@@ -185,6 +185,7 @@ fn title(machine: &Machine, need: Need) -> String {
         Need::Gpgv
         | Need::Certificates
         | Need::Runtime
+        | Need::Ssh
         | Need::Podman
         | Need::Compose
         | Need::MqttClients

@@ -10,7 +10,7 @@ use super::machine::{Engine, Family, Machine, Privilege, RustFrom, System, Trait
 use super::{Error, Surroundings, binfmt, engine, loopback, packages, python, toolchain};
 
 /// The programs whose presence a plan depends on.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 17] = [
     "aardvark-dns",
     "apparmor_parser",
     "crun",
@@ -26,6 +26,8 @@ const PROGRAMS: [&str; 15] = [
     "podman",
     "runc",
     "rustup",
+    "ssh",
+    "ssh-keygen",
 ];
 
 /// Where programs lie beside the folders of `PATH`: the system's own, which are not on every user's, and those that

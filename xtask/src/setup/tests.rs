@@ -49,6 +49,8 @@ fn complete() -> Machine {
             "mosquitto_sub",
             "openssl",
             "rustup",
+            "ssh",
+            "ssh-keygen",
         ]
         .map(str::to_owned)
         .into_iter()

@@ -20,7 +20,8 @@ pub(super) fn run(cx: &Context, args: &Apply) -> Result<()> {
         let head = source_file::stage(&cx.home, &file, &trust, now, engine.as_ref())?;
         applied.push(install(&agent, &head, &options, &mut |event| cx.printer.event(&event))?);
     }
-    cx.printer.data(&applied, || applied.iter().flat_map(in_words).collect())
+    let words = |applied: &Applied| if args.check_only { preview(applied) } else { in_words(applied) };
+    cx.printer.data(&applied, || applied.iter().flat_map(words).collect())
 }
 
 pub(super) fn rollback(cx: &Context, stack: Option<&str>) -> Result<()> {
@@ -38,9 +39,7 @@ pub(super) fn rollback(cx: &Context, stack: Option<&str>) -> Result<()> {
 pub(super) fn remove(cx: &Context, stack: &str, data: Data) -> Result<()> {
     let engine = cx.connect()?;
     let (mut trust, _) = cx.trust()?;
-    apply::remove(&cx.agent(engine.as_ref()), &mut trust, stack, data, &mut |event| {
-        cx.printer.event(&event)
-    })?;
+    apply::remove(&cx.agent(engine.as_ref()), &mut trust, stack, data, &mut |_event| ())?;
     let what = if data == Data::Purge { "with its data and secrets" } else { "its data and secrets stay" };
     cx.printer.data(&json!({ "removed": stack, "purged": data == Data::Purge }), || {
         vec![format!("{stack} is removed; {what}")]
@@ -76,7 +75,16 @@ pub(super) fn in_words(applied: &Applied) -> Vec<String> {
         true => format!("{stack} {version} (release {seq}): nothing changed"),
         false => format!("{stack} {version} (release {seq}) runs"),
     }];
-    lines.extend(changed.iter().map(|(service, ms)| format!("  {service}: away for {ms} ms")));
+    lines.extend(changed.iter().map(|(service, ms)| format!("  {service}: answered after {ms} ms")));
     lines.extend(kept.iter().map(|service| format!("  {service}: not touched")));
+    lines
+}
+
+/// What would be, after everything was checked.
+fn preview(applied: &Applied) -> Vec<String> {
+    let Applied { stack, seq, version, changed, kept, .. } = applied;
+    let mut lines = vec![format!("{stack} {version} (release {seq}) fits this device; nothing was changed")];
+    lines.extend(changed.keys().map(|service| format!("  {service}: would change over")));
+    lines.extend(kept.iter().map(|service| format!("  {service}: would not be touched")));
     lines
 }

@@ -31,7 +31,7 @@ pub(super) fn gather(cx: &Context) -> Result<DeviceStatus> {
     let mut note = |error: &Error| problems.push(problem(error));
     let engine = cx.connect().inspect_err(&mut note).ok();
     let facts = engine.as_ref().and_then(|engine| engine.facts().inspect_err(&mut note).ok());
-    let device = device_facts(&cx.home, &cx.machine, &cx.clock, facts)?;
+    let device = device_facts(&cx.home, &cx.machine, &cx.clock, facts).inspect_err(&mut note).ok();
     let mut stacks = Vec::new();
     for stack in records::stacks(&cx.home)? {
         let Some(engine) = &engine else { continue };
@@ -40,9 +40,10 @@ pub(super) fn gather(cx: &Context) -> Result<DeviceStatus> {
             Err(error) => note(&error),
         }
     }
-    if device.root.is_none() {
+    if device.as_ref().is_some_and(|device| device.root.is_none()) {
         note(&Error::NotEnrolled);
     }
+    let device = device.unwrap_or_default();
     problems.extend(stacks.iter().flat_map(unwell));
     Ok(DeviceStatus { agent: VERSION.to_owned(), device, stacks, problems })
 }

@@ -17,9 +17,7 @@ pub(super) fn run(cx: &Context, data: Data) -> Result<()> {
         let engine = cx.connect()?;
         let (mut trust, _) = cx.trust()?;
         for stack in &stacks {
-            apply::remove(&cx.agent(engine.as_ref()), &mut trust, stack, data, &mut |event| {
-                cx.printer.event(&event)
-            })?;
+            apply::remove(&cx.agent(engine.as_ref()), &mut trust, stack, data, &mut |_event| ())?;
         }
     }
     if cx.home.root() == home::DEFAULT {

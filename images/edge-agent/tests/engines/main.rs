@@ -390,6 +390,13 @@ impl<'a> Arm<'a> {
         self.engine.stop(&first, Duration::from_secs(1)).unwrap();
         self.engine.start(&second).unwrap();
         self.wait(&second, "it runs", |container| container.running);
+        let published = self.engine.published().unwrap();
+        let holders: Vec<&str> =
+            published.iter().filter(|p| p.port.host == free).map(|p| p.container.as_str()).collect();
+        assert_eq!(holders, [self.look(&second).name], "who has the port, and nobody who is stopped");
+        let ours = published.iter().find(|p| p.port.host == free).unwrap();
+        assert_eq!(ours.labels.get(STACK_LABEL), Some(&self.stack));
+        assert_eq!((ours.port.address.as_str(), ours.port.container), ("127.0.0.1", 1883));
         if self.real {
             let end = Instant::now() + Duration::from_secs(10);
             while TcpStream::connect(("127.0.0.1", free)).is_err() {

@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod member;
 pub mod pieces;
 pub mod refusal;
+pub mod staging;
 pub mod statement;
 mod stream;
 pub mod tar;

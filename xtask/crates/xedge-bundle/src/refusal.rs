@@ -1,4 +1,4 @@
-//! Why a bundle is refused: stable codes, and what each means (FORMAT.md §7). Decides nothing.
+//! Why a bundle is refused: stable codes, and what each means (FORMAT.md §9). Decides nothing.
 
 use std::fmt;
 use std::io;
@@ -208,7 +208,7 @@ codes! {
     /// The disk for volumes is not there.
     VolumeRoot = "volume-root": "The folder that this device keeps its volumes in is not the one that it was enrolled with: the \
         external disk is not plugged in or not mounted, and data would go to the disk below it. Mount the disk, with `nofail` \
-        in /etc/fstab so that it also is after a restart; for another folder, `xedge-agent enroll --volume-root DIR`.";
+        in /etc/fstab so that it also is after a restart; for another folder, `xedge-agent enroll --root FILE --volume-root DIR`.";
     /// There is no Engine.
     NoEngine = "no-engine": "No Engine answers on the device, so nothing can run. Install one, `sudo apt-get install docker.io`, \
         or start it, `sudo systemctl start docker`; Podman needs its socket: `sudo systemctl enable --now podman.socket`.";

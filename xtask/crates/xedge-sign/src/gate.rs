@@ -1,6 +1,8 @@
-//! The gate key: what signs that images and configuration passed the simulation. It signs nothing else.
+//! The gate key: what signs that images and configuration passed the simulation, and what a spare device measured of them. It
+//! signs nothing else.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use xedge_bundle::staging::Staging;
 use xedge_bundle::statement::KeyStatus;
 use xedge_bundle::{Envelope, Statement, VerifyingKey};
 
@@ -69,5 +71,14 @@ impl GateKey {
             return Err(Error::Status { statement: claimed, key: self.status });
         }
         Ok(self.key.sign_payload(origin, statement.to_bytes(origin)?))
+    }
+
+    /// Signs measurements, which must name this key's status. Nobody takes them for evidence: their predicate is another one.
+    pub fn sign_staging(&self, origin: &str, staging: &Staging) -> Result<Envelope, Error> {
+        let claimed = staging.predicate.key_status;
+        if claimed != self.status {
+            return Err(Error::Status { statement: claimed, key: self.status });
+        }
+        Ok(self.key.sign_payload(origin, staging.to_bytes(origin)?))
     }
 }

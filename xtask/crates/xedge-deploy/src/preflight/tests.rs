@@ -1,0 +1,109 @@
+use super::*;
+
+const GOOD: &str = "Welcome to the device\nkernel=Linux\nmachine=aarch64\nuser=pi\ngroups=pi docker\nclock=1000\napt=yes\nsystemd=yes\n\
+    root=sudo\ndocker=yes\nsocket=/var/run/docker.sock\nengine=20.10.24 arm64\nfree=900000\nmemory=yes\nend=yes\n";
+
+fn needs() -> Needs {
+    Needs { architectures: vec!["amd64".into(), "arm64".into()], ports: vec![1883], now: 1000 }
+}
+
+fn with(changes: &[(&str, Option<&str>)]) -> Vec<Finding> {
+    let mut probed = Probed::parse(GOOD);
+    for (name, value) in changes {
+        match value {
+            Some(value) => probed.facts.insert((*name).to_owned(), (*value).to_owned()),
+            None => probed.facts.remove(*name),
+        };
+    }
+    probed.findings(&needs())
+}
+
+fn one(changes: &[(&str, Option<&str>)]) -> Finding {
+    let mut found = with(changes);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[test]
+fn a_good_device_has_no_problem() {
+    assert_eq!(with(&[]), []);
+    let probed = Probed::parse(GOOD);
+    assert_eq!((probed.architecture(), probed.kernel_architecture()), (Some("arm64"), Some("arm64")));
+    assert_eq!(probed.agent(), None);
+}
+
+#[test]
+fn each_problem_has_its_command() {
+    for (changes, what, mend, blocks) in [
+        (
+            &[("socket", None), ("docker", None), ("engine", None)][..],
+            "no container Engine",
+            "apt install docker.io",
+            true,
+        ),
+        (&[("socket", None), ("engine", Some(""))], "does not answer", "systemctl enable --now docker", true),
+        (&[("engine", Some(""))], "does not answer", "systemctl enable --now docker", true),
+        (&[("socket", None), ("docker", None), ("podman", Some("yes"))], "Podman", "podman.socket", true),
+        (&[("root", Some("password"))], "needs a password for sudo;", "/etc/sudoers.d/010-pi", true),
+        (&[("root", Some("password")), ("groups", Some("pi"))], "not in the group docker", "sudoers", true),
+        (&[("root", Some("none"))], "there is no sudo", "apt install sudo", true),
+        (
+            &[("machine", Some("armv7l")), ("engine", Some("20.10 arm"))],
+            "architecture is arm,",
+            "uname -m",
+            true,
+        ),
+        (&[("engine", Some("20.10 arm"))], "architecture is arm,", "uname -m", true),
+        (&[("kernel", Some("FreeBSD"))], "FreeBSD, not Linux", "uname", true),
+        (&[("free", Some("1000"))], "only 1 MB of its disk", "df -h", true),
+        (&[("noexec", Some("/var"))], "noexec", "remount,exec /var", true),
+        (&[("unwritable", Some("/var/lib"))], "below /var/lib", "mount", true),
+        (&[("memory", Some("no"))], "limits no memory", "cgroup_enable=memory cgroup_memory=1", true),
+        (
+            &[("memory", Some("no")), ("cmdline", Some("/boot/cmdline.txt"))],
+            "limits no memory",
+            "/boot/cmdline.txt && sudo reboot",
+            true,
+        ),
+        (&[("clock", Some("2000"))], "1000 s ahead", "timedatectl", false),
+        (&[("clock", Some("0"))], "1000 s behind", "timedatectl", false),
+        (&[("firewall", Some("ufw"))], "port 1883", "sudo ufw allow 1883/tcp", false),
+        (&[("firewall", Some("firewalld"))], "port 1883", "--add-port=1883/tcp", false),
+    ] {
+        let found = one(changes);
+        assert!(found.what.contains(what), "{found:?} says `{what}`");
+        assert!(found.mend.contains(mend), "{found:?} says `{mend}`");
+        assert_eq!(found.blocks, blocks, "{found:?}");
+    }
+}
+
+#[test]
+fn all_problems_come_at_once_and_what_blocks_first() {
+    let found = with(&[
+        ("clock", Some("2000")),
+        ("memory", Some("no")),
+        ("free", Some("1")),
+        ("root", Some("password")),
+        ("socket", None),
+        ("docker", None),
+        ("engine", None),
+        ("firewall", Some("ufw")),
+    ]);
+    assert_eq!(found.len(), 6, "{found:?}");
+    assert_eq!(found.iter().map(|f| f.blocks).collect::<Vec<_>>(), [true, true, true, true, false, false]);
+}
+
+#[test]
+fn the_script_runs_in_any_posix_shell_and_tells_facts_of_this_machine() {
+    let cancel = crate::Cancel::default();
+    let local = crate::Local::new(&cancel);
+    let place = Place::system();
+    let probed = preflight(&local, &place).expect("this machine has a shell");
+    assert_eq!(probed.get("kernel"), Some("Linux"));
+    assert!(probed.kernel_architecture().is_some(), "{probed:?}");
+    let clock: i64 = probed.get("clock").and_then(|clock| clock.parse().ok()).expect("a clock");
+    assert!(clock > 1_600_000_000);
+    assert!(probed.get("free").is_some_and(|free| free.parse::<u64>().is_ok()), "{probed:?}");
+    assert!(matches!(probed.get("memory"), Some("yes" | "no")), "{probed:?}");
+    assert!(matches!(probed.get("root"), Some("self" | "sudo" | "none" | "password")), "{probed:?}");
+}
