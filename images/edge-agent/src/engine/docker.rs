@@ -4,6 +4,7 @@
 //! gets its own at once; it runs no health check where systemd is not, so the check is run here; both it and an Engine that
 //! keeps images by their manifest take no thin images.
 
+mod answer;
 mod body;
 mod load;
 mod look;
@@ -29,6 +30,7 @@ use tokio::runtime::{Builder, Runtime};
 use xedge_model::Digest;
 use xedge_wire::{EngineFacts, Health, Measure};
 
+use self::answer::{detail, gone, once_noted, present, status};
 use self::body::{bound, lasting};
 use super::{
     ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart,
@@ -42,8 +44,6 @@ const TIMEOUT_S: u64 = 120;
 const IMAGE_TIMEOUT: Duration = Duration::from_hours(1);
 /// How Podman introduces itself.
 const PODMAN: &str = "Podman Engine";
-/// How long Podman may take to note down how a container ended.
-const NOTING: Duration = Duration::from_secs(10);
 /// How an Engine says that containerd keeps its images.
 const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1";
 /// What a container's own health check gets where the Engine does not run it.
@@ -530,64 +530,6 @@ fn ours(what: &str, found: &BTreeMap<String, String>, labels: &BTreeMap<String, 
         }),
         _ => Ok(()),
     }
-}
-
-fn present<T>(answer: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if status(&error) == 404 => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// What is gone, or being removed by somebody else, is fine.
-fn gone(answer: Result<(), Refusal>) -> Result<(), Refusal> {
-    match answer {
-        Err(error) if status(&error) == 404 => Ok(()),
-        Err(error) if status(&error) == 409 && error.to_string().contains("already in progress") => Ok(()),
-        answer => answer,
-    }
-}
-
-/// Between two states of a container, as between its end and its exit code (`stopped`), Podman gives it one that Docker's
-/// API does not have, and the client library refuses the whole answer. In the same moment it may fail on files of a process
-/// that has just gone. Asked again, until it is a state of both.
-async fn once_noted<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
-    let end = tokio::time::Instant::now() + NOTING;
-    loop {
-        match Box::pin(ask()).await {
-            Err(error) if is_in_between(&error) && tokio::time::Instant::now() < end => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            answer => return answer,
-        }
-    }
-}
-
-fn is_in_between(error: &Refusal) -> bool {
-    match error {
-        Refusal::JsonDataError { message, .. } => message.contains("unknown variant"),
-        Refusal::DockerResponseServerError { status_code: 500, message } => {
-            message.contains("/proc/") && message.contains("no such process")
-        }
-        _ => false,
-    }
-}
-
-fn status(error: &Refusal) -> u16 {
-    match error {
-        Refusal::DockerResponseServerError { status_code, .. } => *status_code,
-        _ => 0,
-    }
-}
-
-/// The last cause says most: the ones before it are the client library's layers.
-fn detail(error: &Refusal) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 /// An id as people know it; names stay as they are.
