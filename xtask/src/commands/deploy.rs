@@ -152,8 +152,9 @@ fn one(
     let environment = &bundle.manifest().config.environment;
     let mut contents = |lacking: &[&SecretReference]| {
         let names: Vec<&str> = lacking.iter().map(|secret| secret.name.as_str()).collect();
-        cx.printer.say(&format!("sends the secrets {} of {environment}", names.join(", ")));
-        secrets::contents(cx, &Store::open(cx, environment)?, environment, lacking)
+        let contents = secrets::contents(cx, &Store::open(cx, environment)?, environment, lacking)?;
+        cx.printer.say(&format!("lacks the secrets {}, which go there from {environment}", names.join(", ")));
+        Ok(contents)
     };
     let delivered = deliver(ssh, &place, &delivery, cancel, &mut contents, &mut show);
     show.clear();

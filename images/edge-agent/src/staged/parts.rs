@@ -84,10 +84,11 @@ pub fn missing(offer: &Offer, store: &Store, platform: Platform, engine: &dyn En
         let length = target.length;
         Ok((from < length || !store.has(target)).then(|| Want { name: name.to_owned(), from, length }))
     };
-    let mut members = Vec::new();
+    let (mut members, mut seen) = (Vec::new(), BTreeSet::new());
     for name in plan.names().filter(|name| *name != member::BUNDLE) {
         let target = plan.target(name);
-        if !is_layer(name, target) {
+        // Two names of one content, such as the SBOMs of two platforms, are one member here.
+        if !is_layer(name, target) && seen.insert(target.hashes.sha256()) {
             members.extend(want(name, target)?);
         }
     }

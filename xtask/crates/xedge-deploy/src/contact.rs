@@ -17,7 +17,7 @@ const SCRIPT: &str = include_str!("install.sh");
 const FOLDER: &str = "/var/lib/xedge";
 const PROGRAM: &str = "/usr/local/bin/xedge-agent";
 /// What a shell says where there is no such program.
-const NOT_FOUND: i32 = 127;
+pub(crate) const NOT_FOUND: i32 = 127;
 const ELEVATE: &str =
     r#"command -v "$1" >/dev/null || exit 127; [ "$(id -u)" = 0 ] || exec sudo -n -- "$@"; exec "$@""#;
 const MOST_OUTPUT: u64 = 1 << 20;
@@ -100,13 +100,14 @@ pub fn run(
     let (ended, output) = process.finish_with_output(MOST_OUTPUT)?;
     let (host, what) = (transport.host().to_owned(), what.to_owned());
     match ended.code {
-        None | Some(255) => Err(Error::Broken { host, what, detail: ended.complaints }),
+        _ if ended.is_broken() => Err(Error::Broken { host, what, detail: ended.complaints }),
         Some(NOT_FOUND) => Err(Error::NoAgent { host }),
         Some(0) if written.is_err() => {
             let detail = "it did not read what it was given".to_owned();
             Err(Error::Command { host, what, detail })
         }
-        Some(code) => {
+        code => {
+            let code = code.unwrap_or(1);
             let text = String::from_utf8_lossy(&output).into_owned();
             Ok(Output { text, complaints: ended.complaints, code })
         }
@@ -155,14 +156,14 @@ pub fn accept(host: &str, what: &str, output: Output) -> Result<Output> {
     if output.code == 0 {
         return Ok(output);
     }
-    if let Some(problem) = problem(&output.complaints) {
+    if let Some(problem) = problem(&output.complaints, output.code) {
         return Err(Error::device(host, problem));
     }
     Err(Error::Command { host: host.to_owned(), what: what.to_owned(), detail: output.complaints })
 }
 
-/// The problem in the JSON error of a command.
-fn problem(complaints: &str) -> Option<Problem> {
+/// The problem that a command told on its standard error: as JSON, or in lines for people.
+pub(crate) fn problem(complaints: &str, code: i32) -> Option<Problem> {
     #[derive(Deserialize)]
     struct Said {
         error: Told,
@@ -174,9 +175,18 @@ fn problem(complaints: &str) -> Option<Problem> {
         messages: Vec<String>,
         hint: Option<String>,
     }
-    let said = complaints.lines().rev().find_map(|line| serde_json::from_str::<Said>(line.trim()).ok())?;
-    let Told { exit, code, messages, hint } = said.error;
-    Some(Problem { class: exit, code, messages, hint })
+    let said = complaints.lines().rev().find_map(|line| serde_json::from_str::<Said>(line.trim()).ok());
+    if let Some(Said { error: Told { exit, code, messages, hint } }) = said {
+        return Some(Problem { class: exit, code, messages, hint });
+    }
+    let after = |word: &'static str| move |line: &str| line.trim().strip_prefix(word).map(str::to_owned);
+    let messages: Vec<String> = complaints
+        .lines()
+        .filter_map(|line| after("error: ")(line).or_else(|| after("because: ")(line)))
+        .collect();
+    let hint = complaints.lines().find_map(after("hint: "));
+    let class = u8::try_from(code).ok()?;
+    (!messages.is_empty()).then_some(Problem { class, code: None, messages, hint })
 }
 
 fn had(transport: &dyn Transport, place: &Place, digest: &Digest) -> Result<u64> {
@@ -228,10 +238,28 @@ fn finished((ended, output): (crate::process::Ended, Vec<u8>), host: &str, what:
         return Err(Error::NoAgent { host });
     }
     if ended.code != Some(0) {
-        return Err(match problem(&detail) {
+        return Err(match problem(&detail, ended.code.unwrap_or(1)) {
             Some(problem) => Error::device(&host, problem),
             None => Error::Command { host, what, detail },
         });
     }
     Ok(String::from_utf8_lossy(&output).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::problem;
+
+    #[test]
+    fn what_an_agent_complains_about_is_understood() {
+        let json = "talk\n{\"error\":{\"class\":\"integrity\",\"exit\":6,\"code\":\"expired\",\"messages\":[\"a\",\"b\"],\"hint\":\"c\"}}\n";
+        let told = problem(json, 6).expect("a problem");
+        assert_eq!((told.class, told.code.as_deref(), told.messages.len()), (6, Some("expired"), 2));
+        let told = problem("error: no release\n  because: of this\nhint: `status`\n", 3).expect("a problem");
+        assert_eq!(
+            (told.class, told.messages, told.hint.as_deref()),
+            (3, vec!["no release".into(), "of this".into()], Some("`status`"))
+        );
+        assert_eq!(problem("sudo: a password is required\n", 1), None);
+    }
 }

@@ -76,9 +76,11 @@ pub fn plan(bundle: &BundleFile, architecture: &str, inventory: &Inventory) -> R
         bytes: 0,
         travels: 0,
     };
+    let mut contents = BTreeSet::new();
     for (name, target) in bundle.targets() {
         let digest = target.hashes.sha256();
-        if name == member::BUNDLE || layers.contains(digest) {
+        // Two names of one content travel once.
+        if name == member::BUNDLE || layers.contains(digest) || !contents.insert(digest) {
             continue;
         }
         small.bytes += target.length;

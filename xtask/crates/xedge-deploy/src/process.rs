@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
+use crate::contact::problem;
 use crate::error::{Error, Result};
 
 /// How much of what a command complains about is kept: its last bytes.
@@ -37,9 +38,10 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Whether the way there failed and not the command: ssh's own exit code, or a signal.
+    /// Whether the way there failed and not the command: ssh's own exit code, or a signal (of which a shell makes 128 and its
+    /// number).
     pub fn is_broken(&self) -> bool {
-        matches!(self.code, None | Some(255))
+        matches!(self.code, None | Some(129..))
     }
 }
 
@@ -134,10 +136,7 @@ impl Process {
     pub fn success(mut self) -> Result<()> {
         self.end_input();
         self.stdout = None;
-        match self.wait()? {
-            status if status.success() => Ok(()),
-            _ => Err(self.failed()),
-        }
+        if self.wait()?.success() { Ok(()) } else { Err(self.failed()) }
     }
 
     /// The error that its end is.
@@ -146,7 +145,10 @@ impl Process {
         match self.finish() {
             Err(error) => error,
             Ok(ended) if ended.is_broken() => Error::Broken { host, what, detail: ended.complaints },
-            Ok(ended) => Error::Command { host, what, detail: ended.complaints },
+            Ok(ended) => match problem(&ended.complaints, ended.code.unwrap_or(1)) {
+                Some(problem) => Error::device(&host, problem),
+                None => Error::Command { host, what, detail: ended.complaints },
+            },
         }
     }
 

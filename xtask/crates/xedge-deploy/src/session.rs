@@ -9,7 +9,7 @@ use xedge_wire::{
 };
 
 use crate::bundle::BundleFile;
-use crate::contact::Place;
+use crate::contact::{NOT_FOUND, Place};
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::transport::{Transport, words};
@@ -212,6 +212,7 @@ impl Session {
 
     fn broken(&mut self) -> Error {
         match self.process.take() {
+            Some(process) if self.agent.is_empty() => unanswered(process),
             Some(process) => hung_up(process),
             None => gone(&self.host),
         }
@@ -227,6 +228,19 @@ impl Session {
             ToHost::Failed(_) => "a problem",
         };
         Error::Answer { host: self.host.clone(), question, answer }
+    }
+}
+
+/// What was called ended before its greeting: with an exit code of its own, trying again does not help.
+fn unanswered(process: Process) -> Error {
+    let (host, what) = (process.host().to_owned(), process.what().to_owned());
+    match process.finish() {
+        Err(error) => error,
+        Ok(ended) if ended.is_broken() || ended.code == Some(0) => {
+            Error::Broken { host, what, detail: ended.complaints }
+        }
+        Ok(ended) if ended.code == Some(NOT_FOUND) => Error::NoAgent { host },
+        Ok(ended) => Error::Command { host, what, detail: ended.complaints },
     }
 }
 

@@ -153,7 +153,7 @@ fn pin(
         "enrolled",
         &format!("{} as {id} for {status}: it trusts the root {}", ssh.host(), bundle.root()),
     );
-    cx.printer.say("the same fingerprint has `cargo xtask keys show` on the machine with the keys, and `xedge-agent status` on the device");
+    cx.printer.say("compare it with what the keeper of the keys has: `sha256sum trust/*.root.json` in the data folder there");
     if said["service"] == "no-systemd" {
         cx.printer.warn(&format!(
             "{}: systemd does not run there, so nothing starts the agent after a restart: have it run `xedge-agent watch`",
