@@ -12,7 +12,7 @@ use xedge_wire::{Event, Problem};
 use crate::cli::Format;
 
 /// Writes for people or for programs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Printer {
     format: Format,
 }

@@ -87,8 +87,9 @@ fn the_newest_bundle_of_a_folder_is_taken() {
     bench.put("b.xedge", &with_seq(9));
     let newest = bench.put("a.xedge", &with_seq(12));
     bench.put("c.xedge", &with_seq(11));
-    assert_eq!(find(&bench.stick(), &bench.trust, NOW).unwrap(), [newest.clone()]);
-    assert_eq!(find(&newest, &bench.trust, NOW).unwrap(), [newest]);
+    let expected = std::slice::from_ref(&newest);
+    assert_eq!(find(&bench.stick(), &bench.trust, NOW).unwrap(), expected);
+    assert_eq!(find(&newest, &bench.trust, NOW).unwrap(), expected);
 }
 
 /// Folder of a bench whose stick has a bundle.
@@ -101,14 +102,13 @@ const MOST: u64 = 30 << 20;
 fn child() {
     let task = std::env::var(CHILD).ok();
     let keep;
-    let folder = match &task {
-        Some(folder) => Utf8PathBuf::from(folder),
-        None => {
-            let forge = big();
-            keep = bench(&forge);
-            keep.put("edge.xedge", &forge.parts().tar());
-            Utf8PathBuf::try_from(keep.folder.path().to_owned()).unwrap()
-        }
+    let folder = if let Some(folder) = &task {
+        Utf8PathBuf::from(folder)
+    } else {
+        let forge = big();
+        keep = bench(&forge);
+        keep.put("edge.xedge", &forge.parts().tar());
+        Utf8PathBuf::try_from(keep.folder.path().to_owned()).unwrap()
     };
     let home = Home::new(folder.join("state"));
     let (trust, engine) = (TrustStore::open(&home).unwrap(), Fake::open(folder.join("engine"), || 1));
