@@ -5,3 +5,4 @@ mod cuts;
 mod full_disk;
 mod operations;
 mod processes;
+mod whole;

@@ -53,7 +53,9 @@ pub(super) fn after_commit(agent: Agent<'_>, home: &StackHome, journal: &Journal
         agent.engine.remove_network(network).ok();
     }
     gc::folders(home, &journal.after).ok();
-    if journal.accept.is_some() {
+    // The head of the next release may have arrived meanwhile: it stays.
+    let same = |one: Vec<u8>| fs::read(home.head(journal.to.seq)).is_ok_and(|other| one == other);
+    if journal.accept.is_some() && fs::read(home.incoming()).is_ok_and(same) {
         remove_file(&home.incoming()).ok();
     }
     gc::store(agent).ok();
@@ -83,7 +85,8 @@ fn images<'a>(agent: Agent<'_>, ids: impl Iterator<Item = &'a str>) -> Result<()
         needed.extend(placed.map(|placed| placed.image.clone()));
     }
     for id in ids.filter(|id| !id.is_empty() && !needed.contains(*id)) {
-        agent.engine.remove_image(id)?;
+        // One that cannot go, because somebody else's container uses it, does not keep the others.
+        agent.engine.remove_image(id).ok();
     }
     Ok(())
 }

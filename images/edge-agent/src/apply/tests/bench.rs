@@ -239,8 +239,19 @@ impl Bench {
     /// Makes a container as a person would; it has the broker's port.
     pub(super) fn create_by_hand(&self) -> String {
         let image = self.load(&Digest::of(b"by hand")).unwrap();
-        let ports = vec![port(1883)];
-        let spec = ContainerSpec { image, restart: Restart::Always, ports, ..ContainerSpec::default() };
+        self.engine.ensure_volume(&volume("by-hand"), &BTreeMap::new()).unwrap();
+        let spec = ContainerSpec {
+            image,
+            restart: Restart::Always,
+            ports: vec![port(1883)],
+            mounts: vec![MountSpec {
+                source: Source::Volume("by-hand".to_owned()),
+                target: "/data".to_owned(),
+                read_only: false,
+                propagation: None,
+            }],
+            ..ContainerSpec::default()
+        };
         let id = self.engine.create("old-broker", &spec, &BTreeMap::new()).unwrap();
         self.engine.set_restart(&id, Restart::Always).unwrap();
         id
@@ -297,7 +308,7 @@ impl Bench {
             services,
             order: ["broker", "extra", "gateway", last].map(str::to_owned).to_vec(),
             networks: vec![NetworkSpec { name: "edge_default".to_owned(), driver: None, internal: false }],
-            volumes: vec![VolumeSpec { name: "edge_data".to_owned(), folder: None }],
+            volumes: vec![volume("edge_data")],
             mounts: vec![broker],
         }
     }
@@ -379,7 +390,7 @@ impl Bench {
 }
 
 /// The user of this process: whoever runs the tests may own files, and nobody else may be given any.
-fn own() -> (u32, u32) {
+pub(super) fn own() -> (u32, u32) {
     (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
 }
 
@@ -391,6 +402,10 @@ fn data_version(seq: u64) -> u64 {
 fn checks() -> Checks {
     let probe = Probe::Command { service: "broker".to_owned(), command: vec!["ask".to_owned()] };
     Checks { probes: vec![Check { probe, user: None }], settle_s: 10, start_s: 30 }
+}
+
+fn volume(name: &str) -> VolumeSpec {
+    VolumeSpec { name: name.to_owned(), folder: None }
 }
 
 fn port(number: u16) -> PortSpec {
