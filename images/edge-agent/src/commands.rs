@@ -40,17 +40,16 @@ pub(crate) struct Context {
 
 /// Runs a command; gives the exit code.
 pub(crate) fn run(cli: &Cli) -> ExitCode {
-    let printer = Printer::new(cli.global.format);
     let cx = Context {
         home: Home::new(&cli.global.state),
         engine: cli.global.engine.clone(),
         machine: Machine::real(),
         clock: SystemClock::new(),
-        printer,
+        printer: Printer::new(cli.global.format),
     };
     match dispatch(&cx, &cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => printer.failed(&error),
+        Err(error) => cx.printer.failed(&error),
     }
 }
 

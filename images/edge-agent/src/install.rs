@@ -11,7 +11,7 @@ use crate::staged::Staged;
 use crate::{Result, TrustStore};
 
 /// How long an installation waits for another process that changes the device.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Verifies the release of this head with its members in the store, and installs it.
 pub fn install(

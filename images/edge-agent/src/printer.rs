@@ -12,7 +12,7 @@ use xedge_wire::{Event, Problem};
 use crate::cli::Format;
 
 /// Writes for people or for programs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Printer {
     format: Format,
 }
@@ -34,6 +34,7 @@ impl Printer {
     }
 
     /// A line to stdout.
+    #[expect(clippy::unused_self, reason = "who has no printer does not print")]
     pub(crate) fn line(&self, line: &str) -> Result<()> {
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(line.as_bytes()).and_then(|()| stdout.write_all(b"\n"));
@@ -41,6 +42,7 @@ impl Printer {
     }
 
     /// Talk: a line to stderr.
+    #[expect(clippy::unused_self, reason = "who has no printer does not print")]
     pub(crate) fn say(&self, line: &str) {
         // A closed stderr leaves nobody to tell.
         let _ = writeln!(io::stderr().lock(), "{line}");

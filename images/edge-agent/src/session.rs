@@ -24,7 +24,7 @@ use crate::store::Store;
 use crate::{Clock, Device, Error, Home, Result, TransferError, TrustStore, secrets, values};
 
 /// How long a session waits for another process that changes the device.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a session works with.
 #[derive(Clone, Copy)]

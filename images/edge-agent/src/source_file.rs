@@ -1,6 +1,7 @@
 //! A bundle as a file or in a folder, such as on a stick: verified as a whole first, then staged, and hashed once more on the
 //! way, since a medium may be another one by then.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -22,7 +23,7 @@ pub fn find(path: &Utf8Path, trust: &TrustStore, now: i64) -> Result<Vec<Utf8Pat
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut newest: std::collections::BTreeMap<String, (u64, u64, Utf8PathBuf)> = Default::default();
+    let mut newest: BTreeMap<String, (u64, u64, Utf8PathBuf)> = BTreeMap::new();
     let mut refused = None;
     for file in bundles(path)? {
         match offer(&file, trust, now) {

@@ -71,9 +71,10 @@ fn only_stack(cx: &Context) -> Result<String> {
 
 pub(super) fn in_words(applied: &Applied) -> Vec<String> {
     let Applied { stack, seq, version, changed, kept, unchanged } = applied;
-    let mut lines = vec![match unchanged {
-        true => format!("{stack} {version} (release {seq}): nothing changed"),
-        false => format!("{stack} {version} (release {seq}) runs"),
+    let mut lines = vec![if *unchanged {
+        format!("{stack} {version} (release {seq}): nothing changed")
+    } else {
+        format!("{stack} {version} (release {seq}) runs")
     }];
     lines.extend(changed.iter().map(|(service, ms)| format!("  {service}: answered after {ms} ms")));
     lines.extend(kept.iter().map(|service| format!("  {service}: not touched")));

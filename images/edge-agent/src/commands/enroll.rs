@@ -36,14 +36,13 @@ pub(super) fn run(cx: &Context, args: &Enroll) -> Result<()> {
 
 /// The device as it is, or a new one, with what was given.
 fn device(cx: &Context, args: &Enroll) -> Result<Device> {
-    let mut device = match Device::find(&cx.home)? {
-        Some(device) => device,
-        None => {
-            let mut random = [0; 16];
-            getrandom::fill(&mut random)
-                .map_err(|error| super::spawn("getrandom", &std::io::Error::other(error)))?;
-            Device::new(cx.machine.machine_id().as_deref(), &random)
-        }
+    let mut device = if let Some(device) = Device::find(&cx.home)? {
+        device
+    } else {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| super::spawn("getrandom", &std::io::Error::other(error)))?;
+        Device::new(cx.machine.machine_id().as_deref(), &random)
     };
     let settings = &mut device.settings;
     settings.volume_root = args.volume_root.clone().or(settings.volume_root.take());

@@ -11,7 +11,7 @@ use super::Context;
 
 const UNIT: &str = "xedge-agent.service";
 const UNIT_FILE: &str = "/etc/systemd/system/xedge-agent.service";
-/// There only where systemd is the process that started everything else (sd_booted(3)).
+/// There only where systemd is the process that started everything else (`sd_booted(3)`).
 const BOOTED: &str = "/run/systemd/system";
 
 /// Whether the device watches itself.

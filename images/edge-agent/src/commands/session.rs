@@ -12,7 +12,7 @@ use super::{Context, VERSION};
 use crate::system::Patient;
 
 /// A host may ask a person something in between; a dead connection is not waited for any longer.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 pub(super) fn run(cx: &Context) -> Result<()> {
     // Not through the standard library's own buffer: whether something is there to read must be seen.

@@ -30,7 +30,7 @@ pub(super) fn run(cx: &Context, once: bool) -> Result<()> {
         std::thread::sleep(PAUSE);
     };
     watch(&cx.agent(engine.as_ref()), &|| TrustStore::open(&cx.home), PAUSE, &|| true, &mut |healed| {
-        say(healed)
+        say(healed);
     });
     Ok(())
 }

@@ -170,7 +170,9 @@ fn a_release_comes_in_two_rounds_and_is_then_whole() {
     let is_layer = |want: &Want| want.length > PIECE;
     assert!(!first.is_empty() && !first.iter().any(is_layer), "the small members first: {first:?}");
     let mut host = head(&parts);
-    first.iter().for_each(|want| host.extend(part(&parts, want)));
+    for want in &first {
+        host.extend(part(&parts, want));
+    }
     host.extend(line(&ToDevice::Want));
     let (answers, _) = bench.talk(&host);
     let [_, ToHost::Wants { members, secrets, values }] = answers.as_slice() else { panic!("{answers:?}") };
@@ -312,7 +314,9 @@ fn a_session_may_be_cut_at_any_byte() {
     let parts = forge.parts();
     let bench = Bench::new(&forge);
     let mut host = head(&parts);
-    bench.wants(&parts).iter().for_each(|want| host.extend(part(&parts, want)));
+    for want in bench.wants(&parts) {
+        host.extend(part(&parts, &want));
+    }
     for cut in (0..host.len()).step_by(97) {
         let (_, ended) = bench.talk(&host[..cut]);
         drop(ended);
@@ -364,6 +368,24 @@ fn only_declared_secrets_and_values_are_kept() {
     refusal(&answers);
 }
 
+/// Lets another session send another head before the last message comes.
+struct Between<'a, F: Fn()> {
+    before: &'a [u8],
+    after: &'a [u8],
+    meanwhile: RefCell<Option<F>>,
+}
+impl<F: Fn()> Read for Between<'_, F> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if !self.before.is_empty() {
+            return self.before.read(to);
+        }
+        if let Some(meanwhile) = self.meanwhile.borrow_mut().take() {
+            meanwhile();
+        }
+        self.after.read(to)
+    }
+}
+
 #[test]
 fn another_sessions_release_is_not_installed_for_this_one() {
     let forge = Forge::new();
@@ -371,26 +393,9 @@ fn another_sessions_release_is_not_installed_for_this_one() {
     let newer = Forge::with(|forge| forge.manifest.seq = 8);
     let (mine, other) = (forge.parts(), newer.parts());
     bench.send(&mine);
-    /// Lets another session send another head before the last message comes.
-    struct Between<'a, F: Fn()> {
-        before: &'a [u8],
-        after: &'a [u8],
-        between: RefCell<Option<F>>,
-    }
-    impl<F: Fn()> Read for Between<'_, F> {
-        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-            if !self.before.is_empty() {
-                return self.before.read(to);
-            }
-            if let Some(between) = self.between.borrow_mut().take() {
-                between();
-            }
-            self.after.read(to)
-        }
-    }
     let (before, after) = (head(&mine), line(&ToDevice::Apply { adopt: None, check_only: true }));
-    let between = RefCell::new(Some(|| drop(bench.talk(&head(&other)))));
-    let reader = Between { before: &before, after: &after, between };
+    let meanwhile = RefCell::new(Some(|| drop(bench.talk(&head(&other)))));
+    let reader = Between { before: &before, after: &after, meanwhile };
     let connect = || -> Result<Box<dyn Engine>> { Ok(Box::new(bench.engine())) };
     let machine = Machine::real();
     let served =

@@ -87,6 +87,62 @@ fn the_newest_bundle_of_a_folder_is_taken() {
     bench.put("b.xedge", &with_seq(9));
     let newest = bench.put("a.xedge", &with_seq(12));
     bench.put("c.xedge", &with_seq(11));
-    assert_eq!(find(&bench.stick(), &bench.trust, NOW).unwrap(), [newest.clone()]);
-    assert_eq!(find(&newest, &bench.trust, NOW).unwrap(), [newest]);
+    let expected = std::slice::from_ref(&newest);
+    assert_eq!(find(&bench.stick(), &bench.trust, NOW).unwrap(), expected);
+    assert_eq!(find(&newest, &bench.trust, NOW).unwrap(), expected);
+}
+
+/// Folder of a bench whose stick has a bundle.
+const CHILD: &str = "XEDGE_AGENT_TEST_STAGES";
+/// The most bytes that an agent may hold while it takes a large bundle; the device may be a small one.
+const MOST: u64 = 30 << 20;
+
+/// Both the child of the test below and a test of its own: stages, verifies and reads the layers as an Engine does.
+#[test]
+fn child() {
+    let task = std::env::var(CHILD).ok();
+    let keep;
+    let folder = if let Some(folder) = &task {
+        Utf8PathBuf::from(folder)
+    } else {
+        let forge = big();
+        keep = bench(&forge);
+        keep.put("edge.xedge", &forge.parts().tar());
+        Utf8PathBuf::try_from(keep.folder.path().to_owned()).unwrap()
+    };
+    let home = Home::new(folder.join("state"));
+    let (trust, engine) = (TrustStore::open(&home).unwrap(), Fake::open(folder.join("engine"), || 1));
+    let file = folder.join("stick/edge.xedge");
+    let head = stage(&home, &file, &trust, NOW, &engine).unwrap();
+    let staged = Staged::verify(&home, &head, &trust, NOW, &engine).unwrap();
+    for layer in staged.images().values().flat_map(|image| &image.layers) {
+        let mut blob = staged.open_layer(&layer.digest).unwrap();
+        assert_eq!(io::copy(&mut blob, &mut io::sink()).unwrap(), layer.length);
+    }
+    if task.is_some() {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = line.trim().trim_end_matches(" kB").trim().parse().unwrap();
+        std::fs::write(folder.join("peak"), (peak * 1024).to_string()).unwrap();
+    }
+}
+
+#[test]
+fn a_large_bundle_needs_no_more_memory_than_a_small_one() {
+    let peak = |layer: u64| -> u64 {
+        let bytes: Vec<u8> = (0..layer).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let forge = Forge::with(|forge| forge.replace_layer(&bytes));
+        let bench = bench(&forge);
+        bench.put("edge.xedge", &forge.parts().tar());
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["source_file::tests::child", "--exact", "--test-threads=1"])
+            .env(CHILD, bench.folder.path())
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+        std::fs::read_to_string(bench.folder.path().join("peak")).unwrap().parse().unwrap()
+    };
+    let (small, large) = (peak(2 * PIECE), peak(128 * PIECE));
+    assert!(large < MOST, "{large} bytes");
+    assert!(large < small + 4 * PIECE, "{large} bytes, {small} for a small one");
 }

@@ -74,7 +74,12 @@ struct Process {
 /// Engine does not have.
 pub fn missing(offer: &Offer, store: &Store, platform: Platform, engine: &dyn Engine) -> Result<Missing> {
     let plan = offer.plan();
-    let want = |name: &str, target: &Target| -> Result<Option<Want>> {
+    // Two members may have the same bytes; they are kept once, and asked for once.
+    let mut seen = BTreeSet::new();
+    let mut want = |name: &str, target: &Target| -> Result<Option<Want>> {
+        if !seen.insert(target.hashes.sha256().clone()) {
+            return Ok(None);
+        }
         let from = store.resume(target)?;
         let length = target.length;
         Ok((from < length || !store.has(target)).then(|| Want { name: name.to_owned(), from, length }))

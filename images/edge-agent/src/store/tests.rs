@@ -131,25 +131,26 @@ fn a_member_that_went_bad_is_refused_and_thrown_away() {
     assert_eq!(bench.store.resume(&target).unwrap(), 0);
 }
 
+/// Tries to write the same member while it is being received.
+struct Meanwhile<'a> {
+    store: &'a Store,
+    target: &'a Target,
+    inner: Cursor<&'a [u8]>,
+    refused: usize,
+}
+impl Read for Meanwhile<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let other = self.store.receive(NAME, self.target, 0, &mut &b"other"[..]);
+        assert!(matches!(other, Err(Error::Transfer(TransferError::Receiving { .. }))), "{other:?}");
+        self.refused += 1;
+        self.inner.read(to)
+    }
+}
+
 #[test]
 fn two_sessions_do_not_write_one_member() {
     let (bench, bytes) = (bench(), content());
     let target = target(&bytes);
-    /// Tries to write the same member while it is being received.
-    struct Meanwhile<'a> {
-        store: &'a Store,
-        target: &'a Target,
-        inner: Cursor<&'a [u8]>,
-        refused: usize,
-    }
-    impl Read for Meanwhile<'_> {
-        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-            let other = self.store.receive(NAME, self.target, 0, &mut &b"other"[..]);
-            assert!(matches!(other, Err(Error::Transfer(TransferError::Receiving { .. }))), "{other:?}");
-            self.refused += 1;
-            self.inner.read(to)
-        }
-    }
     let (store, inner) = (&bench.store, Cursor::new(bytes.as_slice()));
     let mut reader = Meanwhile { store, target: &target, inner, refused: 0 };
     store.receive(NAME, &target, 0, &mut reader).unwrap();
@@ -163,7 +164,7 @@ fn what_is_there_is_listed_and_goes() {
     assert!(bench.store.members().unwrap().is_empty());
     let (whole, cut) = (target(b"whole"), target(&bytes));
     bench.store.receive(NAME, &whole, 0, &mut &b"whole"[..]).unwrap();
-    bench.store.receive(NAME, &cut, 0, &mut &bytes[..usize::try_from(PIECE).unwrap() + 1]).unwrap_err();
+    bench.store.receive(NAME, &cut, 0, &mut &bytes[..=usize::try_from(PIECE).unwrap()]).unwrap_err();
     let members = bench.store.members().unwrap();
     assert_eq!(members[whole.hashes.sha256()], 5);
     assert_eq!(members[cut.hashes.sha256()], PIECE);
