@@ -8,6 +8,7 @@
 mod support;
 
 mod actions;
+mod adhoc;
 mod bad_input;
 mod base;
 mod cli;

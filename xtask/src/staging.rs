@@ -151,6 +151,12 @@ fn services(manifest: &Manifest, stack: &StackStatus) -> std::result::Result<Vec
             found.manifest.clone().filter(|digest| listed.manifests.values().any(|one| one == digest));
         let digest = digest.ok_or_else(|| format!("{name} runs another image than the release has"))?;
         let usage = found.usage.ok_or_else(|| format!("the agent did not measure {name}"))?;
+        if usage.memory == 0 {
+            // Nothing runs in no memory: such an Engine reads no control groups, and its zeros are no figures.
+            return Err(format!(
+                "the device's Engine does not measure {name}: `xedge-agent doctor` says what it lacks"
+            ));
+        }
         services.push(MeasuredService {
             name: name.clone(),
             image: listed.image.clone(),

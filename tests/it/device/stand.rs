@@ -355,7 +355,10 @@ fn free_port() -> u16 {
 
 fn which(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").expect("a PATH");
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    // Not what another stand put there.
+    let ours = |folder: &PathBuf| folder.with_file_name("known_hosts").is_file();
+    let mut folders = std::env::split_paths(&path).filter(|folder| !ours(folder));
+    let found = folders.find_map(|folder| Some(folder.join(program)).filter(|file| file.is_file()));
     found.unwrap_or_else(|| panic!("`{program}` is not installed: `cargo xtask setup`"))
 }
 

@@ -103,6 +103,8 @@ fn a_release_that_does_not_do_well_is_not_signed() {
     refused(status(ServiceStatus { health: Health::Unhealthy, ..service() }), "is unhealthy");
     refused(status(ServiceStatus { restarts: 1, ..service() }), "was started again 1 times");
     refused(status(ServiceStatus { usage: None, ..service() }), "did not measure");
+    let nothing = Some(Measure { cpus: 0.0, memory: 0, disk: 0 });
+    refused(status(ServiceStatus { usage: nothing, ..service() }), "does not measure");
     refused(status(ServiceStatus { manifest: Some(Digest::of(b"x")), ..service() }), "another image");
     refused(status(ServiceStatus { name: "other".into(), ..service() }), "is not on the device");
     let mut older = status(service());

@@ -128,7 +128,7 @@ fn login(asked: &Asked<'_>, secret: Option<&str>, user: Option<&str>) -> Result<
 fn options(text: &str) -> Option<Login> {
     let value = |names: [&str; 2]| {
         let words = text.lines().filter_map(|line| line.trim_start().split_once(char::is_whitespace));
-        words.filter(|(name, _)| names.contains(name)).map(|(_, value)| value.trim().to_owned()).last()
+        words.filter(|(name, _)| names.contains(name)).map(|(_, value)| value.trim().to_owned()).next_back()
     };
     Some(Login { user: value(["-u", "--username"])?, password: value(["-P", "--pw"])? })
 }

@@ -20,7 +20,7 @@ const RESERVE: usize = 128 << 10;
 /// Takes the reserve; on a disk without it nothing begins.
 pub(super) fn take_reserve(home: &StackHome) -> Result<()> {
     // Not zeros, which some file systems keep for nothing.
-    Ok(atomic::write(&reserve(home), &[0xa5; RESERVE], 0o600)?)
+    Ok(atomic::write(&reserve(home), &vec![0xa5; RESERVE], 0o600)?)
 }
 
 /// Gives the reserve back to whoever writes next.

@@ -92,10 +92,11 @@ fn restore(agent: Agent<'_>, service: &str, old: &Placed, troubles: &mut Vec<Str
         agent.engine.set_restart(&old.container, old.restart)?;
     }
     agent.clock.step("undo-old-start");
-    if !old.ends && !container.running {
-        if let Some(why) = start(agent, old)? {
-            troubles.push(format!("{service} does not start: {why}"));
-        }
+    if !old.ends
+        && !container.running
+        && let Some(why) = start(agent, old)?
+    {
+        troubles.push(format!("{service} does not start: {why}"));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::rc::Rc;
+use std::sync::RwLock;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -30,6 +31,9 @@ use crate::trust::{Enrolment, enrol};
 use crate::{Clock, Device, Home, Result, TrustStore, records, secrets};
 
 pub(super) const STACK: &str = "edge";
+/// Held by whoever may hold the device's lock, against whoever makes a process: between fork and exec, a child has every open
+/// file of its parent, and a lock stays taken for that moment.
+pub(super) static FORKS: RwLock<()> = RwLock::new(());
 /// Milliseconds that pass between two boots, at least.
 const BOOT: u64 = 1_000_000_000;
 
@@ -171,6 +175,7 @@ impl Bench {
 
     fn bring(&self, seq: u64, adopted: Option<(String, Placed)>) -> Result<Applied> {
         let agent = self.agent();
+        let _no_fork = FORKS.read();
         let _lock = Lock::take(&self.home, &self.clock, Duration::ZERO)?;
         let mut trust = self.trust();
         let _cut_short = super::super::recover::locked(agent, &mut trust, STACK)?;
@@ -194,16 +199,19 @@ impl Bench {
     }
 
     pub(super) fn rollback(&self) -> Result<Applied> {
+        let _no_fork = FORKS.read();
         let mut events = |event| self.events.borrow_mut().push(event);
         rollback(&self.agent(), &mut self.trust(), STACK, &mut events)
     }
 
     pub(super) fn remove(&self, data: Data) -> Result<()> {
+        let _no_fork = FORKS.read();
         let mut events = |event| self.events.borrow_mut().push(event);
         remove(&self.agent(), &mut self.trust(), STACK, data, &mut events)
     }
 
     pub(super) fn recover(&self) -> Result<Recovered> {
+        let _no_fork = FORKS.read();
         let mut all = recover_all(&self.agent(), &mut self.trust())?;
         assert_eq!(all.len(), 1, "one stack");
         all.remove(0).1

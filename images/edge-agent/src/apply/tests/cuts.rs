@@ -197,9 +197,11 @@ fn the_agent_dies_before_every_step() {
         for scenario in &SCENARIOS {
             let (_keep, root) = folder();
             let (template, folder) = template(scenario, &root);
-            for boot in [true, false] {
+            // Whether the machine starts anew or only the agent: for an update both at each step, else in turn.
+            for turn in 0..if scenario.name == "update" { 2 } else { 1 } {
                 let mut at = 1;
                 loop {
+                    let boot = (at + turn) % 2 == 0;
                     restore(&template, &folder);
                     let bench = Bench::at(&folder);
                     let came = cut(&bench, at, |bench| {
@@ -269,9 +271,11 @@ fn the_engine_dies_at_every_call() {
     for scenario in &SCENARIOS {
         let (_keep, root) = folder();
         let (template, folder) = template(scenario, &root);
-        for (done, boot) in [(false, true), (true, false)] {
+        // Whether the call is still carried out, and whether the machine starts anew: for an update both, else in turn.
+        for turn in 0..if scenario.name == "update" { 2 } else { 1 } {
             let mut at = 1;
             loop {
+                let (done, boot) = ((at + turn) % 2 == 0, at % 3 == 0);
                 restore(&template, &folder);
                 let bench = Bench::at(&folder);
                 let faults = bench.engine.faults().unwrap();

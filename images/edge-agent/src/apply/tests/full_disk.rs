@@ -3,9 +3,9 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use super::bench::{Bench, folder};
+use super::bench::{Bench, FORKS, folder};
 use super::cuts::SCENARIOS;
 
 /// The folder with the small file system.
@@ -21,13 +21,18 @@ fn the_disk_fills_up_before_every_step() {
     }
     let (_keep, root) = folder();
     let mount = r#"mount -t tmpfs -o size=3m,nr_inodes=4k tmpfs "$0" && exec "$@""#;
-    let output = Command::new("unshare")
+    let alone = FORKS.write();
+    let child = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", mount, root.as_str()])
         .arg(std::env::current_exe().unwrap())
         .args(["apply::tests::full_disk", "--test-threads=1", "--nocapture"])
         .env(CHILD, &root)
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("`unshare` of util-linux is there");
+    drop(alone);
+    let output = child.wait_with_output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");

@@ -4,7 +4,7 @@ use xedge_model::{Class, Failure as _};
 use xedge_wire::Event;
 
 use super::super::{Data, Recovered, gc, turn};
-use super::bench::{Bench, STACK, folder};
+use super::bench::{Bench, FORKS, STACK, folder};
 use crate::engine::fake::Behaviour;
 use crate::engine::{Engine as _, Restart};
 use crate::{Error, records, secrets};
@@ -216,6 +216,7 @@ fn removing_keeps_data_and_purging_does_not() {
 #[test]
 fn the_watcher_starts_what_died() {
     let (_keep, bench) = installed(1);
+    let _no_fork = FORKS.read();
     assert_eq!(turn(&bench.agent(), &mut bench.trust()).unwrap(), []);
     bench.engine.end("edge-gateway", 139).unwrap();
     let healed = turn(&bench.agent(), &mut bench.trust()).unwrap();
@@ -233,6 +234,7 @@ fn collecting_leaves_what_is_needed() {
     std::fs::create_dir_all(bench.home.store()).unwrap();
     std::fs::write(bench.home.member(&stray), b"stray").unwrap();
     std::fs::create_dir_all(bench.stack().mount(&stray).join("deep")).unwrap();
+    let _no_fork = FORKS.read();
     let freed = gc(&bench.agent()).unwrap();
     assert_eq!((freed.bytes, freed.entries), (5, 3));
     assert_eq!(bench.runs(), Some(2));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 
-use super::bench::{Bench, folder};
+use super::bench::{Bench, FORKS, folder};
 use super::cuts::{SCENARIOS, Scenario, restore, template};
 
 /// Folder, number of the scenario, and the step before which the child kills itself; 0 for none.
@@ -41,6 +41,7 @@ fn child() {
 }
 
 fn start(folder: &Utf8Path, number: usize, at: u64) -> Child {
+    let _alone = FORKS.write();
     Command::new(std::env::current_exe().unwrap())
         .args(["apply::tests::processes::child", "--exact", "--test-threads=1"])
         .env(CHILD, format!("{folder}|{number}|{at}"))
