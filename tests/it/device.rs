@@ -1,5 +1,6 @@
 //! Deployments to a device: a real Engine behind a real SSH server, which can be switched off at any moment.
 
+mod ssh;
 mod stand;
 
 use std::ops::Deref;
