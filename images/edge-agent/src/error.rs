@@ -158,7 +158,10 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Refused(refusal) => refusal.hint(),
+            // The same words as on the host, but the command that is here.
+            Self::Refused(refusal) => {
+                Some(format!("`xedge-agent why {}` says what that means and what to do", refusal.code))
+            }
             Self::Apply(error) => error.hint(),
             Self::Write(error) => error.hint(),
             Self::Transfer(error) => error.hint(),

@@ -76,6 +76,7 @@ impl Stand {
     }
 
     /// The device that an earlier process left on with `keep`.
+    #[cfg_attr(test, expect(dead_code, reason = "for devices that are brought up by hand"))]
     pub fn kept(folder: &Path) -> Self {
         let text = fs::read_to_string(folder.join("name")).expect("a folder that `up` was given");
         let name = text.trim().to_owned();
@@ -180,11 +181,6 @@ impl Stand {
         "device"
     }
 
-    /// Its container, network and volumes begin with this.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Where its SSH settings (`config`), key (`key`), `known_hosts` and `bin/ssh` are.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -194,11 +190,6 @@ impl Stand {
     pub fn port(&self, inner: u16) -> u16 {
         let found = self.ports.iter().find(|(of_device, _)| *of_device == inner);
         found.expect("a port that the board was given").1
-    }
-
-    /// `PATH` with this device's `ssh` before the system's.
-    pub fn path(&self) -> String {
-        format!("{}:{}", self.folder.join("bin").display(), std::env::var("PATH").unwrap_or_default())
     }
 
     /// `ssh` to the device as one of its users: `root`, `pi` (docker group, sudo) or `guest` (neither).

@@ -81,11 +81,10 @@ fn file(cx: &Context<'_>, flags: &cli::Release, of: &str) -> Result<(Utf8PathBuf
     let records = record::all(cx, &stack)?;
     let Some(record) = records.iter().find(|record| record.seq == seq) else {
         let known: Vec<String> = records.iter().map(|record| record.seq.to_string()).collect();
-        let hint = match known.is_empty() {
-            true => format!("no release of {stack} was made on this machine: name the bundle's file"),
-            false => {
-                format!("releases of {stack} on this machine: {}; or name a bundle's file", known.join(", "))
-            }
+        let hint = if known.is_empty() {
+            format!("no release of {stack} was made on this machine: name the bundle's file")
+        } else {
+            format!("releases of {stack} on this machine: {}; or name a bundle's file", known.join(", "))
         };
         return Err(Error::Unknown { what: "a release in the record", name: of.to_owned(), hint }.into());
     };

@@ -82,7 +82,8 @@ fn image(registry: &Registry, old: &Old, name: &ImageName, index: &Digest, tags:
         tags: tags.to_vec(),
         mount_from: Vec::new(),
     };
-    let manifests = listed.into_iter().map(|named| (named.digest, named.platform.and_then(known))).collect();
+    let manifests =
+        listed.into_iter().map(|named| (named.digest, named.platform.as_ref().and_then(known))).collect();
     Ok(Image { name: name.clone(), index: index.clone(), manifests, push })
 }
 
@@ -179,7 +180,7 @@ fn document<T: serde::de::DeserializeOwned>(old: &Old, digest: &Digest) -> Resul
     })?)
 }
 
-fn known(machine: Machine) -> Option<Platform> {
+fn known(machine: &Machine) -> Option<Platform> {
     let is =
         |platform: &Platform| machine.os == "linux" && platform.oci_architecture() == machine.architecture;
     Platform::ALL.into_iter().find(is)
