@@ -4,6 +4,7 @@ mod arrives;
 mod faults;
 mod pair;
 mod refused;
+mod ssh;
 mod stand;
 
 use std::ops::Deref;

@@ -12,6 +12,7 @@ mod adhoc;
 mod bad_input;
 mod base;
 mod cli;
+mod deploy;
 mod device;
 mod dockerfile;
 mod images;

@@ -261,5 +261,8 @@ fn report(
     let (sent, length) = (delivered.sent, bundle.length());
     let rate = bytes(sent.saturating_mul(1_000) / millis);
     cx.printer.good("sent", &format!("{} of {} in {seconds:.1} s ({rate}/s)", bytes(sent), bytes(length)));
+    if applied.unchanged && delivered.retries > 0 {
+        cx.printer.say("the connection broke on the way: what was done before that is on the device, and not in this report");
+    }
     cx.printer.data(&format!("{host} {}", outcome(applied)))
 }

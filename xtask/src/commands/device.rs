@@ -77,17 +77,15 @@ fn stack(ssh: &Ssh, which: &WhichArgs) -> Result<String> {
         return Ok(named.clone());
     }
     let names: Vec<String> = report(ssh)?.stacks.into_iter().map(|stack| stack.name).collect();
-    match &names[..] {
-        [only] => Ok(only.clone()),
-        _ => {
-            let hint = match names.is_empty() {
-                true => format!("deploy one: `cargo xtask deploy --host {}`", ssh.host()),
-                false => format!("name one of {} with `--stack NAME`", names.join(", ")),
-            };
-            Err(Error::Unknown { what: "the one stack that is meant on", name: ssh.host().to_owned(), hint }
-                .into())
-        }
+    if let [only] = &names[..] {
+        return Ok(only.clone());
     }
+    let hint = if names.is_empty() {
+        format!("deploy one: `cargo xtask deploy --host {}`", ssh.host())
+    } else {
+        format!("name one of {} with `--stack NAME`", names.join(", "))
+    };
+    Err(Error::Unknown { what: "the one stack that is meant on", name: ssh.host().to_owned(), hint }.into())
 }
 
 fn logs(

@@ -115,18 +115,21 @@ pub fn run(
 }
 
 /// Puts a program on the device and into use, once it has shown there that it works; `sent` is told the bytes as they go. A cut
-/// transfer goes on where it was: call it again.
+/// transfer goes on where it was: call it again. Whether it was not in use already.
 pub fn install(
     transport: &dyn Transport,
     place: &Place,
     program: &Utf8Path,
     sent: &mut dyn FnMut(u64),
-) -> Result<()> {
+) -> Result<bool> {
     let failed = |source| Error::Read { path: program.to_owned(), source };
     let mut file = File::open(program).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
     let digest = Digest::of_reader(&mut file).map_err(failed)?;
-    let mut have = had(transport, place, &digest)?;
+    let Some(mut have) = had(transport, place, &digest)? else {
+        sent(length);
+        return Ok(false);
+    };
     if have > length {
         step(transport, place, "drop", &digest)?;
         have = 0;
@@ -136,7 +139,7 @@ pub fn install(
         file.seek(SeekFrom::Start(have)).map_err(failed)?;
         upload(transport, place, &digest, &mut file, sent)?;
     }
-    step(transport, place, "use", &digest).map(drop)
+    step(transport, place, "use", &digest).map(|_| true)
 }
 
 /// Pins a root; gives what the agent says about it.
@@ -189,14 +192,17 @@ pub(crate) fn problem(complaints: &str, code: i32) -> Option<Problem> {
     (!messages.is_empty()).then_some(Problem { class, code: None, messages, hint })
 }
 
-fn had(transport: &dyn Transport, place: &Place, digest: &Digest) -> Result<u64> {
+/// Bytes of the program that are there; `None` where all of it is, in use.
+fn had(transport: &dyn Transport, place: &Place, digest: &Digest) -> Result<Option<u64>> {
     let text = step(transport, place, "have", digest)?;
-    let count = text.lines().rev().find_map(|line| line.trim().parse().ok());
-    count.ok_or_else(|| Error::Command {
-        host: transport.host().to_owned(),
-        what: "ask for the agent".to_owned(),
-        detail: text,
-    })
+    // A login shell may have said something before.
+    let said = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    if said == "same" {
+        return Ok(None);
+    }
+    let host = transport.host().to_owned();
+    let what = "ask for the agent".to_owned();
+    said.parse().map(Some).map_err(|_| Error::Command { host, what, detail: text.clone() })
 }
 
 fn upload(

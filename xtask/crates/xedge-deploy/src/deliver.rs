@@ -10,7 +10,7 @@ use xedge_wire::{Applied, DeviceFacts, Event};
 use crate::bundle::BundleFile;
 use crate::cancel::Cancel;
 use crate::contact::Place;
-use crate::error::{Error, Result};
+use crate::error::{Error, OtherRoot, Result};
 use crate::session::{Session, Wants};
 use crate::transport::Transport;
 
@@ -65,6 +65,9 @@ pub trait Observer {
 /// Watches nothing.
 impl Observer for () {}
 
+/// Gives the contents of these secrets, in this order.
+pub type Secrets<'a, S, E> = dyn FnMut(&[&SecretReference]) -> Result<Vec<S>, E> + 'a;
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivered {
@@ -86,7 +89,7 @@ pub fn deliver<S: AsRef<[u8]>, E: From<Error>>(
     place: &Place,
     delivery: &Delivery<'_>,
     cancel: &Cancel,
-    secrets: &mut dyn FnMut(&[&SecretReference]) -> Result<Vec<S>, E>,
+    secrets: &mut Secrets<'_, S, E>,
     observer: &mut dyn Observer,
 ) -> Result<Delivered, E> {
     check_values(delivery)?;
@@ -159,7 +162,7 @@ fn attempt<S: AsRef<[u8]>, E>(
     delivery: &Delivery<'_>,
     cancel: &Cancel,
     way: &mut Way<S>,
-    secrets: &mut dyn FnMut(&[&SecretReference]) -> Result<Vec<S>, E>,
+    secrets: &mut Secrets<'_, S, E>,
     observer: &mut dyn Observer,
 ) -> Result<(Applied, DeviceFacts), Failed<E>> {
     let bundle = delivery.bundle;
@@ -258,13 +261,13 @@ fn check_root(host: &str, device: &DeviceFacts, bundle: &BundleFile) -> Result<(
     if bundle.has_root(pinned) || *status == bundle.manifest().key_status.as_str() {
         return Ok(());
     }
-    Err(Error::OtherRoot {
+    Err(Error::OtherRoot(Box::new(OtherRoot {
         host: host.to_owned(),
         device: status.clone(),
         pinned: pinned.to_string(),
         bundle: bundle.manifest().key_status.as_str().to_owned(),
         ours: bundle.root().to_string(),
-    })
+    })))
 }
 
 /// Values that were given must be declared, and fit.
@@ -287,9 +290,10 @@ fn check_values(delivery: &Delivery<'_>) -> Result<()> {
     }
     let known: Vec<String> =
         declared.iter().map(|one| format!("`--set {}={}`", one.name, one.sample)).collect();
-    let hint = match known.is_empty() {
-        true => "the stack declares none under `device_values`".to_owned(),
-        false => format!("as in the gate: {}", known.join(" ")),
+    let hint = if known.is_empty() {
+        "the stack declares none under `device_values`".to_owned()
+    } else {
+        format!("as in the gate: {}", known.join(" "))
     };
     Err(Error::Values { stack: manifest.stack.clone(), problems, hint })
 }

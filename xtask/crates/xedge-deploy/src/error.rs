@@ -62,7 +62,7 @@ pub enum Error {
         /// The device.
         host: String,
         /// What it said.
-        problem: Problem,
+        problem: Box<Problem>,
         /// The causes, outermost first.
         source: Option<Cause>,
     },
@@ -121,21 +121,8 @@ pub enum Error {
         host: String,
     },
     /// The device pins a root that the bundle does not have.
-    #[error(
-        "failed to deploy to {host}: it was enrolled for {device} with the root {pinned}, and the bundle is of {bundle} keys with the root {ours}"
-    )]
-    OtherRoot {
-        /// The device.
-        host: String,
-        /// Status of the device.
-        device: String,
-        /// Digest of the root it pins.
-        pinned: String,
-        /// Status of the bundle's keys.
-        bundle: String,
-        /// Digest of the bundle's root.
-        ours: String,
-    },
+    #[error(transparent)]
+    OtherRoot(Box<OtherRoot>),
     /// A value that the stack declares was not given, or does not fit.
     #[error("failed to deploy {stack}: {}", .problems.join("; "))]
     Values {
@@ -170,6 +157,24 @@ pub enum Error {
     /// Somebody stopped it.
     #[error("stopped by Ctrl-C")]
     Interrupted,
+}
+
+/// The device pins a root that the bundle does not have.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "failed to deploy to {host}: it was enrolled for {device} with the root {pinned}, and the bundle is of {bundle} keys with the root {ours}"
+)]
+pub struct OtherRoot {
+    /// The device.
+    pub host: String,
+    /// Status of the device.
+    pub device: String,
+    /// Digest of the root it pins.
+    pub pinned: String,
+    /// Status of the bundle's keys.
+    pub bundle: String,
+    /// Digest of the bundle's root.
+    pub ours: String,
 }
 
 /// Why ssh did not get through.
@@ -253,7 +258,7 @@ impl Error {
         let source = causes.iter().rev().fold(None, |source: Option<Cause>, text| {
             Some(Cause { text: text.clone(), source: source.map(Box::new) })
         });
-        Self::Device { host: host.to_owned(), problem, source }
+        Self::Device { host: host.to_owned(), problem: Box::new(problem), source }
     }
 
     /// Whether trying again may help, since only the way to the device failed.
@@ -274,7 +279,7 @@ impl Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Connect { why: Refused::UnknownKey | Refused::ChangedKey, .. } | Self::OtherRoot { .. } => {
+            Self::Connect { why: Refused::UnknownKey | Refused::ChangedKey, .. } | Self::OtherRoot(_) => {
                 Class::Integrity
             }
             Self::Spawn { .. }
@@ -312,10 +317,10 @@ impl Failure for Error {
             }
             Self::Older { host, .. } => format!("a deployment replaces it: `cargo xtask deploy --host {host}`"),
             Self::NoAgent { host } => format!("the first deployment installs it: `cargo xtask deploy --host {host}`"),
-            Self::OtherRoot { device, bundle, .. } if device == "development" && bundle == "production" => {
+            Self::OtherRoot(roots) if roots.device == "development" && roots.bundle == "production" => {
                 "enrol it for production: the same command with `--reenroll`".to_owned()
             }
-            Self::OtherRoot { .. } => {
+            Self::OtherRoot(_) => {
                 "deploy a bundle that was signed with the keys it was enrolled with; its administrator can also enrol it anew: `xedge-agent enroll --help`".to_owned()
             }
             Self::Values { hint, .. } | Self::BadFile { hint, .. } => hint.clone(),
@@ -347,5 +352,6 @@ fn counted(count: usize) -> String {
 }
 
 fn listed(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("\n  {}: `{}`", finding.what, finding.mend)).collect()
+    let lines = findings.iter().map(|finding| format!("\n  {}: `{}`", finding.what, finding.mend));
+    lines.collect::<Vec<_>>().concat()
 }

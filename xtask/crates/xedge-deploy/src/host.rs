@@ -89,10 +89,8 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), &'static str> {
             None if after.is_empty() => None,
             None => return Err("after `]` comes `:PORT` or nothing"),
         };
-        return match address.contains(':') {
-            true => Ok((address, port)),
-            false => Err("only an IPv6 address stands in brackets"),
-        };
+        let is_v6 = address.contains(':');
+        return if is_v6 { Ok((address, port)) } else { Err("only an IPv6 address stands in brackets") };
     }
     match text.split_once(':') {
         Some((name, number)) if !number.contains(':') => Ok((name, port(number)?)),

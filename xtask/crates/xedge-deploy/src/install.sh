@@ -4,6 +4,10 @@ umask 022
 part=$2/agent/upload-$4
 case $1 in
 have)
+    if [ -e "$3" ] && [ "$(sha256sum <"$3" | cut -d " " -f 1)" = "$4" ]; then
+        echo same
+        exit 0
+    fi
     mkdir -p "$2/agent"
     if [ -f "$part" ]; then wc -c <"$part"; else echo 0; fi
     ;;

@@ -1,7 +1,7 @@
 //! What of a bundle would travel to a device: a pure function of the bundle and what the device has. Decides nothing: the device
 //! names what it wants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use xedge_bundle::member;
@@ -127,9 +127,9 @@ fn image(
 /// The layers of every image on every platform.
 fn all_layers(bundle: &BundleFile) -> Result<BTreeSet<Digest>> {
     let mut all = BTreeSet::new();
-    let manifests: BTreeMap<&Digest, ()> =
-        bundle.manifest().services.iter().flat_map(|s| s.manifests.values()).map(|d| (d, ())).collect();
-    for digest in manifests.into_keys() {
+    let manifests: BTreeSet<&Digest> =
+        bundle.manifest().services.iter().flat_map(|service| service.manifests.values()).collect();
+    for digest in manifests {
         let manifest: ImageManifest = read(bundle, digest)?;
         all.extend(manifest.layers.into_iter().map(|layer| layer.digest));
     }

@@ -127,13 +127,12 @@ impl Probed {
             return None;
         }
         let machine = found.or(self.get("machine")).unwrap_or("unknown");
-        let mut what = format!("its architecture is {machine}");
-        if !needs.architectures.is_empty() {
-            what += &format!(", the release is for {}", needs.architectures.join(" and "));
-        }
-        if found == Some("arm") {
-            what += " (a 64-bit board takes the 64-bit system)";
-        }
+        let wanted = match &needs.architectures[..] {
+            [] => String::new(),
+            all => format!(", the release is for {}", all.join(" and ")),
+        };
+        let way_out = if found == Some("arm") { " (a 64-bit board takes the 64-bit system)" } else { "" };
+        let what = format!("its architecture is {machine}{wanted}{way_out}");
         Some(blocks(what, "uname -m; docker version"))
     }
 

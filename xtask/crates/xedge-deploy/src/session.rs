@@ -174,10 +174,10 @@ impl Session {
                     let process = self.process.take().ok_or_else(|| gone(&self.host))?;
                     let ended = process.finish()?;
                     let (host, what) = (self.host.clone(), "talk to the agent".to_owned());
-                    return Err(match ended.is_broken() {
-                        true => Error::Broken { host, what, detail: ended.complaints },
-                        false => Error::Protocol { host, source },
-                    });
+                    if ended.is_broken() {
+                        return Err(Error::Broken { host, what, detail: ended.complaints });
+                    }
+                    return Err(Error::Protocol { host, source });
                 }
             }
         }

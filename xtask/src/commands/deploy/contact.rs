@@ -85,12 +85,11 @@ pub(super) fn make(
     let architecture = probed.kernel_architecture().unwrap_or_default();
     let mut installed = flags.agent.is_some() || probed.lacks_agent(VERSION);
     if installed {
-        bring(cx, ssh, place, &programs.program(architecture)?, cancel, show)?;
+        installed = bring(cx, ssh, place, &programs.program(architecture)?, cancel, show)?;
     }
     let mut device = greet(ssh, place, cancel, show);
     if let Err(Deploy::Older { .. }) = &device {
-        bring(cx, ssh, place, &programs.program(architecture)?, cancel, show)?;
-        installed = true;
+        installed = bring(cx, ssh, place, &programs.program(architecture)?, cancel, show)?;
         device = greet(ssh, place, cancel, show);
     }
     let enrolled = pin(cx, flags, bundle, ssh, place, &device?, cancel, show)?;
@@ -106,6 +105,7 @@ fn greet(
     persist(ssh, cancel, show, &mut |ssh, _| Ok(Session::open(ssh, place, VERSION)?.device().clone()))
 }
 
+/// Brings a program there; whether it was not in use already.
 fn bring(
     cx: &Context<'_>,
     ssh: &mut Ssh,
@@ -113,15 +113,17 @@ fn bring(
     program: &Utf8Path,
     cancel: &Cancel,
     show: &mut Show<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     let length = program.metadata().map_or(0, |meta| meta.len());
-    persist(ssh, cancel, show, &mut |ssh, show| {
+    let installed = persist(ssh, cancel, show, &mut |ssh, show| {
         show.to_send(length);
         install(ssh, place, program, &mut |bytes| show.sent(bytes))
     })?;
     show.clear();
-    cx.printer.good("installed", &format!("xedge-agent {VERSION} on {}", ssh.host()));
-    Ok(())
+    if installed {
+        cx.printer.good("installed", &format!("xedge-agent {VERSION} on {}", ssh.host()));
+    }
+    Ok(installed)
 }
 
 /// Enrols a device that is not enrolled, or is to be enrolled again; whether it did.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use xedge_deploy::{Error, Observer};
-use xedge_model::Failure as _;
 use xedge_wire::{Applied, Event};
 
 use crate::ui::Printer;
@@ -64,9 +63,8 @@ impl Observer for Show<'_> {
 
     fn retrying(&mut self, error: &Error, wait: Duration) {
         self.clear();
-        let because = error.hint().filter(|_| !error.is_broken()).unwrap_or_default();
         let seconds = wait.as_secs();
-        self.printer.warn(&format!("{error}; connects again in {seconds} s {because}").trim_end().to_owned());
+        self.printer.warn(&format!("{error}; connects again in {seconds} s"));
     }
 }
 

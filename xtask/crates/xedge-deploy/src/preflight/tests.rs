@@ -1,3 +1,5 @@
+//! What is found on devices that are not ready.
+
 use super::*;
 
 const GOOD: &str = "Welcome to the device\nkernel=Linux\nmachine=aarch64\nuser=pi\ngroups=pi docker\nclock=1000\napt=yes\nsystemd=yes\n\

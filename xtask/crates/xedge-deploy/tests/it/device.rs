@@ -76,8 +76,8 @@ impl Bench {
 
     /// The agent dies by SIGKILL after so many bytes from the host: a number for each of the next connections.
     pub fn cut_after(&self, bytes: &[u64]) {
-        let lines: String = bytes.iter().map(|bytes| format!("{bytes}\n")).collect();
-        fs::write(self.folder.join("cuts"), lines).unwrap();
+        let lines: Vec<String> = bytes.iter().map(|bytes| format!("{bytes}\n")).collect();
+        fs::write(self.folder.join("cuts"), lines.concat()).unwrap();
     }
 
     /// The agent dies once, by SIGKILL, when it tells of this event.

@@ -84,7 +84,7 @@ fn go(
 
 #[test]
 fn a_first_delivery_brings_all_and_the_next_one_nothing() {
-    let (bench, release) = (Bench::new(), Release::new(1, &[7; 3_000_000], 7));
+    let (bench, release) = (Bench::new(), Release::new(1, &vec![7; 3_000_000], 7));
     bench.enrol(&release);
     let mut seen = Seen::default();
     let delivered = go(&bench, &release, &values(), &mut seen).unwrap();
@@ -106,12 +106,12 @@ fn a_first_delivery_brings_all_and_the_next_one_nothing() {
 #[test]
 fn an_update_sends_what_the_plan_says_and_not_the_layer_that_is_there() {
     let bench = Bench::new();
-    let first = Release::new(1, &[7; 3_000_000], 7);
+    let first = Release::new(1, &vec![7; 3_000_000], 7);
     bench.enrol(&first);
     go(&bench, &first, &values(), &mut Seen::default()).unwrap();
 
     // The same image, another configuration.
-    let second = Release::new(2, &[7; 3_000_000], 8);
+    let second = Release::new(2, &vec![7; 3_000_000], 8);
     let mut session = Session::open(&Local::new(&bench.cancel), &bench.place(), "0.1.0").unwrap();
     let planned =
         plan(&second.file, xedge_agent::facts::Machine::architecture(), &session.inventory().unwrap())
@@ -127,7 +127,7 @@ fn an_update_sends_what_the_plan_says_and_not_the_layer_that_is_there() {
 
 #[test]
 fn a_connection_that_breaks_again_and_again_sends_nothing_twice() {
-    let (bench, release) = (Bench::new(), Release::new(1, &[9; 6_500_000], 7));
+    let (bench, release) = (Bench::new(), Release::new(1, &vec![9; 6_500_000], 7));
     bench.enrol(&release);
     let (mut seen, length) = (Seen::default(), release.file.length());
     // Each number of bytes reaches the agent, then the line is dead: within a greeting, a head, a member, a piece.
@@ -143,7 +143,7 @@ fn a_connection_that_breaks_again_and_again_sends_nothing_twice() {
 
 #[test]
 fn an_agent_that_is_killed_while_it_installs_is_asked_again() {
-    let (bench, release) = (Bench::new(), Release::new(1, &[9; 100_000], 7));
+    let (bench, release) = (Bench::new(), Release::new(1, &vec![9; 100_000], 7));
     bench.enrol(&release);
     let mut seen = Seen::default();
     bench.kill_at("Loading");
@@ -172,7 +172,7 @@ fn it_gives_up_when_nothing_gets_through() {
 
 #[test]
 fn values_are_checked_here_and_missing_ones_named_before_layers_travel() {
-    let (bench, release) = (Bench::new(), Release::new(1, &[7; 3_000_000], 7));
+    let (bench, release) = (Bench::new(), Release::new(1, &vec![7; 3_000_000], 7));
     bench.enrol(&release);
     let mut seen = Seen::default();
     let error = go(&bench, &release, &BTreeMap::new(), &mut seen).unwrap_err();
@@ -190,7 +190,7 @@ fn values_are_checked_here_and_missing_ones_named_before_layers_travel() {
 
 #[test]
 fn secrets_that_are_missing_here_stop_it_before_layers_travel() {
-    let (bench, release) = (Bench::new(), Release::new(1, &[7; 3_000_000], 7));
+    let (bench, release) = (Bench::new(), Release::new(1, &vec![7; 3_000_000], 7));
     bench.enrol(&release);
     let values = values();
     let delivery =

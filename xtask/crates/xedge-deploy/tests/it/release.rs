@@ -41,7 +41,7 @@ impl Release {
 
     /// A bundle with one other byte.
     pub fn damaged(at: usize) -> Result<BundleFile, Error> {
-        let forge = forge(1, &[3; 50_000], 1);
+        let forge = forge(1, &vec![3; 50_000], 1);
         let mut bytes = forge.parts().tar();
         bytes[at] ^= 1;
         let (_folder, path) = place(&bytes);

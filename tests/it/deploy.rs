@@ -1,0 +1,85 @@
+//! `deploy` and `device` up to the point where a device answers: names, bundles, and a host that is not there or says nothing.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::support::{command, finish, here, root};
+
+#[test]
+fn names_that_are_more_than_names_never_reach_ssh() {
+    for host in [
+        "-oProxyCommand=touch x",
+        "a;b",
+        "$(reboot)",
+        "a b",
+        "%h",
+        "`id`",
+        "a|b",
+        "user;x@host",
+        "host:0",
+        "",
+    ] {
+        for line in [&["device", "status"][..], &["deploy", "--bundle", "x.xedge"]] {
+            // In one word, so that the name itself is judged.
+            let named = format!("--host={host}");
+            let line: Vec<&str> = line.iter().copied().chain([named.as_str()]).collect();
+            here(&line).expect(3).says("host");
+        }
+    }
+    here(&["device", "status", "--host", "rpi", "--user=-x"]).expect(3).says("names no device");
+    here(&["deploy", "--host", "rpi", "--set", "site"]).expect(3).says("NAME=VALUE");
+    here(&["device", "logs", "--host", "rpi", "--stack", "--purge"]).expect(3);
+}
+
+#[test]
+fn a_bundle_that_is_not_there_is_named_before_anybody_is_called() {
+    here(&["deploy", "--host", "127.0.0.1:1", "--bundle", "none.xedge", "--root", "none.json"])
+        .expect(3)
+        .says("none.json");
+    here(&["deploy", "--host", "127.0.0.1:1", "--stack", "nosuch"])
+        .expect(3)
+        .says("cargo xtask release --stack nosuch");
+}
+
+#[test]
+fn a_host_where_nothing_listens_is_the_environments_fault() {
+    let ran = here(&["device", "status", "--host", "127.0.0.1:1"]).expect(1);
+    ran.says("failed to connect to 127.0.0.1:1: nothing answers").says("ssh -p 1 127.0.0.1");
+}
+
+#[test]
+fn ctrl_c_ends_a_host_that_says_nothing_and_leaves_nothing() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let temporary = tempfile::tempdir().unwrap();
+    let mut asked = command(&root(), &["device", "status", "--host", &host]);
+    asked.env("TMPDIR", temporary.path());
+    let stopper = std::thread::spawn(move || {
+        // ssh was started once it connects.
+        let (_connection, _) = silent.accept().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let parent = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let ours = |pid: &i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains("device status --host") && line.contains(&host)
+        };
+        let pid = parent.filter(ours).next().expect("the command runs");
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).unwrap(),
+            rustix::process::Signal::INT,
+        )
+        .unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    let start = Instant::now();
+    let ran = finish(asked).expect(130);
+    stopper.join().unwrap();
+    ran.says("stopped by Ctrl-C");
+    assert!(start.elapsed() < Duration::from_secs(10), "it waited for the host");
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "a folder is left");
+}
