@@ -134,23 +134,19 @@ fn flags_that_do_not_fit_are_refused_before_anything_runs() {
     let seed =
         config(&bench, "listener 1883\nallow_anonymous false\npassword_file /mosquitto/config/passwd\n");
     release(&bench, &["--config", &seed]).expect(3).says("line 3: password_file").says("--mqtt-user");
-    release(&bench, &["--name", "edge"]).expect(2);
     let image = image();
     bench.run(&["release", "--image", &image, "--name", "edge"]).expect(3).says("is a stack of this project");
     bench.run(&["release", "--image", &image, "--name", "Own"]).expect(3).says("small letters");
     bench.run(&["release", "--image", "nginx:latest"]).expect(3).says("cargo xtask image import");
     bench.run(&["release", "--image", &image, "--port", "0"]).expect(3).says("--port 8883:1883");
-    bench.run(&["release", "--image", &image, "--memory", "1m"]).expect(2);
-    bench.run(&["release", "--image", &image, "--stack", "edge"]).expect(2);
-    bench.run(&["release", "--port", "1883"]).expect(2);
-    // A broker that does not start gets no bundle; its gate failed.
-    let broken = config(
-        &bench,
-        "listener 1883 0.0.0.0\nallow_anonymous true\npersistence true\npersistence_location /none/\ncafile /none\n",
-    );
-    let ran = release(&bench, &["--config", &broken]);
+    bench.run(&["release", "--image", &image, "--memory", "1m"]).expect(3);
+    bench.run(&["release", "--image", &image, "--stack", "edge"]).expect(3);
+    bench.run(&["release", "--port", "1883"]).expect(3);
+    // A broker that listens elsewhere than the port says gets no bundle: its gate failed.
+    let broken = config(&bench, "listener 1999 0.0.0.0\nallow_anonymous true\n");
+    let ran = release(&bench, &["--config", &broken, "--port", "1883"]);
     assert_ne!(ran.code, 0, "{}", ran.stderr);
-    assert!(!bench.output("bundles").exists() && !bench.evidence("own-smoke").exists());
+    assert!(!bench.output("bundles").exists(), "{}", ran.stderr);
 }
 
 fn image_id(bench: &Bench) -> String {

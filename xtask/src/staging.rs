@@ -53,7 +53,7 @@ pub(crate) fn record(
     let key = trust::gate_key(cx)?;
     let now = cx.environment.now_unix();
     let staging = measured(bundle.manifest(), content(bundle), &status, seconds, now, key.status())
-        .map_err(|reason| failed(host, bundle.manifest(), reason))?;
+        .map_err(|reason| failed(host, bundle.manifest(), &reason))?;
     let path = file(cx, bundle.manifest(), &staging.predicate.device.id);
     let origin = cx.project.relative(&path).to_string();
     let envelope = key.sign_staging(&origin, &staging)?;
@@ -180,7 +180,7 @@ fn millicpus(cpus: f64) -> u64 {
     (cpus * 1000.0).ceil().clamp(0.0, 1e9) as u64
 }
 
-fn failed(host: &str, manifest: &Manifest, reason: String) -> Error {
+fn failed(host: &str, manifest: &Manifest, reason: &str) -> Error {
     let hint = format!("see why: `cargo xtask device logs --host {host} --stack {}`", manifest.stack);
     Error::Job { job: STAGING, what: format!("{host}: {reason}"), hint }
 }

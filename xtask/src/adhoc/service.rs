@@ -261,17 +261,15 @@ fn port(wanted: &AdHoc, image: &Facts) -> Result<Option<(u16, u16)>> {
     let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
     let unfit =
         || bad("a port in", flag, "`--port 1883`, or `--port 8883:1883` for another one outside".to_owned());
-    match flag.split_once(':') {
-        Some((host, container)) => number(host).zip(number(container)).map(Some).ok_or_else(unfit),
-        None => {
-            let host = number(flag).ok_or_else(unfit)?;
-            match image.ports[..] {
-                _ if image.ports.contains(&host) => Ok(Some((host, host))),
-                [] => Ok(Some((host, host))),
-                [only] => Ok(Some((host, only))),
-                _ => Err(bad("the port of the container for", flag, exposed(&image.ports))),
-            }
-        }
+    if let Some((host, container)) = flag.split_once(':') {
+        return number(host).zip(number(container)).map(Some).ok_or_else(unfit);
+    }
+    let host = number(flag).ok_or_else(unfit)?;
+    match image.ports[..] {
+        _ if image.ports.contains(&host) => Ok(Some((host, host))),
+        [] => Ok(Some((host, host))),
+        [only] => Ok(Some((host, only))),
+        _ => Err(bad("the port of the container for", flag, exposed(&image.ports))),
     }
 }
 

@@ -50,7 +50,7 @@ fn template(service: &Service, output: &camino::Utf8Path) -> Utf8PathBuf {
     Utf8PathBuf::from(format!("services/{}/{output}.j2", service.name))
 }
 
-fn quoted(text: impl ToString) -> String {
+fn quoted(text: &impl ToString) -> String {
     serde_json::Value::String(text.to_string()).to_string()
 }
 
@@ -61,7 +61,7 @@ fn stack(service: &Service) -> String {
         text.push_str("files:\n");
     }
     for config in &service.configs {
-        let (template, output) = (quoted(template(service, &config.output)), quoted(&config.output));
+        let (template, output) = (quoted(&template(service, &config.output)), quoted(&config.output));
         let _ = writeln!(text, "  - {{template: {template}, output: {output}, mode: \"0644\"}}");
     }
     if !service.users.is_empty() {
@@ -91,10 +91,10 @@ fn compose(service: &Service) -> String {
         text.push_str("    volumes:\n");
     }
     for config in &service.configs {
-        let _ = writeln!(text, "      - {}", quoted(format!("./{}:{}:ro", config.output, config.target)));
+        let _ = writeln!(text, "      - {}", quoted(&format!("./{}:{}:ro", config.output, config.target)));
     }
     for (volume, target) in &service.volumes {
-        let _ = writeln!(text, "      - {}", quoted(format!("{volume}:{target}")));
+        let _ = writeln!(text, "      - {}", quoted(&format!("{volume}:{target}")));
     }
     if !service.users.is_empty() {
         let _ = writeln!(text, "    secrets: [{PASSWORDS}, {HEALTH}]");

@@ -35,7 +35,7 @@ pub(crate) struct ImageArgs {
     /// An image of the project, by folder or name, as a stack of one service behind a smoke gate
     #[arg(long, value_name = "IMAGE", conflicts_with = "stack")]
     pub(crate) image: Option<String>,
-    /// Config file, FILE or FILE:/PATH/IN/CONTAINER; may be repeated
+    /// Config file, `FILE` or `FILE:/PATH/IN/CONTAINER`; may be repeated
     #[arg(long, value_name = "FILE", requires = "image")]
     pub(crate) config: Vec<String>,
     /// Name of service, stack and container; the last part of the image's name when not given

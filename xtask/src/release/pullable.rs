@@ -122,7 +122,7 @@ fn tree(offer: &Offer, head: u64, path: &Utf8Path) -> Result<Tree> {
             skip(&mut file, target.length, path)?;
         } else {
             let bytes = take(&mut file, target.length, path)?;
-            tree.insert(&Utf8Path::new(MEMBERS).join(name), Node::file(bytes, 0o444))?;
+            tree.insert(Utf8Path::new(MEMBERS).join(name), Node::file(bytes, 0o444))?;
         }
         skip(&mut file, tar::padding(target.length) as u64, path)?;
     }
