@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use camino::Utf8Path;
+
 use super::bench::{Bench, FORKS, folder};
 use super::cuts::SCENARIOS;
 
@@ -17,7 +19,7 @@ const UPDATE: usize = 1;
 #[test]
 fn the_disk_fills_up_before_every_step() {
     if let Ok(root) = std::env::var(CHILD) {
-        return fill_up(root.into());
+        return fill_up(Utf8Path::new(&root));
     }
     let (_keep, root) = folder();
     let mount = r#"mount -t tmpfs -o size=3m,nr_inodes=4k tmpfs "$0" && exec "$@""#;
@@ -39,7 +41,7 @@ fn the_disk_fills_up_before_every_step() {
     assert!(text.contains("steps filled: "), "the child did its work: {text}");
 }
 
-fn fill_up(root: camino::Utf8PathBuf) {
+fn fill_up(root: &Utf8Path) {
     let scenario = &SCENARIOS[UPDATE];
     let (_elsewhere, engine) = folder();
     let device = root.join("device");

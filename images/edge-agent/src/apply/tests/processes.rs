@@ -18,16 +18,13 @@ const KILLS: u64 = 200;
 fn child() {
     let (_keep, root) = folder();
     let task = std::env::var(CHILD).ok();
-    let (folder, number, at) = match &task {
-        Some(task) => {
-            let mut parts = task.split('|');
-            let mut part = || parts.next().unwrap();
-            (part().into(), part().parse().unwrap(), part().parse::<u64>().unwrap())
-        }
-        None => {
-            SCENARIOS[1].prepare(&root);
-            (root, 1_usize, 0)
-        }
+    let (folder, number, at) = if let Some(task) = &task {
+        let mut parts = task.split('|');
+        let mut part = || parts.next().unwrap();
+        (part().into(), part().parse().unwrap(), part().parse::<u64>().unwrap())
+    } else {
+        SCENARIOS[1].prepare(&root);
+        (root, 1_usize, 0)
     };
     let bench = Bench::at(&folder);
     bench.on_step(move |step, _| {
