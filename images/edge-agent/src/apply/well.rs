@@ -17,6 +17,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ROUND: Duration = Duration::from_secs(1);
 /// How often a service is asked before one missing answer counts, once it had answered.
 const TRIES: u32 = 3;
+/// How long a health check may take that we ask ourselves.
+const ASKED: Duration = Duration::from_secs(5);
 /// Lines of its log that a service leaves behind when it is not well.
 const LOG_LINES: u32 = 20;
 /// The longest of such lines that is shown, in characters.
@@ -112,6 +114,8 @@ impl Doctor<'_> {
         }
         match container.health {
             Health::None | Health::Healthy => {}
+            // The Engine asks for the first time after a whole interval; nobody has to be away for that long.
+            Health::Starting if self.passes(&container) => {}
             Health::Starting => {
                 return Ok(Err(Ill::NotYet("its health check has not passed yet".to_owned())));
             }
@@ -124,6 +128,12 @@ impl Doctor<'_> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Whether its own health check passes now, asked once by us.
+    fn passes(&self, container: &Container) -> bool {
+        let asked = container.health_check.as_ref().map(|command| self.agent.engine.exec(&container.id, command, ASKED));
+        matches!(asked, Some(Ok(0)))
     }
 
     fn unwell(&self, service: &str, placed: &Placed, why: String) -> Error {
