@@ -15,7 +15,7 @@ const NO_ENGINE: &str = "/nonexistent/docker.sock";
 fn run(program: &Path, state: &TempDir, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
     command.arg("--state").arg(state.path().join("state")).args(["--engine", NO_ENGINE]).args(arguments);
-    command.output().unwrap()
+    command.output().expect("the program can be started")
 }
 
 fn agent(state: &TempDir, arguments: &[&str]) -> Output {
@@ -23,7 +23,7 @@ fn agent(state: &TempDir, arguments: &[&str]) -> Output {
 }
 
 fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
+    output.status.code().expect("it was not killed")
 }
 
 fn stderr(output: &Output) -> String {
