@@ -132,7 +132,10 @@ impl Doctor<'_> {
 
     /// Whether its own health check passes now, asked once by us.
     fn passes(&self, container: &Container) -> bool {
-        let asked = container.health_check.as_ref().map(|command| self.agent.engine.exec(&container.id, command, ASKED));
+        let asked = container
+            .health_check
+            .as_ref()
+            .map(|command| self.agent.engine.exec(&container.id, command, ASKED));
         matches!(asked, Some(Ok(0)))
     }
 
