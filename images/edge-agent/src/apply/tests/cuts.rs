@@ -268,7 +268,9 @@ fn the_agent_dies_again_while_it_recovers() {
 
 #[test]
 fn the_engine_dies_at_every_call() {
-    for scenario in &SCENARIOS {
+    // An update of a new device and one of an old device make the same calls, and so does a container that is taken over.
+    let names = ["update", "bad update", "rollback", "removal"];
+    for scenario in SCENARIOS.iter().filter(|scenario| names.contains(&scenario.name)) {
         let (_keep, root) = folder();
         let (template, folder) = template(scenario, &root);
         // Whether the call is still carried out, and whether the machine starts anew: for an update both, else in turn.
