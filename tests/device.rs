@@ -8,7 +8,7 @@ use std::process::ExitCode;
 #[path = "it/device/stand.rs"]
 mod stand;
 
-use stand::{Board, Stand};
+use stand::{Board, HOST, Stand};
 
 const USAGE: &str =
     "usage: device up FOLDER [PORT]... | device cut FOLDER | device boot FOLDER | device down FOLDER";
@@ -35,7 +35,7 @@ fn up(folder: &Path, ports: &[&str]) {
     let ports = ports.iter().map(|port| port.parse().expect("a port")).collect();
     let board = Board { ports, keep: true, ..Board::default() };
     let stand = Stand::start(&xtask(), &scratch(), &folder, &board);
-    println!("PATH={}:$PATH ssh {}", folder.join("bin").display(), stand.host());
+    println!("PATH={}:$PATH ssh {HOST}", folder.join("bin").display());
     for port in &board.ports {
         println!("port {port} is 127.0.0.1:{}", stand.port(*port));
     }

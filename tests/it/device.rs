@@ -18,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use self::pair::{HUB_PORT, SIDE_PORT, Shelf};
-use self::stand::{Board, Stand};
+use self::stand::{Board, HOST, Stand};
 use crate::support::{self, Ran, finish};
 
 /// A device for one test, with the folder of its keys.
@@ -36,8 +36,8 @@ impl Device {
     }
 
     /// One on which the first release of the pair runs, and nothing watches.
-    fn with_first(board: Board) -> Self {
-        let device = Self::start(&Board { ports: vec![HUB_PORT, SIDE_PORT], ..board });
+    fn with_first(board: &Board) -> Self {
+        let device = Self::start(&Board { ports: vec![HUB_PORT, SIDE_PORT], ..board.clone() });
         device.run("touch /run/no-agent");
         device.first_contact(&Shelf::get().first).expect(0);
         device
@@ -51,7 +51,7 @@ impl Device {
     /// `deploy` of a bundle.
     fn deploy(&self, bundle: &Path, more: &[&str]) -> Ran {
         let config = self.folder().join("config");
-        let mut command = support::command(&support::root(), &["deploy", "--host", self.host()]);
+        let mut command = support::command(&support::root(), &["deploy", "--host", HOST]);
         command.arg("--ssh-config").arg(config).arg("--bundle").arg(bundle);
         command.arg("--root").arg(&Shelf::get().root).args(["--format", "json"]).args(more);
         finish(command)
@@ -111,7 +111,7 @@ impl Device {
             if output.status.success() && running == "2\n" {
                 return;
             }
-            assert!(start.elapsed() < Duration::from_secs(60), "{running} services run, {output:?}");
+            assert!(start.elapsed() < Duration::from_mins(1), "{running} services run, {output:?}");
             sleep(Duration::from_secs(1));
         }
     }

@@ -65,16 +65,17 @@ fn compare(device: &Device, update: &Value) {
     let usual = start.elapsed();
     let sending = Duration::from_millis(update["sendingMs"].as_u64().unwrap());
     let ratio = usual.as_secs_f64() / sending.as_secs_f64().max(0.001);
-    eprintln!(
-        "`docker save | ssh docker load`: {usual:.1?}; the update was sent in {sending:.1?}: {ratio:.0} times faster"
+    let line = format!(
+        "`docker save | ssh docker load`: {usual:.1?}; the update was sent in {sending:.1?}: {ratio:.0} times faster\n"
     );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// The same way as from an USB stick, then back, then forward.
 #[test]
 fn what_was_installed_goes_back_and_forward() {
     let shelf = Shelf::get();
-    let device = Device::with_first(Board::default());
+    let device = Device::with_first(&Board::default());
     device.retain("mine");
     let second = device.bring(&shelf.second);
     device.run(&format!("xedge-agent apply {second}"));

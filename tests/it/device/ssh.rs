@@ -9,10 +9,10 @@ use xedge_deploy::{
 use xedge_model::{Class, Failure as _};
 
 use super::Device;
-use super::stand::Board;
+use super::stand::{Board, HOST};
 
 fn ssh(device: &Device, user: &str) -> Ssh {
-    let host: Host = format!("{user}@{}", device.host()).parse().unwrap();
+    let host: Host = format!("{user}@{HOST}").parse().unwrap();
     let config = Utf8Path::from_path(device.folder()).unwrap().join("config");
     Ssh::new(host, Some(&config), &Cancel::default()).unwrap()
 }

@@ -34,8 +34,11 @@ const CAPABILITIES: [&str; 13] = [
     "SYS_TIME",
 ];
 
+/// The name by which SSH knows a device.
+pub const HOST: &str = "device";
+
 /// How long a device may take to boot before that is a failure.
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_mins(1);
 
 /// What a device is given.
 #[derive(Clone, Debug, Default)]
@@ -176,11 +179,6 @@ impl Stand {
         assert!(copy.wait().expect("it ends").success(), "{path} was not copied");
     }
 
-    /// The name by which SSH knows it.
-    pub fn host(&self) -> &'static str {
-        "device"
-    }
-
     /// Where its SSH settings (`config`), key (`key`), `known_hosts` and `bin/ssh` are.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -195,7 +193,7 @@ impl Stand {
     /// `ssh` to the device as one of its users: `root`, `pi` (docker group, sudo) or `guest` (neither).
     pub fn ssh(&self, user: &str) -> Command {
         let mut command = Command::new(self.folder.join("bin/ssh"));
-        command.args(["-l", user, self.host()]).stdin(Stdio::null());
+        command.args(["-l", user, HOST]).stdin(Stdio::null());
         command
     }
 
@@ -285,9 +283,9 @@ fn sweep() {
 
 /// A process by number and start, since numbers come again.
 fn whose(process: u32) -> String {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let line = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name in brackets may hold spaces.
-    let start = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(19)).unwrap_or("gone");
+    let start = line.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(19)).unwrap_or("gone");
     format!("{process}.{start}")
 }
 
@@ -314,12 +312,12 @@ fn image(xtask: &Path, scratch: &Path) -> String {
             .output()
             .expect("`xtask` starts")
     };
-    let build = || xtask(&["build", "board", "--platform", &platform, "--load"]);
-    let mut built = build();
+    let attempt = || xtask(&["build", "board", "--platform", &platform, "--load"]);
+    let mut built = attempt();
     if !built.status.success() {
         // Packages of an old lock are no longer on the mirror.
         let _ = fs::remove_file(folder.join("image.lock.json"));
-        built = build();
+        built = attempt();
     }
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let layout = project.join("target/xedge/layout");
