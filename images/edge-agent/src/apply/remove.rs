@@ -94,8 +94,8 @@ pub(super) fn leftovers(
     }
     for volume in &journal.drop.volumes {
         agent.clock.step("purge-volume");
-        agent.engine.purge_volume(&volume.name)?;
-        if let Some(folder) = &volume.folder {
+        let gone = agent.engine.purge_volume(&volume.name, &tidy::stack_name(home))?;
+        if let Some(folder) = volume.folder.as_ref().filter(|_| gone) {
             remove_folder(Utf8Path::new(folder))?;
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn after_undo(agent: Agent<'_>, home: &StackHome, journal: &Journal, 
     images(agent, journal.to.services.values().map(|placed| placed.image.as_str())).ok();
     let needed: BTreeSet<&String> = releases(state).flat_map(|release| &release.networks).collect();
     for network in journal.to.networks.iter().filter(|network| !needed.contains(network)) {
-        agent.engine.remove_network(network).ok();
+        agent.engine.remove_network(network, &stack_name(home)).ok();
     }
     gc::folders(home, state).ok();
 }
@@ -50,7 +50,7 @@ pub(super) fn after_commit(agent: Agent<'_>, home: &StackHome, journal: &Journal
     sweep(agent, home, &stack_name(home)).ok();
     images(agent, journal.drop.images.iter().map(String::as_str)).ok();
     for network in &journal.drop.networks {
-        agent.engine.remove_network(network).ok();
+        agent.engine.remove_network(network, &stack_name(home)).ok();
     }
     gc::folders(home, &journal.after).ok();
     // The head of the next release may have arrived meanwhile: it stays.

@@ -2,6 +2,7 @@
 //! images, networks, folders that must be there, restart policies at boot) and breaks on demand. Nothing runs in it.
 
 mod disk;
+mod named;
 mod record;
 
 use std::cell::Cell;
@@ -127,23 +128,6 @@ impl Fake {
             self.keep(record)?;
         }
         Ok(())
-    }
-
-    /// The folder that stands for what is in a volume.
-    pub fn volume_data(&self, name: &str) -> Utf8PathBuf {
-        self.folder.join("volumes").join(name)
-    }
-
-    /// Names of the volumes, sorted.
-    pub fn volumes(&self) -> io::Result<Vec<String>> {
-        let all: Vec<VolumeSpec> = disk::read_all(&self.folder.join("volumes"))?;
-        Ok(all.into_iter().map(|volume| volume.name).collect())
-    }
-
-    /// Names of the networks, sorted.
-    pub fn networks(&self) -> io::Result<Vec<String>> {
-        let all: Vec<NetworkSpec> = disk::read_all(&self.folder.join("networks"))?;
-        Ok(all.into_iter().map(|network| network.name).collect())
     }
 
     /// Ids of the images, sorted.
@@ -489,43 +473,38 @@ impl Engine for Fake {
         })
     }
 
-    fn ensure_network(&self, network: &NetworkSpec, _labels: &BTreeMap<String, String>) -> Result<()> {
-        self.call(&format!("create network {}", network.name), || {
-            if !self.networks()?.contains(&network.name) {
-                self.room()?;
-                disk::write(&self.folder.join("networks").join(format!("{}.json", network.name)), network)?;
-            }
-            Ok(())
-        })
+    fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()> {
+        self.ensure("network", &network.name, network, labels)
     }
 
-    fn remove_network(&self, name: &str) -> Result<bool> {
+    fn remove_network(&self, name: &str, stack: &str) -> Result<bool> {
         self.call(&format!("remove network {name}"), || {
             let used = self.records()?.iter().any(|record| record.spec.networks.contains_key(name));
-            Ok(!used && disk::remove(&self.folder.join("networks").join(format!("{name}.json")))?)
+            Ok(!used
+                && self.is_of("network", name, stack)?
+                && disk::remove(&self.named_file("network", name))?)
         })
     }
 
-    fn ensure_volume(&self, volume: &VolumeSpec, _labels: &BTreeMap<String, String>) -> Result<()> {
-        self.call(&format!("create volume {}", volume.name), || {
-            if !self.volumes()?.contains(&volume.name) {
-                self.room()?;
-                fs::create_dir_all(self.volume_data(&volume.name))?;
-                disk::write(&self.folder.join("volumes").join(format!("{}.json", volume.name)), volume)?;
-            }
-            Ok(())
-        })
+    fn ensure_volume(&self, volume: &VolumeSpec, labels: &BTreeMap<String, String>) -> Result<()> {
+        self.ensure("volume", &volume.name, volume, labels)
     }
 
-    fn purge_volume(&self, name: &str) -> Result<()> {
+    fn purge_volume(&self, name: &str, stack: &str) -> Result<bool> {
         self.call(&format!("remove volume {name}"), || {
+            if !self.named_file("volume", name).exists() {
+                return Ok(true);
+            }
+            if !self.is_of("volume", name, stack)? {
+                return Ok(false);
+            }
             if let Some(user) = self.records()?.iter().find(|record| record.uses_volume(name)) {
                 return broken(format!("volume is in use by container {}", user.name));
             }
-            if disk::remove(&self.folder.join("volumes").join(format!("{name}.json")))? {
+            if disk::remove(&self.named_file("volume", name))? {
                 fs::remove_dir_all(self.volume_data(name))?;
             }
-            Ok(())
+            Ok(true)
         })
     }
 
