@@ -37,6 +37,8 @@ pub fn remove(
 ) -> Result<()> {
     let agent = *agent;
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
+    // Somebody else may have accepted a release since it was read.
+    *trust = TrustStore::open(agent.home)?;
     if !records::stacks(agent.home)?.iter().any(|name| name == stack) {
         return Err(ApplyError::NotInstalled { stack: stack.to_owned() }.into());
     }

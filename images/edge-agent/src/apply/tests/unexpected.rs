@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use xedge_model::{Class, Failure as _};
 
-use super::bench::{Bench, STACK, folder};
+use super::super::{Data, recover_all, remove, rollback, turn};
+use super::bench::{Bench, FORKS, STACK, folder};
+use crate::TrustStore;
 use crate::engine::{Engine as _, NetworkSpec, VolumeSpec};
+use crate::state::Accept;
 
 /// What somebody made by hand under the stack's names is neither used nor removed.
 #[test]
@@ -33,4 +36,32 @@ fn a_foreign_network_is_refused_and_stays() {
     let error = bench.install(1).unwrap_err();
     assert!(error.hint().unwrap().contains("docker network rm edge_default"), "{error}");
     assert_eq!(bench.engine.networks().unwrap(), ["edge_default"], "also after it was taken back");
+}
+
+/// Whoever waited for the lock goes by what was accepted meanwhile, and saves nothing older over it.
+#[test]
+fn what_was_accepted_while_one_waited_counts() {
+    let operations: [(&str, fn(&Bench, &mut TrustStore)); 4] = [
+        ("rollback", |bench, trust| {
+            let error = rollback(&bench.agent(), trust, STACK, &mut |_| ()).unwrap_err();
+            assert_eq!(error.code(), Some("data-floor"));
+        }),
+        ("remove", |bench, trust| remove(&bench.agent(), trust, STACK, Data::Purge, &mut |_| ()).unwrap()),
+        ("recover", |bench, trust| assert_eq!(recover_all(&bench.agent(), trust).unwrap().len(), 1)),
+        ("watch", |bench, trust| assert_eq!(turn(&bench.agent(), trust).unwrap(), [])),
+    ];
+    for (name, operation) in operations {
+        let (_keep, path) = folder();
+        let bench = Bench::at(&path);
+        bench.install(1).unwrap();
+        bench.install(2).unwrap();
+        let mut stale = bench.trust();
+        let accept = Accept { seq: 9, timestamp_version: 9, data_floor: 5, signed: 0 };
+        bench.trust().accept(STACK, &accept).unwrap();
+        let _no_fork = FORKS.read();
+        operation(&bench, &mut stale);
+        for trust in [&stale, &bench.trust()] {
+            assert_eq!(trust.floor(STACK).map(|floor| floor.seq), Some(9), "{name}");
+        }
+    }
 }
