@@ -56,6 +56,9 @@ pub struct Installed {
     /// The members of the store that are worth keeping for it.
     #[serde(default)]
     pub members: Vec<Digest>,
+    /// Which version of each of its secrets it was made with.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, u64>,
 }
 
 /// What a release must answer before it is committed, and afterwards to the one who watches.

@@ -73,6 +73,7 @@ pub fn install(
         plan,
         accept: Accept::of(staged.verified()),
         members: members(agent, staged)?,
+        secrets: parts.secrets.clone(),
         head: fs::read(staged.head())
             .map_err(|source| Error::Read { path: staged.head().to_owned(), source })?,
         load: &|manifest, events| load(agent, staged, manifest, events),

@@ -1,4 +1,4 @@
-//! What an operation leaves behind and nothing needs. Only what the agent made, and never a volume or a secret. Where it does
+//! What an operation leaves behind and nothing needs. Only what the agent made, and never a volume or the newest version of a secret. Where it does
 //! not succeed nothing is broken: the next operation and `gc` try again.
 
 use std::collections::BTreeSet;

@@ -187,7 +187,7 @@ impl Stack<'_> {
         }
         // One that is missing is an obstacle of its own (`check`), listed with all others; the Engine makes no such container.
         let version = self.input.secrets.get(name).copied().unwrap_or(0);
-        Ok(Source::Secret { path: self.input.home.secret(name).into_string(), version })
+        Ok(Source::Secret { path: self.input.home.secret(name, version).into_string(), version })
     }
 
     /// What is signed, or what the device allows where that is less.

@@ -1,14 +1,16 @@
 //! What an operation must not touch, and where it must not stop: cases of people and machines that do the unexpected.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use xedge_model::{Class, Failure as _};
 
 use super::super::{Data, recover_all, remove, rollback, turn};
-use super::bench::{Bench, FORKS, STACK, folder};
-use crate::TrustStore;
+use super::bench::{Bench, FORKS, STACK, folder, own};
+use crate::engine::fake::Behaviour;
 use crate::engine::{Engine as _, NetworkSpec, VolumeSpec};
 use crate::state::Accept;
+use crate::{TrustStore, secrets};
 
 /// What somebody made by hand under the stack's names is neither used nor removed.
 #[test]
@@ -64,4 +66,28 @@ fn what_was_accepted_while_one_waited_counts() {
             assert_eq!(trust.floor(STACK).map(|floor| floor.seq), Some(9), "{name}");
         }
     }
+}
+
+/// The containers that ran before can be started with the value that they were made with, as long as they are kept.
+#[test]
+fn a_changed_secret_leaves_the_way_back() {
+    let (_keep, path) = folder();
+    let bench = Bench::at(&path);
+    let value = |name: &str| fs::read(&bench.container(name).mounts["/run/secrets/password"]).unwrap();
+    let give = |value: &[u8]| secrets::put(&bench.stack(), "password", own().0, value).unwrap();
+    bench.install(1).unwrap();
+    let first = bench.container("edge-broker").id;
+    give(b"secret-2");
+    bench.behave("broker", 2, Behaviour { exec_code: 1, ..Behaviour::default() });
+    bench.install(2).unwrap_err();
+    assert_eq!(value("edge-broker"), b"secret-1", "it was taken back");
+    bench.behave("broker", 2, Behaviour::default());
+    bench.install(2).unwrap();
+    assert_eq!(value("edge-broker"), b"secret-2");
+    bench.rollback().unwrap();
+    assert_eq!((bench.container("edge-broker").id, value("edge-broker")), (first, b"secret-1".to_vec()));
+    bench.install(2).unwrap();
+    bench.install(3).unwrap();
+    let left = bench.stack().secrets().read_dir_utf8().unwrap().map(|entry| entry.unwrap().path().to_owned());
+    assert_eq!(left.collect::<Vec<_>>(), [bench.stack().secret("password", 2)], "nothing mounts the first");
 }

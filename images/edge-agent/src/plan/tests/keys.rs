@@ -155,7 +155,7 @@ fn mounts_lie_where_nothing_is_hidden_and_nothing_changes() {
     assert_eq!((&shm.source, shm.read_only), (&Source::Path("/dev/shm".into()), true));
     assert_eq!(shm.propagation.as_deref(), Some("rslave"));
     let secret = by_target("/run/secrets/key");
-    let path = "/var/lib/xedge/stacks/edge/secrets/key".to_owned();
+    let path = "/var/lib/xedge/stacks/edge/secrets/key.4".to_owned();
     assert_eq!((&secret.source, secret.read_only), (&Source::Secret { path, version: 4 }, true));
     assert_eq!(mounts.len(), 6);
 }
