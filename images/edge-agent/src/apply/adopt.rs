@@ -34,6 +34,9 @@ pub(super) fn find(
     let refuse = |why: String| ApplyError::Adopt { name: name.to_owned(), why };
     let container =
         agent.engine.inspect(name)?.ok_or_else(|| refuse("there is none of that name".to_owned()))?;
+    if container.auto_remove {
+        return Err(ApplyError::Vanishing { name: name.to_owned() }.into());
+    }
     // A container of this very stack that the state knows nothing of is one whose state was lost.
     if let Some(owner) = container.labels.get(STACK_LABEL).filter(|owner| *owner != stack) {
         return Err(refuse(format!("it belongs to the stack {owner} already")).into());

@@ -70,6 +70,14 @@ pub enum ApplyError {
         /// The service.
         service: String,
     },
+    /// A container that was started with `--rm` cannot be taken over: stopped, it is gone, and with it the way back.
+    #[error(
+        "failed to take over the container {name}: it was started with --rm, and would be gone once it is stopped"
+    )]
+    Vanishing {
+        /// The container.
+        name: String,
+    },
     /// A container cannot be taken over.
     #[error("failed to take over the container {name}: {why}")]
     Adopt {
@@ -132,6 +140,7 @@ impl Failure for ApplyError {
             | Self::NoPrevious { .. }
             | Self::Gone { .. }
             | Self::NameTaken { .. }
+            | Self::Vanishing { .. }
             | Self::Adopt { .. } => Class::Input,
         }
     }
@@ -156,6 +165,9 @@ impl Failure for ApplyError {
             }
             Self::NameTaken { name, service } => format!(
                 "take it over with `--adopt {service}={name}`, or give it another name: `docker rename {name} {name}-old`"
+            ),
+            Self::Vanishing { name } => format!(
+                "make it anew without --rm, with the same volumes (`docker update` cannot change that): `docker stop {name}`, then `docker run` as before"
             ),
             Self::Adopt { .. } => "`docker ps -a` lists the containers of this device".to_owned(),
         })

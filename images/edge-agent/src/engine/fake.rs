@@ -66,6 +66,8 @@ pub struct Behaviour {
     pub exec_code: i64,
     /// Whether such programs never end.
     pub exec_hangs: bool,
+    /// Whether it goes once it is stopped (`--rm`).
+    pub auto_remove: bool,
     /// What it writes.
     pub log: String,
 }
@@ -179,7 +181,11 @@ impl Fake {
     }
 
     fn keep(&self, record: &Record) -> io::Result<()> {
-        disk::write(&self.folder.join("containers").join(format!("{}.json", record.id)), record)
+        disk::write(&self.record_file(&record.id), record)
+    }
+
+    fn record_file(&self, id: &str) -> Utf8PathBuf {
+        self.folder.join("containers").join(format!("{id}.json"))
     }
 
     fn behaviour(&self, record: &Record) -> io::Result<Behaviour> {
@@ -396,6 +402,9 @@ impl Engine for Fake {
                 record.stopped = true;
                 self.keep(&record)?;
             }
+            if behaviour.auto_remove {
+                disk::remove(&self.record_file(&record.id))?;
+            }
             Ok(())
         })
     }
@@ -427,7 +436,7 @@ impl Engine for Fake {
     fn remove(&self, id: &str) -> Result<()> {
         self.call(&format!("remove container {id}"), || {
             if let Some(record) = self.find(id)? {
-                disk::remove(&self.folder.join("containers").join(format!("{}.json", record.id)))?;
+                disk::remove(&self.record_file(&record.id))?;
             }
             Ok(())
         })

@@ -56,6 +56,8 @@ pub struct Container {
     pub error: String,
     /// Its restart policy.
     pub restart: Restart,
+    /// Whether the Engine removes it once it ends (`--rm`).
+    pub auto_remove: bool,
     /// What its health check says, as the Engine has it.
     pub health: Health,
     /// Its health check as an argument list, where it has one.

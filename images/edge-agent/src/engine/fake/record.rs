@@ -111,6 +111,7 @@ impl Record {
             oom_killed: false,
             error: self.error.clone(),
             restart: self.restart,
+            auto_remove: behaviour.auto_remove,
             health: running.map_or(Health::None, |since| self.health(now - since.min(now), behaviour)),
             health_check: self.check.clone(),
             addresses: if networked { vec![address.to_owned()] } else { Vec::new() },
