@@ -23,7 +23,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 pub enum Data {
     /// Volumes, secrets and values stay.
     Keep,
-    /// They go, for good. Volumes that were there before the first release stay even so.
+    /// They go, for good. Volumes that were there before the first release stay even so, and with them the data floor.
     Purge,
 }
 
@@ -66,10 +66,11 @@ pub fn remove(
         accept: None,
     };
     journal.drop = bring::to_drop(&state, &journal);
-    journal.drop.volumes =
-        tidy::releases(&state).flat_map(|release| release.volumes.iter().cloned()).collect();
+    // Those of earlier releases and of a removal that kept the data are in no state, but they have the stack's label.
+    let known = tidy::releases(&state).flat_map(|release| release.volumes.iter().cloned());
+    journal.drop.volumes = agent.engine.stack_volumes(stack)?.into_iter().chain(known).collect();
     journal.drop.volumes.sort_by(|a, b| a.name.cmp(&b.name));
-    journal.drop.volumes.dedup();
+    journal.drop.volumes.dedup_by(|a, b| a.name == b.name);
     agent.clock.step("begin");
     records::save_journal(&home, &journal)?;
     agent.clock.step("removing");
@@ -94,9 +95,11 @@ pub(super) fn leftovers(
     if journal.operation != Operation::Purge {
         return Ok(());
     }
+    let mut all = journal.after.adopted_volumes.is_empty();
     for volume in &journal.drop.volumes {
         agent.clock.step("purge-volume");
         let gone = agent.engine.purge_volume(&volume.name, &tidy::stack_name(home))?;
+        all &= gone;
         if let Some(folder) = volume.folder.as_ref().filter(|_| gone) {
             remove_folder(Utf8Path::new(folder))?;
         }
@@ -105,7 +108,8 @@ pub(super) fn leftovers(
     remove_folder(&home.secrets())?;
     tidy::remove_file(&home.secret_versions())?;
     tidy::remove_file(&home.values())?;
-    trust.forget_data(&tidy::stack_name(home))
+    // What the data can be read by is forgotten with the last of it.
+    if all { trust.forget_data(&tidy::stack_name(home)) } else { Ok(()) }
 }
 
 fn remove_folder(path: &Utf8Path) -> Result<()> {

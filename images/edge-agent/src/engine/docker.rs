@@ -437,6 +437,19 @@ impl Engine for Docker {
         self.ask(&what, self.client.create_volume(request)).map(drop)
     }
 
+    fn stack_volumes(&self, stack: &str) -> Result<Vec<VolumeSpec>> {
+        let filters = HashMap::from([("label", vec![format!("{STACK_LABEL}={stack}")])]);
+        let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let listed = self.ask("list volumes", self.client.list_volumes(Some(options)))?;
+        let volume = |found: models::Volume| {
+            let folder = found.options.get("device").cloned();
+            VolumeSpec { name: found.name, folder }
+        };
+        let mut volumes: Vec<VolumeSpec> = listed.volumes.into_iter().flatten().map(volume).collect();
+        volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(volumes)
+    }
+
     fn purge_volume(&self, name: &str, stack: &str) -> Result<bool> {
         let what = format!("remove volume {name}");
         let found = self.ask(&what, async { present(self.client.inspect_volume(name).await) })?;

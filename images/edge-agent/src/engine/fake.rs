@@ -499,6 +499,10 @@ impl Engine for Fake {
         self.ensure("volume", &volume.name, volume, labels)
     }
 
+    fn stack_volumes(&self, stack: &str) -> Result<Vec<VolumeSpec>> {
+        self.call("list volumes", || Ok(self.volumes_of(stack)?))
+    }
+
     fn purge_volume(&self, name: &str, stack: &str) -> Result<bool> {
         self.call(&format!("remove volume {name}"), || {
             if !self.named_file("volume", name).exists() {

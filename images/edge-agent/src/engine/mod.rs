@@ -153,6 +153,8 @@ pub trait Engine {
     fn remove_network(&self, name: &str, stack: &str) -> Result<bool>;
     /// Makes a volume that is not there; one of that name must have the same stack's label. There is no way to remove one but [`Engine::purge_volume`].
     fn ensure_volume(&self, volume: &VolumeSpec, labels: &BTreeMap<String, String>) -> Result<()>;
+    /// The volumes with this stack's label, sorted by name.
+    fn stack_volumes(&self, stack: &str) -> Result<Vec<VolumeSpec>>;
     /// Removes a volume of this stack's with its data: only `uninstall --purge` and `remove --purge` may. Gives whether there is
     /// none of that name any more: one that is not the stack's stays.
     fn purge_volume(&self, name: &str, stack: &str) -> Result<bool>;

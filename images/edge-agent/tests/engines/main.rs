@@ -474,6 +474,13 @@ impl<'a> Arm<'a> {
             let folder = fs::metadata(self.path("volumes/placed")).unwrap();
             assert!(folder.is_dir() && folder.uid() == 1883);
         }
+        let folder = Some(self.path("volumes/placed"));
+        let listed = [
+            VolumeSpec { name: self.named("placed"), folder },
+            VolumeSpec { name: volume.clone(), folder: None },
+        ];
+        assert_eq!(self.engine.stack_volumes(&self.stack).unwrap(), listed);
+        assert_eq!(self.engine.stack_volumes("another").unwrap(), []);
         for name in [volume, self.named("placed")] {
             assert!(!self.engine.purge_volume(&name, "another").unwrap(), "it is not that stack's");
             assert!(self.engine.purge_volume(&name, &self.stack).unwrap());

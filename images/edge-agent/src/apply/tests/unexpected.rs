@@ -10,7 +10,7 @@ use super::bench::{Bench, FORKS, STACK, folder, own};
 use crate::engine::fake::Behaviour;
 use crate::engine::{Engine as _, NetworkSpec, VolumeSpec};
 use crate::state::Accept;
-use crate::{TrustStore, secrets};
+use crate::{TrustStore, records, secrets};
 
 /// What somebody made by hand under the stack's names is neither used nor removed.
 #[test]
@@ -90,4 +90,34 @@ fn a_changed_secret_leaves_the_way_back() {
     bench.install(3).unwrap();
     let left = bench.stack().secrets().read_dir_utf8().unwrap().map(|entry| entry.unwrap().path().to_owned());
     assert_eq!(left.collect::<Vec<_>>(), [bench.stack().secret("password", 2)], "nothing mounts the first");
+}
+
+#[test]
+fn a_purge_after_a_removal_finds_the_data() {
+    let (_keep, path) = folder();
+    let bench = Bench::at(&path);
+    bench.install(1).unwrap();
+    bench.write_data();
+    let accept = Accept { seq: 1, timestamp_version: 1, data_floor: 5, signed: 0 };
+    bench.trust().accept(STACK, &accept).unwrap();
+    bench.remove(Data::Keep).unwrap();
+    bench.check_data();
+    bench.remove(Data::Purge).unwrap();
+    assert_eq!(bench.engine.volumes().unwrap(), Vec::<String>::new());
+    assert_eq!(bench.trust().data_floor(STACK), 0, "there is nothing left to read");
+}
+
+/// What was there before the first release stays, and so does what it can be read by.
+#[test]
+fn a_purge_that_leaves_data_leaves_its_floor() {
+    let (_keep, path) = folder();
+    let bench = Bench::at(&path);
+    bench.install(1).unwrap();
+    let accept = Accept { seq: 1, timestamp_version: 1, data_floor: 5, signed: 0 };
+    bench.trust().accept(STACK, &accept).unwrap();
+    let mut state = records::load_state(&bench.stack()).unwrap();
+    state.adopted_volumes.insert("log".to_owned(), "by-hand".to_owned());
+    records::save_state(&bench.stack(), &state).unwrap();
+    bench.remove(Data::Purge).unwrap();
+    assert_eq!(bench.trust().data_floor(STACK), 5);
 }

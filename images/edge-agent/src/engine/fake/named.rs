@@ -34,6 +34,11 @@ impl Fake {
         Ok(all.into_iter().map(|network| network.spec.name).collect())
     }
 
+    pub(super) fn volumes_of(&self, stack: &str) -> io::Result<Vec<VolumeSpec>> {
+        let all: Vec<Named<VolumeSpec>> = disk::read_all(&self.folder.join("volumes"))?;
+        Ok(all.into_iter().filter(|found| is_of(&found.labels, stack)).map(|found| found.spec).collect())
+    }
+
     pub(super) fn named_file(&self, kind: &str, name: &str) -> Utf8PathBuf {
         self.folder.join(format!("{kind}s")).join(format!("{name}.json"))
     }
