@@ -336,10 +336,8 @@ impl Engine for Docker {
 
     fn remove(&self, id: &str) -> Result<()> {
         self.ask(&format!("remove container {}", short(id)), async {
-            // Without a name a volume ends with its container, but only where the container is ours.
-            let found = self.found(id).await?.and_then(|found| found.config?.labels);
-            let ours = found.is_some_and(|labels| labels.contains_key(STACK_LABEL));
-            let options = query::RemoveContainerOptionsBuilder::default().v(ours).force(true).build();
+            // Its volumes stay, with and without a name: what is in them is somebody's.
+            let options = query::RemoveContainerOptionsBuilder::default().v(false).force(true).build();
             gone(self.client.remove_container(id, Some(options)).await).map(drop)
         })
     }

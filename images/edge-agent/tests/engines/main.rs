@@ -160,7 +160,6 @@ impl<'a> Arm<'a> {
             ("data/seed", 0o600, 1883, b"seed"),
             ("placed/", 0o750, 1883, b""),
             ("placed/seed", 0o600, 1883, b"seed"),
-            ("anonymous/", 0o750, 1883, b""),
             ("tmp/", 0o1777, 0, b""),
             ("bulk", 0o644, 0, &bulk),
         ];
@@ -248,7 +247,6 @@ impl<'a> Arm<'a> {
                 mount(Source::Secret { path: secret, version: 1 }, "/run/secrets/secret", true),
                 mount(Source::Volume(self.named("plain")), "/data", false),
                 mount(Source::Volume(self.named("placed")), "/placed", false),
-                mount(Source::Anonymous, "/anonymous", false),
             ],
             tmpfs: [("/scratch".into(), "size=65536".into())].into(),
             limits: LimitSpec {
@@ -330,7 +328,6 @@ impl<'a> Arm<'a> {
             (&["is", "/placed/seed", "seed"], 0),
             (&["write", "/data/written", "text"], 0),
             (&["write", "/placed/written", "text"], 0),
-            (&["write", "/anonymous/written", "text"], 0),
             (&["write", "/scratch/written", "text"], 0),
             (&["write", "/etc/broker/written", "text"], 101),
             (&["write", "/written", "text"], 101),

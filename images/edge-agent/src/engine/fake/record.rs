@@ -132,7 +132,6 @@ impl Record {
         let named = |mount: &crate::engine::MountSpec| {
             let source = match &mount.source {
                 Source::Volume(name) => name.clone(),
-                Source::Anonymous => format!("{}{}", self.id, mount.target.replace('/', "-")),
                 Source::Path(path) | Source::Secret { path, .. } => path.clone(),
             };
             (mount.target.clone(), source)
@@ -144,7 +143,7 @@ impl Record {
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.spec.mounts.iter().filter_map(|mount| match &mount.source {
             Source::Path(path) | Source::Secret { path, .. } => Some(path.as_str()),
-            Source::Volume(_) | Source::Anonymous => None,
+            Source::Volume(_) => None,
         })
     }
 
