@@ -42,6 +42,16 @@ pub enum ApplyError {
         #[source]
         cause: Box<Error>,
     },
+    /// Nothing of what an operation is about is in the Engine. Its journal stays.
+    #[error(
+        "not one container of release {seq} of {stack} is in this Engine, and an operation on them is under way"
+    )]
+    AllGone {
+        /// The stack.
+        stack: String,
+        /// The release.
+        seq: u64,
+    },
     /// There is no such stack.
     #[error("no release of {stack} is installed on this device")]
     NotInstalled {
@@ -135,7 +145,7 @@ impl Failure for ApplyError {
         match self {
             Self::Unwell { .. } => Class::Failed,
             Self::Undone { cause, .. } => cause.class(),
-            Self::Unfinished { .. } => Class::Environment,
+            Self::Unfinished { .. } | Self::AllGone { .. } => Class::Environment,
             Self::NotInstalled { .. }
             | Self::NoPrevious { .. }
             | Self::Gone { .. }
@@ -156,6 +166,9 @@ impl Failure for ApplyError {
                 "once that is mended, the running `xedge-agent watch` finishes it, or start it by hand"
                     .to_owned()
             }),
+            Self::AllGone { stack, .. } => format!(
+                "name the Engine that they are in: `xedge-agent watch --once --engine SOCKET`; if somebody removed them: `xedge-agent remove {stack}`, which keeps the data"
+            ),
             Self::NotInstalled { .. } => "`xedge-agent status` lists what is installed".to_owned(),
             Self::NoPrevious { .. } => {
                 "apply an older content as a new release: `cargo xtask release --content-of FILE`".to_owned()

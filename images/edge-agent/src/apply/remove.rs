@@ -13,7 +13,7 @@ use super::{Agent, ApplyError, Events, PATIENCE, bring, commit, recover, tidy};
 use crate::home::StackHome;
 use crate::records::{self, Lock};
 use crate::state::{Installed, Journal, Operation, Phase, StackState};
-use crate::{Result, TrustStore};
+use crate::{Error, Result, TrustStore};
 
 /// Time that a container is given to stop before it is removed.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -42,7 +42,11 @@ pub fn remove(
     if !records::stacks(agent.home)?.iter().any(|name| name == stack) {
         return Err(ApplyError::NotInstalled { stack: stack.to_owned() }.into());
     }
-    let _cut_short = recover::locked(agent, trust, stack)?;
+    match recover::locked(agent, trust, stack) {
+        // Somebody removed everything, and this is how to be done with it.
+        Ok(_) | Err(Error::Apply(ApplyError::AllGone { .. })) => {}
+        Err(error) => return Err(error),
+    }
     events(Event::Checking);
     let home = agent.stack(stack);
     let state = records::load_state(&home)?;

@@ -8,8 +8,8 @@ use xedge_model::{Class, Failure as _};
 use super::super::{Data, recover_all, remove, rollback, turn};
 use super::bench::{Bench, FORKS, STACK, folder, own};
 use crate::engine::fake::Behaviour;
-use crate::engine::{Engine as _, NetworkSpec, VolumeSpec};
-use crate::state::Accept;
+use crate::engine::{Engine as _, Fake, NetworkSpec, VolumeSpec};
+use crate::state::{Accept, Drop, Journal, Operation, Phase};
 use crate::{TrustStore, records, secrets};
 
 /// What somebody made by hand under the stack's names is neither used nor removed.
@@ -120,4 +120,38 @@ fn a_purge_that_leaves_data_leaves_its_floor() {
     records::save_state(&bench.stack(), &state).unwrap();
     bench.remove(Data::Purge).unwrap();
     assert_eq!(bench.trust().data_floor(STACK), 5);
+}
+
+/// Another Engine is no reason to forget what is half done in this one.
+#[test]
+fn a_change_is_not_taken_back_in_an_engine_that_has_nothing_of_it() {
+    for phase in [Phase::Switching, Phase::RollingBack, Phase::Committing] {
+        let (_keep, path) = folder();
+        let mut bench = Bench::at(&path);
+        bench.install(1).unwrap();
+        let state = records::load_state(&bench.stack()).unwrap();
+        let current = state.current.clone().unwrap();
+        let journal = Journal {
+            operation: Operation::Install,
+            phase,
+            from: Some(current.clone()),
+            to: current,
+            changing: vec!["broker".to_owned()],
+            after: Box::new(state),
+            drop: Drop::default(),
+            accept: None,
+        };
+        records::save_journal(&bench.stack(), &journal).unwrap();
+        let other = Fake::open(path.join("other-engine"), || 1);
+        let right = std::mem::replace(&mut bench.engine, other);
+        let error = bench.recover().unwrap_err();
+        assert!(error.hint().unwrap().contains("--engine"), "{error}");
+        assert_eq!(records::load_journal(&bench.stack()).unwrap().map(|journal| journal.phase), Some(phase));
+        let other = std::mem::replace(&mut bench.engine, right);
+        let _done = bench.recover().unwrap();
+        records::save_journal(&bench.stack(), &journal).unwrap();
+        bench.engine = other;
+        bench.remove(Data::Keep).unwrap();
+        assert_eq!(bench.runs(), None, "whoever removed all by hand can be done with it");
+    }
 }
