@@ -2,7 +2,6 @@
 //! change itself.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::tuf::Target as Member;
@@ -18,7 +17,7 @@ use crate::plan::{Bounds, Input, ReleasePlan, plan};
 use crate::records::{self, Lock};
 use crate::staged::{Staged, is_layer};
 use crate::state::{Accept, Check, Checks};
-use crate::{Device, Error, Result, TrustStore, secrets, values};
+use crate::{Device, Result, TrustStore, secrets, values};
 
 /// Installs a verified bundle, or checks whether it could be. Takes the device's lock: the caller must not hold it.
 ///
@@ -74,8 +73,7 @@ pub fn install(
         accept: Accept::of(staged.verified()),
         members: members(agent, staged)?,
         secrets: parts.secrets.clone(),
-        head: fs::read(staged.head())
-            .map_err(|source| Error::Read { path: staged.head().to_owned(), source })?,
+        head: staged.head().to_vec(),
         load: &|manifest, events| load(agent, staged, manifest, events),
         adopted: adoption.map(|found| (found.service, found.placed)),
         adopted_volumes,

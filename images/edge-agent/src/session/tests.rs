@@ -405,3 +405,23 @@ fn another_sessions_release_is_not_installed_for_this_one() {
     let text = String::from_utf8(output).unwrap();
     assert!(text.contains("another session sent another one"), "{text}");
 }
+
+/// What another session has installed meanwhile is no other release.
+#[test]
+fn a_head_is_found_with_the_release_that_runs() {
+    let parts = Forge::new().parts();
+    let bench = Bench::new(&Forge::new());
+    let stack = bench.home.stack("edge");
+    let (bytes, manifest) = (parts.head(), &Forge::new().manifest);
+    let digest = Digest::of(&bytes);
+    let replaced = head::find(&stack, &digest, manifest).unwrap_err();
+    assert!(matches!(replaced, Error::Transfer(TransferError::Replaced { .. })), "{replaced}");
+    let kept = stack.head(manifest.seq);
+    std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+    std::fs::write(&kept, &bytes).unwrap();
+    assert_eq!(head::find(&stack, &digest, manifest).unwrap(), kept);
+    std::fs::write(stack.incoming(), b"another").unwrap();
+    assert_eq!(head::find(&stack, &digest, manifest).unwrap(), kept);
+    std::fs::write(stack.incoming(), &bytes).unwrap();
+    assert_eq!(head::find(&stack, &digest, manifest).unwrap(), stack.incoming());
+}

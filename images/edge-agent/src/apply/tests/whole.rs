@@ -149,3 +149,15 @@ fn a_container_that_would_vanish_is_not_taken_over() {
     let still = bench.container("old-broker");
     assert!(still.running && still.id == old.id);
 }
+
+/// A host that lost its connection while the release settled asks for it once more; the first process goes on meanwhile.
+#[test]
+fn a_release_that_was_verified_twice_is_installed_once() {
+    let (_keep, bench) = device();
+    let (first, second) = (bench.stage(&release(7)).unwrap(), bench.stage(&release(7)).unwrap());
+    assert!(!bench.take(&first, None, false).unwrap().unchanged);
+    assert!(!bench.stack().incoming().exists());
+    let broker = bench.container("edge-broker");
+    assert!(bench.take(&second, None, false).unwrap().unchanged);
+    assert_eq!(bench.container("edge-broker"), broker);
+}
