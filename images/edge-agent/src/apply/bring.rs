@@ -335,7 +335,9 @@ fn after(
     let previous = if changing.is_empty() { state.previous.clone() } else { from.cloned() };
     let mut adopted_volumes = state.adopted_volumes.clone();
     adopted_volumes.extend(target.adopted_volumes.clone());
-    StackState { current: Some(to.clone()), previous, adopted_volumes }
+    let mut adopted = state.adopted.clone();
+    adopted.extend(target.adopted.iter().map(|(service, placed)| (service.clone(), placed.name.clone())));
+    StackState { current: Some(to.clone()), previous, adopted_volumes, adopted }
 }
 
 /// What the state speaks of now and will not afterwards.

@@ -53,9 +53,11 @@ pub fn install(
     check::before_plan(&look(trust), manifest)?;
     let parts = Parts::read(agent, staged)?;
     let first = parts.plan(agent, staged, &device, &known)?;
-    let adoption =
-        options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first, &state));
-    let adoption = adoption.transpose()?;
+    let adopt = match options.adopt.as_deref() {
+        Some(name) if adopt::is_done(agent, name, &state)? => None,
+        adopt => adopt,
+    };
+    let adoption = adopt.map(|name| adopt::find(agent, name, &manifest.stack, &first, &state)).transpose()?;
     let adopted_volumes = adoption.as_ref().map_or_else(BTreeMap::new, |found| found.volumes.clone());
     let plan = if adopted_volumes.is_empty() {
         first
@@ -80,8 +82,7 @@ pub fn install(
     };
     let change = bring::compare(agent, &target)?;
     // `SERVICE=NAME`, or the name alone.
-    let by_hand =
-        options.adopt.as_deref().map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
+    let by_hand = adopt.map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
     let needs = needs(staged, &target.plan, change.changing(), by_hand.map(str::to_owned));
     check::check(&look(trust), manifest, &needs)?;
     if options.check_only {

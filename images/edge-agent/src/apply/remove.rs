@@ -1,6 +1,7 @@
 //! Takes a stack away: containers, networks, images, folders; with [`Data::Purge`] its volumes, secrets and values too. What
 //! was accepted of it stays, so that an older release does not come in afterwards.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -58,7 +59,12 @@ pub fn remove(
         Data::Purge => Operation::Purge,
     };
     // Adopted volumes are remembered: whoever installs the stack again finds its data where it was.
-    let after = StackState { current: None, previous: None, adopted_volumes: state.adopted_volumes.clone() };
+    let after = StackState {
+        current: None,
+        previous: None,
+        adopted_volumes: state.adopted_volumes.clone(),
+        adopted: BTreeMap::new(),
+    };
     let mut journal = Journal {
         operation,
         phase: Phase::Committing,

@@ -49,6 +49,7 @@ pub struct Faults {
 /// How a program behaves. By default it runs, and is healthy where anybody asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, and any may come together")]
 pub struct Behaviour {
     /// Why it cannot be started.
     pub refuses: Option<String>,

@@ -33,6 +33,7 @@ pub const ATTEMPTS_LABEL: &str = "xedge.attempts";
 
 /// A container as the Engine has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what the Engine says of it, as it says it")]
 pub struct Container {
     /// Id.
     pub id: String,

@@ -36,7 +36,7 @@ pub(super) struct Made {
 }
 
 struct Mounts {
-    mounts: Vec<MountSpec>,
+    all: Vec<MountSpec>,
     folders: Vec<MountFolder>,
     volumes: Vec<VolumeSpec>,
 }
@@ -113,7 +113,7 @@ impl Stack<'_> {
             Some(text) => user::numbers(text),
             None => user::image_user(config),
         };
-        let Mounts { mounts, folders, volumes } = self.mounts(name, service, user, config)?;
+        let Mounts { all: mounts, folders, volumes } = self.mounts(name, service, user, config)?;
         let spec = ContainerSpec {
             manifest: Some(manifest.clone()),
             mounts,
@@ -210,7 +210,7 @@ impl Stack<'_> {
                 mounts.push(MountSpec { source, target, read_only: false, propagation: None });
             }
         }
-        Ok(Mounts { mounts, folders, volumes })
+        Ok(Mounts { all: mounts, folders, volumes })
     }
 
     fn secret(&self, service: &str, name: &str) -> Result<Source> {
@@ -260,16 +260,12 @@ impl Stack<'_> {
 /// The name of a volume that the stack gives none, after its service and its place. No name of a stack's has a `.`, and no two
 /// places have the same name.
 fn named_after(service: &str, target: &str) -> String {
-    let mut name = service.to_owned();
-    for byte in target.bytes() {
-        match byte {
-            b'/' => name.push('.'),
-            b'-' => name.push('-'),
-            byte if byte.is_ascii_alphanumeric() => name.push(byte.into()),
-            byte => name.push_str(&format!("_{byte:02x}")),
-        }
-    }
-    name
+    let letters = target.bytes().map(|byte| match byte {
+        b'/' => ".".to_owned(),
+        byte if byte == b'-' || byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("_{byte:02x}"),
+    });
+    std::iter::once(service.to_owned()).chain(letters).collect()
 }
 
 /// What of a container follows from its service alone.

@@ -43,7 +43,8 @@ fn a_foreign_network_is_refused_and_stays() {
 /// Whoever waited for the lock goes by what was accepted meanwhile, and saves nothing older over it.
 #[test]
 fn what_was_accepted_while_one_waited_counts() {
-    let operations: [(&str, fn(&Bench, &mut TrustStore)); 4] = [
+    type Deed = fn(&Bench, &mut TrustStore);
+    let operations: [(&str, Deed); 4] = [
         ("rollback", |bench, trust| {
             let error = rollback(&bench.agent(), trust, STACK, &mut |_| ()).unwrap_err();
             assert_eq!(error.code(), Some("data-floor"));

@@ -131,8 +131,16 @@ fn a_release_takes_over_the_data_of_a_container_started_by_hand() {
     assert_eq!(bench.container("edge-broker").mounts["/data"], "by-hand", "its volume");
     assert_eq!(bench.engine.volumes().unwrap(), ["by-hand"], "and no second one");
     assert!(refused("edge-broker").contains("has a container of its own already"));
-    bench.take(&bench.stage(&release(8)).unwrap(), None, false).unwrap();
+    for again in ["old-broker", "broker=old-broker"] {
+        let applied = bench.take(&bench.stage(&release(7)).unwrap(), Some(again), false).unwrap();
+        assert!(applied.unchanged, "the same once more: {again}");
+    }
+    bench.take(&bench.stage(&release(8)).unwrap(), Some("old-broker"), false).unwrap();
     assert_eq!(bench.container("edge-broker").mounts["/data"], "by-hand", "for good");
+    bench.start_by_hand();
+    let staged = bench.stage(&release(9)).unwrap();
+    let error = bench.take(&staged, Some("old-broker"), false).unwrap_err().to_string();
+    assert!(error.contains("has a container of its own already"), "another one of that name: {error}");
 }
 
 #[test]
