@@ -1,5 +1,6 @@
 //! Frees what no release needs: members of the store, folders that containers mounted, heads of old releases, leftover
-//! containers. Images and networks go with the release that they were for. Never volumes, secrets or values.
+//! containers, versions of secrets that were replaced. Images and networks go with the release that they were for. Never
+//! volumes, values or the newest version of a secret.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,7 +15,7 @@ use super::{Agent, PATIENCE, tidy};
 use crate::home::StackHome;
 use crate::records::{self, Lock};
 use crate::state::StackState;
-use crate::{Error, Result};
+use crate::{Error, Result, secrets};
 
 /// What was freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,13 +41,21 @@ pub fn gc(agent: &Agent<'_>) -> Result<Freed> {
     Ok(freed)
 }
 
-/// Removes folders and heads of a stack that the state does not speak of.
+/// Removes folders, heads and replaced versions of secrets of a stack that the state does not speak of.
 pub(super) fn folders(home: &StackHome, state: &StackState) -> Result<Freed> {
     let mut freed = Freed::default();
     let mounts: BTreeSet<Utf8PathBuf> =
         tidy::releases(state).flat_map(|release| &release.mounts).map(|digest| home.mount(digest)).collect();
     for path in entries(&home.root().join("mounts"))? {
         if !mounts.contains(&path) {
+            freed.add(remove(&path)?);
+        }
+    }
+    let mut values: BTreeSet<Utf8PathBuf> = secrets::files(home)?.into_iter().collect();
+    let mounted = tidy::releases(state).flat_map(|release| &release.secrets);
+    values.extend(mounted.map(|(name, version)| home.secret(name, *version)));
+    for path in entries(&home.secrets())? {
+        if !values.contains(&path) {
             freed.add(remove(&path)?);
         }
     }

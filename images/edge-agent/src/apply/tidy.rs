@@ -1,4 +1,4 @@
-//! What an operation leaves behind and nothing needs. Only what the agent made, and never a volume or a secret. Where it does
+//! What an operation leaves behind and nothing needs. Only what the agent made, and never a volume or the newest version of a secret. Where it does
 //! not succeed nothing is broken: the next operation and `gc` try again.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use camino::Utf8Path;
 use xedge_model::atomic::{self, WriteError};
 
-use super::{Agent, gc, undo};
+use super::{Agent, gc, names, undo};
 use crate::engine::Restart;
 use crate::home::StackHome;
 use crate::state::{Installed, Journal, StackState};
@@ -39,7 +39,7 @@ pub(super) fn after_undo(agent: Agent<'_>, home: &StackHome, journal: &Journal, 
     images(agent, journal.to.services.values().map(|placed| placed.image.as_str())).ok();
     let needed: BTreeSet<&String> = releases(state).flat_map(|release| &release.networks).collect();
     for network in journal.to.networks.iter().filter(|network| !needed.contains(network)) {
-        agent.engine.remove_network(network).ok();
+        agent.engine.remove_network(network, &stack_name(home)).ok();
     }
     gc::folders(home, state).ok();
 }
@@ -50,7 +50,7 @@ pub(super) fn after_commit(agent: Agent<'_>, home: &StackHome, journal: &Journal
     sweep(agent, home, &stack_name(home)).ok();
     images(agent, journal.drop.images.iter().map(String::as_str)).ok();
     for network in &journal.drop.networks {
-        agent.engine.remove_network(network).ok();
+        agent.engine.remove_network(network, &stack_name(home)).ok();
     }
     gc::folders(home, &journal.after).ok();
     // The head of the next release may have arrived meanwhile: it stays.
@@ -62,13 +62,15 @@ pub(super) fn after_commit(agent: Agent<'_>, home: &StackHome, journal: &Journal
 }
 
 /// Removes containers of the stack that the state does not speak of: those of an operation that was cut short. They do not
-/// run and never start by themselves; a container that does was not left behind by one, and is not touched.
+/// run, and never start by themselves or have no name of their own, for Podman changes no policy; any other container was not
+/// left behind by one, and is not touched.
 pub(super) fn sweep(agent: Agent<'_>, home: &StackHome, stack: &str) -> Result<()> {
     let state = records::load_state(home)?;
     let kept = undo::kept(&state);
     for container in agent.engine.containers(Some(stack))? {
-        let still = !container.running && !container.restarting && container.restart == Restart::No;
-        if still && !kept.contains(container.id.as_str()) {
+        let still = !container.running && !container.restarting;
+        let left = container.restart == Restart::No || names::is_out_of_place(&container.name);
+        if still && left && !kept.contains(container.id.as_str()) {
             agent.clock.step("sweep");
             agent.engine.remove(&container.id)?;
         }

@@ -14,7 +14,7 @@ use crate::cli::Pull;
 
 pub(super) fn run(cx: &Context, args: &Pull) -> Result<()> {
     let (trust, now) = cx.trust()?;
-    let engine = cx.connect()?;
+    let engine = cx.connect_for_good()?;
     let logins = Logins::read(&files())?;
     let from = From { home: &cx.home, engine: engine.as_ref(), trust: &trust, now, logins: &logins };
     let head = pull::pull(&from, &args.reference, &mut |event| cx.printer.event(&event))?;
