@@ -7,7 +7,7 @@ use xedge_wire::EngineFacts;
 use super::{Look, Needs, Obstacle};
 use crate::facts::{Machine, MemoryLimits, Room};
 use crate::trust::BUILD_TIME;
-use crate::{Clock, Device, Result};
+use crate::{Clock, Device, Home, Result};
 
 /// What a compressed layer takes once it is unpacked, and what the Engine keeps of it on the way: an estimate from
 /// gzipped Debian layers, which grow to 2.3 to 2.9 times their size.
@@ -78,10 +78,10 @@ pub(crate) fn no_limits(machine: &Machine) -> Obstacle {
 }
 
 /// Room for what has yet to come. Where store and Engine share a file system, their needs are added.
-pub(super) fn disk(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Result<Vec<Obstacle>> {
+pub(super) fn disk(home: &Home, engine: &EngineFacts, needs: &Needs) -> Result<Vec<Obstacle>> {
     let images = needs.layers.saturating_mul(UNPACKED);
     let mut places: Vec<(Utf8PathBuf, Room, u64)> = Vec::new();
-    let mut folders = vec![(look.home.root().to_owned(), needs.store)];
+    let mut folders = vec![(home.root().to_owned(), needs.store)];
     if !engine.root.is_empty() && images > 0 {
         folders.push((Utf8PathBuf::from(&engine.root), images));
     }
