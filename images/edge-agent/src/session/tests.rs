@@ -255,7 +255,10 @@ fn every_member_that_went_bad_in_the_store_is_found() {
         bytes[0] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         let error = bench.stage(&forge).unwrap_err();
-        assert!(matches!(error, Error::Damaged { .. }) || error.code() == Some("digest"), "{name}: {error}");
+        assert!(
+            matches!(error, Error::DamagedMember { .. }) || error.code() == Some("digest"),
+            "{name}: {error}"
+        );
         assert!(!path.exists(), "{name} is thrown away");
         bench.send(&parts);
         let _whole = bench.stage(&forge).unwrap();
