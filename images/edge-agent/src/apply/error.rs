@@ -42,6 +42,12 @@ pub enum ApplyError {
         #[source]
         cause: Box<Error>,
     },
+    /// A change was cut short, and nothing may be changed now.
+    #[error("failed to check a release of {stack}: a change of it was cut short and is not finished")]
+    Pending {
+        /// The stack.
+        stack: String,
+    },
     /// There is no such stack.
     #[error("no release of {stack} is installed on this device")]
     NotInstalled {
@@ -127,7 +133,7 @@ impl Failure for ApplyError {
         match self {
             Self::Unwell { .. } => Class::Failed,
             Self::Undone { cause, .. } => cause.class(),
-            Self::Unfinished { .. } => Class::Environment,
+            Self::Unfinished { .. } | Self::Pending { .. } => Class::Environment,
             Self::NotInstalled { .. }
             | Self::NoPrevious { .. }
             | Self::Gone { .. }
@@ -147,6 +153,7 @@ impl Failure for ApplyError {
                 "once that is mended, the running `xedge-agent watch` finishes it, or start it by hand"
                     .to_owned()
             }),
+            Self::Pending { .. } => "`xedge-agent watch --once` finishes it, or takes it back".to_owned(),
             Self::NotInstalled { .. } => "`xedge-agent status` lists what is installed".to_owned(),
             Self::NoPrevious { .. } => {
                 "apply an older content as a new release: `cargo xtask release --content-of FILE`".to_owned()

@@ -13,7 +13,7 @@ use super::bench::{Bench, FORKS, STACK, folder, own};
 use crate::engine::Engine as _;
 use crate::forge::{Forge, NOW, state};
 use crate::staged::Staged;
-use crate::state::Accept;
+use crate::state::{Accept, Drop, Installed, Journal, Operation, Phase};
 use crate::{Result, records, values};
 
 /// A release of one service with a volume, a folder of configuration and a value of the device.
@@ -132,4 +132,25 @@ fn a_release_takes_over_the_data_of_a_container_started_by_hand() {
     assert!(refused("edge-broker").contains("has a container of its own already"));
     bench.take(&bench.stage(&release(8)).unwrap(), None, false).unwrap();
     assert_eq!(bench.container("edge-broker").mounts["/data"], "by-hand", "for good");
+}
+
+#[test]
+fn a_check_does_not_go_on_with_what_was_cut_short() {
+    let (_keep, bench) = device();
+    let staged = bench.stage(&release(7)).unwrap();
+    let journal = Journal {
+        operation: Operation::Install,
+        phase: Phase::RollingBack,
+        from: None,
+        to: Installed::default(),
+        changing: Vec::new(),
+        after: Box::default(),
+        drop: Drop::default(),
+        accept: None,
+    };
+    records::save_journal(&bench.stack(), &journal).unwrap();
+    let error = bench.take(&staged, None, true).unwrap_err();
+    assert!(error.to_string().contains("cut short"), "{error}");
+    assert_eq!(records::load_journal(&bench.stack()).unwrap(), Some(journal));
+    bench.take(&staged, None, false).unwrap();
 }
