@@ -27,7 +27,7 @@ pub use error::{ApplyError, Outcome};
 pub use gc::{Freed, gc};
 pub use install::install;
 pub use recover::{Recovered, recover, recover_all};
-pub use remove::{Data, remove};
+pub use remove::{Data, remove, remove_all};
 pub use rollback::rollback;
 pub use status::{logs, stack_status};
 pub use watch::{Healed, turn, watch};

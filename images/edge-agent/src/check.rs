@@ -80,7 +80,7 @@ pub fn obstacles(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Result<
     let mut found = release::compatibility(look, manifest, &facts);
     found.extend(release::data(look, manifest));
     found.extend(clock(look.clock));
-    found.extend(machine::memory(look, &facts, needs)?);
+    found.extend(machine::memory(look, &manifest.stack, &facts, needs)?);
     found.extend(machine::disk(look.home, &facts, needs)?);
     found.extend(volume_root(look.device));
     found.extend(ports::taken(look, manifest, needs)?);

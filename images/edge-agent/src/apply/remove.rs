@@ -13,7 +13,7 @@ use super::{Agent, ApplyError, Events, PATIENCE, bring, commit, recover, tidy};
 use crate::home::StackHome;
 use crate::records::{self, Lock};
 use crate::state::{Installed, Journal, Operation, Phase, StackState};
-use crate::{Result, TrustStore};
+use crate::{Error, Result, TrustStore};
 
 /// Time that a container is given to stop before it is removed.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -79,6 +79,25 @@ pub fn remove(
     }
     events(Event::Committed);
     Ok(())
+}
+
+/// Removes every stack, and gives the names of those that went. One that was removed before and left its data is passed over,
+/// unless the data is to go too.
+pub fn remove_all(
+    agent: &Agent<'_>,
+    trust: &mut TrustStore,
+    data: Data,
+    events: &mut Events<'_>,
+) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for stack in records::stacks(agent.home)? {
+        match remove(agent, trust, &stack, data, events) {
+            Ok(()) => removed.push(stack),
+            Err(Error::Apply(ApplyError::NotInstalled { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(removed)
 }
 
 /// What goes with a stack besides its containers, before its journal does.
