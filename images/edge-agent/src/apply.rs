@@ -10,6 +10,7 @@ mod bring;
 mod commit;
 mod error;
 mod gc;
+mod heads;
 mod install;
 mod names;
 mod probe;
