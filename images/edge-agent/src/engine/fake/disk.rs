@@ -17,9 +17,12 @@ use serde::de::DeserializeOwned;
 #[derive(PartialEq, Eq)]
 struct Stamp([i64; 4]);
 
+/// What a file held at that moment.
+type Known = (Stamp, Rc<dyn Any>);
+
 thread_local! {
     /// What this thread has read, by path. Tests ask the same few files some million times.
-    static READ: RefCell<BTreeMap<Utf8PathBuf, (Stamp, Rc<dyn Any>)>> = RefCell::default();
+    static READ: RefCell<BTreeMap<Utf8PathBuf, Known>> = RefCell::default();
 }
 
 /// Forgets what was read: files may have been copied to their places from elsewhere.
