@@ -15,12 +15,14 @@ mod why;
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_agent::apply::{Agent, Data};
 use xedge_agent::check::Look;
 use xedge_agent::engine::Engine;
 use xedge_agent::facts::Machine;
+use xedge_agent::records::Lock;
 use xedge_agent::{Device, Error, Home, Result, TrustStore};
 
 use crate::cli::{Cli, Command};
@@ -80,9 +82,34 @@ fn data(purge: bool) -> Data {
 }
 
 impl Context {
-    /// Connects to the Engine that was named, or to the first that is there.
+    /// Connects to the Engine that was named, else to the one that the device's containers are in, else to the first that is
+    /// there.
     pub(crate) fn connect(&self) -> Result<Box<dyn Engine>> {
-        crate::system::connect(self.engine.as_deref())
+        crate::system::connect(&self.socket()?)
+    }
+
+    /// The same, for one who is about to make containers: where the device has no Engine yet, this is the one from now on.
+    pub(crate) fn connect_for_good(&self) -> Result<Box<dyn Engine>> {
+        let socket = self.socket()?;
+        let engine = crate::system::connect(&socket)?;
+        let unsettled = |device: &Device| device.engine.is_none();
+        if Device::find(&self.home)?.as_ref().is_some_and(unsettled) {
+            let _lock = Lock::take(&self.home, &self.clock, Duration::from_secs(10))?;
+            if let Some(device) = Device::find(&self.home)?.filter(unsettled) {
+                Device { engine: Some(socket), ..device }.save(&self.home)?;
+            }
+        }
+        Ok(engine)
+    }
+
+    fn socket(&self) -> Result<String> {
+        match &self.engine {
+            Some(named) => Ok(named.to_string()),
+            None => match Device::find(&self.home)?.and_then(|device| device.engine) {
+                Some(settled) => Ok(settled),
+                None => crate::system::find(),
+            },
+        }
     }
 
     /// Everything that an operation needs, around an Engine.

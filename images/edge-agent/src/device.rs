@@ -22,6 +22,9 @@ pub struct Device {
     /// The root that was pinned; `None` before it is enrolled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pinned>,
+    /// Socket of the Engine that its containers are in, whatever other one is installed later; `None` before one answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// What its class settles.
     #[serde(default)]
     pub settings: Settings,

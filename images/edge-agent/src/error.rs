@@ -75,6 +75,19 @@ pub enum Error {
         /// Its answer.
         reason: String,
     },
+    /// Something in the Engine has the name that a release needs, and is not its stack's.
+    #[error(
+        "a {kind} named {name} is there {}, and the release needs that name",
+        .owner.as_ref().map_or("that xedge did not make".to_owned(), |owner| format!("of the stack {owner}"))
+    )]
+    Foreign {
+        /// `volume` or `network`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The stack that it belongs to; `None` where it is none's.
+        owner: Option<String>,
+    },
     /// What is signed cannot run on this device as it is.
     #[error("failed to plan {what}: {reason}")]
     Plan {
@@ -158,7 +171,7 @@ impl Failure for Error {
             Self::Apply(error) => error.class(),
             Self::Damaged { .. } | Self::NotEnrolled | Self::Enrolled(_) => Class::Integrity,
             Self::Unfit(obstacles) => crate::check::worst(obstacles).map_or(Class::Bug, Obstacle::class),
-            Self::Given { .. } | Self::Plan { .. } => Class::Input,
+            Self::Given { .. } | Self::Plan { .. } | Self::Foreign { .. } => Class::Input,
             Self::LaterState { .. }
             | Self::Busy { .. }
             | Self::Bundle { .. }
@@ -182,6 +195,13 @@ impl Failure for Error {
             Self::Program { .. } => {
                 Some("the program that was here goes on; `xedge-agent --version` says which".to_owned())
             }
+            Self::Foreign { owner: Some(_), .. } => {
+                Some("remove that stack, or give one of the two another name: `xedge-agent status`".to_owned())
+            }
+            Self::Foreign { kind: "volume", name, .. } => Some(format!(
+                "take it over with the container that uses it: `--adopt SERVICE=CONTAINER`; where nobody needs its data: `docker volume rm {name}`"
+            )),
+            Self::Foreign { kind, name, .. } => Some(format!("once nothing uses it: `docker {kind} rm {name}`")),
             Self::Plan { hint, .. } => Some(hint.clone()),
             Self::DamagedMember { .. } => {
                 Some("send the release again: `cargo xtask deploy`, or `xedge-agent apply FILE`".to_owned())

@@ -102,14 +102,15 @@ impl StackHome {
         self.0.join("mounts").join(digest.hex())
     }
 
-    /// Secrets, one file each.
+    /// Secrets, one file for each version.
     pub fn secrets(&self) -> Utf8PathBuf {
         self.0.join("secrets")
     }
 
-    /// The value of a secret.
-    pub fn secret(&self, name: &str) -> Utf8PathBuf {
-        self.secrets().join(name)
+    /// A version of a secret. What was given stays as it is: a container that mounts an older one can still be started.
+    pub fn secret(&self, name: &str, version: u64) -> Utf8PathBuf {
+        // No name has a dot.
+        self.secrets().join(format!("{name}.{version}"))
     }
 
     /// How often each secret was given, and to whom: nothing about values.

@@ -17,7 +17,7 @@ use xedge_model::{Digest, ImageName, Platform, stack};
 pub use folders::write_mounts;
 pub use user::image_user;
 
-use self::service::Stack;
+use self::service::{Made, Stack};
 use crate::engine::{ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::home::StackHome;
 use crate::{Error, Result};
@@ -127,7 +127,8 @@ pub fn plan(input: &Input<'_>) -> Result<ReleasePlan> {
     for (name, service) in &compose.services {
         let listed = manifest.services.iter().find(|listed| listed.name == *name);
         let listed = listed.ok_or_else(|| refused(name, "the bundle has no image for it", NEWER))?;
-        let (service, folders) = stack.service(name, &service.value, listed)?;
+        let Made { plan: service, folders, volumes } = stack.service(name, &service.value, listed)?;
+        planned.volumes.extend(volumes);
         if let Some((other, _)) = planned.services.iter().find(|(_, other)| other.name == service.name) {
             let reason = format!("its container has the name `{}`, as that of `{other}`", service.name);
             return Err(refused(name, &reason, "give one of them another `container_name`"));
@@ -135,6 +136,7 @@ pub fn plan(input: &Input<'_>) -> Result<ReleasePlan> {
         mounts.extend(folders.into_iter().map(|folder| (folder.digest.clone(), folder)));
         planned.services.insert(name.clone(), service);
     }
+    planned.volumes.sort_by(|a, b| a.name.cmp(&b.name));
     planned.mounts = mounts.into_values().collect();
     Ok(planned)
 }

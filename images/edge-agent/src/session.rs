@@ -225,8 +225,7 @@ impl Session<'_> {
 
     fn apply(&mut self, options: &Options) -> Answer {
         let received = self.received("apply")?;
-        head::is_still(&received.stack, &received.head, &received.offer.manifest().stack)?;
-        let incoming = received.stack.incoming();
+        let head = head::find(&received.stack, &received.head, received.offer.manifest())?;
         self.engine()?;
         let Self { served, output, engine, .. } = self;
         let engine = engine.get().ok_or_else(|| head_first("apply"))?.as_ref();
@@ -235,7 +234,7 @@ impl Session<'_> {
         // A host that went away does not stop what was begun: the outcome is on the device.
         let mut event = |event: Event| drop(send(*output, &ToHost::Event(event)));
         event(Event::Verifying);
-        let applied = install(&agent, &incoming, options, &mut event)?;
+        let applied = install(&agent, &head, options, &mut event)?;
         Ok(self.say(&ToHost::Applied(applied))?)
     }
 

@@ -7,10 +7,10 @@ mod parts;
 mod reader;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use xedge_bundle::tuf::{Target, Targets};
 use xedge_bundle::{Code, Manifest, Offer, ReadError, Refusal, Verified, member, read_offer, verify_thin};
 use xedge_model::{Digest, Platform};
@@ -26,7 +26,7 @@ use crate::{Error, Home, Result, TransferError, TrustStore, check};
 #[must_use]
 pub struct Staged {
     store: Store,
-    head: Utf8PathBuf,
+    head: Vec<u8>,
     platform: Platform,
     verified: Verified,
     images: BTreeMap<Digest, Image>,
@@ -34,7 +34,10 @@ pub struct Staged {
 
 /// Judges the head of a bundle: what it is, whether it hangs on the root, and whether it is older than what was here.
 pub fn read_head(head: &Utf8Path, trust: &TrustStore, now: i64) -> Result<Offer> {
-    let open = || File::open(head).map_err(|source| Error::Read { path: head.to_owned(), source });
+    judge(|| File::open(head).map_err(|source| Error::Read { path: head.to_owned(), source }), trust, now)
+}
+
+fn judge<R: Read>(open: impl Fn() -> Result<R>, trust: &TrustStore, now: i64) -> Result<Offer> {
     // The stack decides which floor it is, and is believed only once the signatures are; so the head is read twice.
     let offer = read_offer(open()?, &trust.trust_any(), now)?;
     Ok(read_offer(open()?, &trust.trust(&offer.manifest().stack), now)?)
@@ -50,7 +53,9 @@ impl Staged {
         now: i64,
         engine: &dyn Engine,
     ) -> Result<Self> {
-        let offer = read_head(head, trust, now)?;
+        // Once: from here on it counts, whoever puts another one in its place.
+        let head = fs::read(head).map_err(|source| Error::Read { path: head.to_owned(), source })?;
+        let offer = judge(|| Ok(head.as_slice()), trust, now)?;
         let store = Store::new(home);
         let platform = platform(engine)?;
         let missing = missing(&offer, &store, platform, engine)?;
@@ -63,7 +68,7 @@ impl Staged {
         }
         let absent = parts::absent(&offer, &missing.images);
         let trust = trust.trust(&offer.manifest().stack);
-        let reader = reader::Whole::new(&store, head, &offer, &absent);
+        let reader = reader::Whole::new(&store, &head, &offer, &absent);
         let verified = match verify_thin(reader, &trust, now, &absent, &mut ()) {
             Ok(verified) => verified,
             Err(error) => {
@@ -72,7 +77,7 @@ impl Staged {
             }
         };
         let images = missing.images;
-        Ok(Self { store, head: head.to_owned(), platform, verified, images })
+        Ok(Self { store, head, platform, verified, images })
     }
 
     /// What the verifier found: root, versions, evidence.
@@ -95,8 +100,8 @@ impl Staged {
         self.platform
     }
 
-    /// The file with the head, to be kept with the release.
-    pub fn head(&self) -> &Utf8Path {
+    /// The bytes of the head that was verified, to be kept with the release.
+    pub fn head(&self) -> &[u8] {
         &self.head
     }
 

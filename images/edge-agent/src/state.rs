@@ -20,6 +20,9 @@ pub struct StackState {
     /// Volumes that do not have the usual place, because they were there before (`--adopt`): by name, what is mounted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub adopted_volumes: BTreeMap<String, String>,
+    /// Names of the containers that were taken over, by service: to be asked for the same once more is no mistake.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adopted: BTreeMap<String, String>,
 }
 
 /// A release on the device.
@@ -56,6 +59,9 @@ pub struct Installed {
     /// The members of the store that are worth keeping for it.
     #[serde(default)]
     pub members: Vec<Digest>,
+    /// Which version of each of its secrets it was made with.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, u64>,
 }
 
 /// What a release must answer before it is committed, and afterwards to the one who watches.

@@ -63,16 +63,13 @@ impl<R: Read + AsFd> Read for Patient<R> {
     }
 }
 
-/// Connects to the Engine that was named; else to the one that `DOCKER_HOST` names, to Docker's, or to Podman's.
-pub(crate) fn connect(socket: Option<&Utf8Path>) -> Result<Box<dyn Engine>> {
-    let socket = match socket {
-        Some(socket) => socket.to_string(),
-        None => find()?,
-    };
-    Ok(Box::new(Docker::connect(&socket)?))
+/// Connects to the Engine at this socket.
+pub(crate) fn connect(socket: &str) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(Docker::connect(socket)?))
 }
 
-fn find() -> Result<String> {
+/// The socket that `DOCKER_HOST` names, else Docker's, else Podman's.
+pub(crate) fn find() -> Result<String> {
     if let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|host| host.starts_with("unix://")) {
         return Ok(host);
     }

@@ -19,6 +19,18 @@ pub(super) struct Adoption {
     pub(super) volumes: BTreeMap<String, String>,
 }
 
+/// Whether `NAME` or `SERVICE=NAME` was taken over before: a service of the release that runs stands for it, and nothing else
+/// has the name by now. Then there is nothing to take over, and the release is a release like others.
+pub(super) fn is_done(agent: Agent<'_>, wanted: &str, state: &StackState) -> Result<bool> {
+    let (service, name) =
+        wanted.split_once('=').map_or((None, wanted), |(service, name)| (Some(service), name));
+    let was =
+        state.adopted.iter().find(|(by, was)| *was == name && service.is_none_or(|service| service == *by));
+    let current = was.and_then(|(by, _)| state.current.as_ref()?.services.get(by));
+    let Some(current) = current else { return Ok(false) };
+    Ok(agent.engine.inspect(name)?.is_none_or(|found| found.id == current.container))
+}
+
 /// Finds the container of `NAME` or `SERVICE=NAME`, and the service that it stands for.
 pub(super) fn find(
     agent: Agent<'_>,
@@ -34,6 +46,9 @@ pub(super) fn find(
     let refuse = |why: String| ApplyError::Adopt { name: name.to_owned(), why };
     let container =
         agent.engine.inspect(name)?.ok_or_else(|| refuse("there is none of that name".to_owned()))?;
+    if container.auto_remove {
+        return Err(ApplyError::Vanishing { name: name.to_owned() }.into());
+    }
     // A container of this very stack that the state knows nothing of is one whose state was lost.
     if let Some(owner) = container.labels.get(STACK_LABEL).filter(|owner| *owner != stack) {
         return Err(refuse(format!("it belongs to the stack {owner} already")).into());

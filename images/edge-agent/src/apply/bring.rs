@@ -27,6 +27,8 @@ pub(super) struct Target<'a> {
     pub(super) accept: Accept,
     /// The members worth keeping.
     pub(super) members: Vec<Digest>,
+    /// The versions of its secrets.
+    pub(super) secrets: BTreeMap<String, u64>,
     /// Bytes of the bundle's head.
     pub(super) head: Vec<u8>,
     /// Loads the image with this manifest and gives its id.
@@ -144,8 +146,8 @@ pub(super) fn run(
     events: &mut Events<'_>,
 ) -> Result<BTreeMap<String, u64>> {
     agent.clock.step("switching");
-    let checks = journal.to.checks.clone();
-    let doctor = Doctor { agent, home, checks: &checks };
+    let (checks, secrets) = (journal.to.checks.clone(), journal.to.secrets.clone());
+    let doctor = Doctor { agent, home, checks: &checks, secrets: &secrets };
     let switched = switch::switch(&doctor, journal, events).and_then(|away| {
         doctor.settle(&journal.to, events)?;
         agent.clock.step("settled");
@@ -320,6 +322,7 @@ fn installed(agent: Agent<'_>, target: &Target<'_>, services: BTreeMap<String, P
         volumes: plan.volumes.clone(),
         mounts: plan.mounts.iter().map(|folder| folder.digest.clone()).collect(),
         members: target.members.clone(),
+        secrets: target.secrets.clone(),
     }
 }
 
@@ -334,7 +337,9 @@ fn after(
     let previous = if changing.is_empty() { state.previous.clone() } else { from.cloned() };
     let mut adopted_volumes = state.adopted_volumes.clone();
     adopted_volumes.extend(target.adopted_volumes.clone());
-    StackState { current: Some(to.clone()), previous, adopted_volumes }
+    let mut adopted = state.adopted.clone();
+    adopted.extend(target.adopted.iter().map(|(service, placed)| (service.clone(), placed.name.clone())));
+    StackState { current: Some(to.clone()), previous, adopted_volumes, adopted }
 }
 
 /// What the state speaks of now and will not afterwards.

@@ -14,6 +14,7 @@ pub(super) fn finish(
     home: &StackHome,
     journal: &Journal,
 ) -> Result<Vec<String>> {
+    undo::are_here(agent, home, &journal.to)?;
     let mut troubles = Vec::new();
     for service in &journal.changing {
         let Some(placed) = journal.to.services.get(service) else { continue };

@@ -48,6 +48,16 @@ pub enum ApplyError {
         /// The stack.
         stack: String,
     },
+    /// Nothing of what an operation is about is in the Engine. Its journal stays.
+    #[error(
+        "not one container of release {seq} of {stack} is in this Engine, and an operation on them is under way"
+    )]
+    AllGone {
+        /// The stack.
+        stack: String,
+        /// The release.
+        seq: u64,
+    },
     /// There is no such stack.
     #[error("no release of {stack} is installed on this device")]
     NotInstalled {
@@ -75,6 +85,14 @@ pub enum ApplyError {
         name: String,
         /// The service.
         service: String,
+    },
+    /// A container that was started with `--rm` cannot be taken over: stopped, it is gone, and with it the way back.
+    #[error(
+        "failed to take over the container {name}: it was started with --rm, and would be gone once it is stopped"
+    )]
+    Vanishing {
+        /// The container.
+        name: String,
     },
     /// A container cannot be taken over.
     #[error("failed to take over the container {name}: {why}")]
@@ -133,11 +151,12 @@ impl Failure for ApplyError {
         match self {
             Self::Unwell { .. } => Class::Failed,
             Self::Undone { cause, .. } => cause.class(),
-            Self::Unfinished { .. } | Self::Pending { .. } => Class::Environment,
+            Self::Unfinished { .. } | Self::AllGone { .. } | Self::Pending { .. } => Class::Environment,
             Self::NotInstalled { .. }
             | Self::NoPrevious { .. }
             | Self::Gone { .. }
             | Self::NameTaken { .. }
+            | Self::Vanishing { .. }
             | Self::Adopt { .. } => Class::Input,
         }
     }
@@ -154,6 +173,9 @@ impl Failure for ApplyError {
                     .to_owned()
             }),
             Self::Pending { .. } => "`xedge-agent watch --once` finishes it, or takes it back".to_owned(),
+            Self::AllGone { stack, .. } => format!(
+                "name the Engine that they are in: `xedge-agent watch --once --engine SOCKET`; if somebody removed them: `xedge-agent remove {stack}`, which keeps the data"
+            ),
             Self::NotInstalled { .. } => "`xedge-agent status` lists what is installed".to_owned(),
             Self::NoPrevious { .. } => {
                 "apply an older content as a new release: `cargo xtask release --content-of FILE`".to_owned()
@@ -163,6 +185,9 @@ impl Failure for ApplyError {
             }
             Self::NameTaken { name, service } => format!(
                 "take it over with `--adopt {service}={name}`, or give it another name: `docker rename {name} {name}-old`"
+            ),
+            Self::Vanishing { name } => format!(
+                "make it anew without --rm, with the same volumes (`docker update` cannot change that): `docker stop {name}`, then `docker run` as before"
             ),
             Self::Adopt { .. } => "`docker ps -a` lists the containers of this device".to_owned(),
         })

@@ -1,6 +1,6 @@
 //! Frees what no release needs: members of the store, folders that containers mounted, heads of old releases, leftover
-//! containers, images of a release that did not come, files that a killed process left. Networks and other images go with the
-//! release that they were for. Never volumes, secrets or values.
+//! containers, versions of secrets that were replaced, images of a release that did not come, files that a killed process left.
+//! Networks and other images go with the release that they were for. Never volumes, values or the newest version of a secret.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use super::{Agent, PATIENCE, heads, tidy};
 use crate::home::StackHome;
 use crate::records::{self, Lock};
 use crate::state::StackState;
-use crate::{Error, Result};
+use crate::{Error, Result, secrets};
 
 /// How names of files begin that are written beside another one, to take its place.
 const ATOMIC: &str = ".write-";
@@ -84,13 +84,21 @@ fn is_old(agent: Agent<'_>, path: &Utf8Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.mtime() < agent.clock.unix() - AT_WORK)
 }
 
-/// Removes folders and heads of a stack that the state does not speak of.
+/// Removes folders, heads and replaced versions of secrets of a stack that the state does not speak of.
 pub(super) fn folders(home: &StackHome, state: &StackState) -> Result<Freed> {
     let mut freed = Freed::default();
     let mounts: BTreeSet<Utf8PathBuf> =
         tidy::releases(state).flat_map(|release| &release.mounts).map(|digest| home.mount(digest)).collect();
     for path in entries(&home.root().join("mounts"))? {
         if !mounts.contains(&path) {
+            freed.add(remove(&path)?);
+        }
+    }
+    let mut values: BTreeSet<Utf8PathBuf> = secrets::files(home)?.into_iter().collect();
+    let mounted = tidy::releases(state).flat_map(|release| &release.secrets);
+    values.extend(mounted.map(|(name, version)| home.secret(name, *version)));
+    for path in entries(&home.secrets())? {
+        if !values.contains(&path) {
             freed.add(remove(&path)?);
         }
     }

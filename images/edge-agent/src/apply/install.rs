@@ -2,7 +2,6 @@
 //! change itself.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use camino::Utf8PathBuf;
 use xedge_bundle::tuf::Target as Member;
@@ -18,7 +17,7 @@ use crate::plan::{Bounds, Input, ReleasePlan, plan};
 use crate::records::{self, Lock};
 use crate::staged::{Staged, is_layer};
 use crate::state::{Accept, Check, Checks};
-use crate::{Device, Error, Result, TrustStore, secrets, values};
+use crate::{Device, Result, TrustStore, secrets, values};
 
 /// Installs a verified bundle, or checks whether it could be. Takes the device's lock: the caller must not hold it.
 ///
@@ -61,9 +60,11 @@ pub fn install(
     check::before_plan(&look(trust), manifest)?;
     let parts = Parts::read(agent, staged)?;
     let first = parts.plan(agent, staged, &device, &known)?;
-    let adoption =
-        options.adopt.as_deref().map(|name| adopt::find(agent, name, &manifest.stack, &first, &state));
-    let adoption = adoption.transpose()?;
+    let adopt = match options.adopt.as_deref() {
+        Some(name) if adopt::is_done(agent, name, &state)? => None,
+        adopt => adopt,
+    };
+    let adoption = adopt.map(|name| adopt::find(agent, name, &manifest.stack, &first, &state)).transpose()?;
     let adopted_volumes = adoption.as_ref().map_or_else(BTreeMap::new, |found| found.volumes.clone());
     let plan = if adopted_volumes.is_empty() {
         first
@@ -80,16 +81,15 @@ pub fn install(
         plan,
         accept: Accept::of(staged.verified()),
         members: members(agent, staged)?,
-        head: fs::read(staged.head())
-            .map_err(|source| Error::Read { path: staged.head().to_owned(), source })?,
+        secrets: parts.secrets.clone(),
+        head: staged.head().to_vec(),
         load: &|manifest, events| load(agent, staged, manifest, events),
         adopted: adoption.map(|found| (found.service, found.placed)),
         adopted_volumes,
     };
     let change = bring::compare(agent, &target)?;
     // `SERVICE=NAME`, or the name alone.
-    let by_hand =
-        options.adopt.as_deref().map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
+    let by_hand = adopt.map(|wanted| wanted.split_once('=').map_or(wanted, |(_, name)| name));
     let needs = needs(staged, &target.plan, change.changing(), by_hand.map(str::to_owned));
     check::check(&look(trust), manifest, &needs)?;
     if options.check_only {

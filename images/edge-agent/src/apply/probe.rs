@@ -4,6 +4,7 @@
 mod http;
 mod mqtt;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -30,6 +31,8 @@ pub(super) struct Asked<'a> {
     pub(super) ports: &'a [PortSpec],
     /// Where its secrets lie.
     pub(super) home: &'a StackHome,
+    /// The versions of them that its release has.
+    pub(super) secrets: &'a BTreeMap<String, u64>,
 }
 
 /// Asks once. The inner error says for people what the service did not do; the outer one is the Engine's.
@@ -112,7 +115,7 @@ struct Login {
 /// Reads a secret: options of `mosquitto_sub`, or a password where the user is known otherwise.
 fn login(asked: &Asked<'_>, secret: Option<&str>, user: Option<&str>) -> Result<Option<Login>, String> {
     let Some(name) = secret else { return Ok(None) };
-    let path = asked.home.secret(name);
+    let path = asked.home.secret(name, asked.secrets.get(name).copied().unwrap_or(0));
     let text = fs::read_to_string(&path).map_err(|error| format!("failed to read {path}: {error}"))?;
     match user {
         Some(user) => {

@@ -35,12 +35,15 @@ pub enum Recovered {
 /// Finishes what was cut short in one stack.
 pub fn recover(agent: &Agent<'_>, trust: &mut TrustStore, stack: &str) -> Result<Recovered> {
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
+    // Somebody else may have accepted a release since the trust was read.
+    *trust = TrustStore::open(agent.home)?;
     locked(*agent, trust, stack)
 }
 
 /// Finishes what was cut short in every stack. One stack's trouble does not keep the others from it.
 pub fn recover_all(agent: &Agent<'_>, trust: &mut TrustStore) -> Result<Vec<(String, Result<Recovered>)>> {
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
+    *trust = TrustStore::open(agent.home)?;
     let stacks = records::stacks(agent.home)?;
     Ok(stacks
         .into_iter()

@@ -1,6 +1,7 @@
 //! Takes a stack away: containers, networks, images, folders; with [`Data::Purge`] its volumes, secrets and values too. What
 //! was accepted of it stays, so that an older release does not come in afterwards.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 pub enum Data {
     /// Volumes, secrets and values stay.
     Keep,
-    /// They go, for good. Volumes that were there before the first release stay even so.
+    /// They go, for good. Volumes that were there before the first release stay even so, and with them the data floor.
     Purge,
 }
 
@@ -37,10 +38,16 @@ pub fn remove(
 ) -> Result<()> {
     let agent = *agent;
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
+    // Somebody else may have accepted a release since it was read.
+    *trust = TrustStore::open(agent.home)?;
     if !records::stacks(agent.home)?.iter().any(|name| name == stack) {
         return Err(ApplyError::NotInstalled { stack: stack.to_owned() }.into());
     }
-    let _cut_short = recover::locked(agent, trust, stack)?;
+    match recover::locked(agent, trust, stack) {
+        // Somebody removed everything, and this is how to be done with it.
+        Ok(_) | Err(Error::Apply(ApplyError::AllGone { .. })) => {}
+        Err(error) => return Err(error),
+    }
     events(Event::Checking);
     let home = agent.stack(stack);
     let state = records::load_state(&home)?;
@@ -52,7 +59,12 @@ pub fn remove(
         Data::Purge => Operation::Purge,
     };
     // Adopted volumes are remembered: whoever installs the stack again finds its data where it was.
-    let after = StackState { current: None, previous: None, adopted_volumes: state.adopted_volumes.clone() };
+    let after = StackState {
+        current: None,
+        previous: None,
+        adopted_volumes: state.adopted_volumes.clone(),
+        adopted: BTreeMap::new(),
+    };
     let mut journal = Journal {
         operation,
         phase: Phase::Committing,
@@ -64,10 +76,11 @@ pub fn remove(
         accept: None,
     };
     journal.drop = bring::to_drop(&state, &journal);
-    journal.drop.volumes =
-        tidy::releases(&state).flat_map(|release| release.volumes.iter().cloned()).collect();
+    // Those of earlier releases and of a removal that kept the data are in no state, but they have the stack's label.
+    let known = tidy::releases(&state).flat_map(|release| release.volumes.iter().cloned());
+    journal.drop.volumes = agent.engine.stack_volumes(stack)?.into_iter().chain(known).collect();
     journal.drop.volumes.sort_by(|a, b| a.name.cmp(&b.name));
-    journal.drop.volumes.dedup();
+    journal.drop.volumes.dedup_by(|a, b| a.name == b.name);
     agent.clock.step("begin");
     records::save_journal(&home, &journal)?;
     agent.clock.step("removing");
@@ -111,10 +124,12 @@ pub(super) fn leftovers(
     if journal.operation != Operation::Purge {
         return Ok(());
     }
+    let mut all = journal.after.adopted_volumes.is_empty();
     for volume in &journal.drop.volumes {
         agent.clock.step("purge-volume");
-        agent.engine.purge_volume(&volume.name)?;
-        if let Some(folder) = &volume.folder {
+        let gone = agent.engine.purge_volume(&volume.name, &tidy::stack_name(home))?;
+        all &= gone;
+        if let Some(folder) = volume.folder.as_ref().filter(|_| gone) {
             remove_folder(Utf8Path::new(folder))?;
         }
     }
@@ -122,7 +137,8 @@ pub(super) fn leftovers(
     remove_folder(&home.secrets())?;
     tidy::remove_file(&home.secret_versions())?;
     tidy::remove_file(&home.values())?;
-    trust.forget_data(&tidy::stack_name(home))
+    // What the data can be read by is forgotten with the last of it.
+    if all { trust.forget_data(&tidy::stack_name(home)) } else { Ok(()) }
 }
 
 fn remove_folder(path: &Utf8Path) -> Result<()> {

@@ -20,6 +20,8 @@ pub fn rollback(
 ) -> Result<Applied> {
     let agent = *agent;
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
+    // Somebody else may have accepted a release since it was read.
+    *trust = TrustStore::open(agent.home)?;
     let _cut_short = recover::locked(agent, trust, stack)?;
     events(Event::Checking);
     let home = agent.stack(stack);

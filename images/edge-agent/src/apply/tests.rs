@@ -5,4 +5,5 @@ mod cuts;
 mod full_disk;
 mod operations;
 mod processes;
+mod unexpected;
 mod whole;

@@ -1,4 +1,4 @@
-//! What an operation leaves behind and nothing needs. Only what the agent made, and never a volume or a secret. Where it does
+//! What an operation leaves behind and nothing needs. Only what the agent made, and never a volume or the newest version of a secret. Where it does
 //! not succeed nothing is broken: the next operation and `gc` try again.
 
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ pub(super) fn after_undo(agent: Agent<'_>, home: &StackHome, journal: &Journal, 
     forget_head(home, journal);
     let needed: BTreeSet<&String> = releases(state).flat_map(|release| &release.networks).collect();
     for network in journal.to.networks.iter().filter(|network| !needed.contains(network)) {
-        agent.engine.remove_network(network).ok();
+        agent.engine.remove_network(network, &stack_name(home)).ok();
     }
     gc::folders(home, state).ok();
 }
@@ -53,7 +53,7 @@ pub(super) fn after_commit(agent: Agent<'_>, home: &StackHome, journal: &Journal
     sweep(agent, home, &stack_name(home)).ok();
     images(agent, journal.drop.images.iter().map(String::as_str)).ok();
     for network in &journal.drop.networks {
-        agent.engine.remove_network(network).ok();
+        agent.engine.remove_network(network, &stack_name(home)).ok();
     }
     gc::folders(home, &journal.after).ok();
     forget_head(home, journal);

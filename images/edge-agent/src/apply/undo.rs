@@ -4,15 +4,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Agent, Outcome, names, tidy};
+use super::{Agent, ApplyError, Outcome, names, tidy};
 use crate::engine::Restart;
 use crate::home::StackHome;
-use crate::state::{Journal, Phase, Placed, StackState};
+use crate::state::{Installed, Journal, Phase, Placed, StackState};
 use crate::{Error, Result, records};
 
 /// Brings back what ran before, and forgets the operation. An error is the Engine's or the disk's: the journal stays, and the
 /// next one who finds it goes on.
 pub(super) fn undo(agent: Agent<'_>, home: &StackHome, journal: &Journal) -> Result<Outcome> {
+    if let Some(from) = &journal.from {
+        are_here(agent, home, from)?;
+    }
     if journal.phase != Phase::RollingBack {
         // On a full disk this is not written, and `Switching` stays there: whoever finds that takes the change back too.
         records::save_journal(home, &Journal { phase: Phase::RollingBack, ..journal.clone() }).ok();
@@ -44,6 +47,20 @@ pub(super) fn undo(agent: Agent<'_>, home: &StackHome, journal: &Journal) -> Res
         (true, Some(_)) => Outcome::Back,
         (true, None) => Outcome::Nothing,
     })
+}
+
+/// An Engine that has not one of a release's containers is another one, or somebody removed them all: to go on there would
+/// forget the operation, and leave it half done where it was begun.
+pub(super) fn are_here(agent: Agent<'_>, home: &StackHome, release: &Installed) -> Result<()> {
+    for placed in release.services.values() {
+        if agent.engine.inspect(&placed.container)?.is_some() {
+            return Ok(());
+        }
+    }
+    if release.services.is_empty() {
+        return Ok(());
+    }
+    Err(ApplyError::AllGone { stack: tidy::stack_name(home), seq: release.seq }.into())
 }
 
 /// Ids of the containers that the state speaks of.

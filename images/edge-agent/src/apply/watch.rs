@@ -76,6 +76,7 @@ pub fn turn(agent: &Agent<'_>, trust: &mut TrustStore) -> Result<Vec<Healed>> {
 
 fn look(agent: Agent<'_>, trust: &mut TrustStore, memory: &mut Memory) -> Result<Vec<Healed>> {
     let _lock = Lock::take(agent.home, agent.clock, Duration::ZERO)?;
+    *trust = TrustStore::open(agent.home)?;
     let mut healed = Vec::new();
     for stack in records::stacks(agent.home)? {
         let mut say = |what: String| healed.push(Healed { stack: stack.clone(), what });

@@ -1,5 +1,6 @@
 //! Whether a release is well: a service after its start, and all of them for a while. Changes nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_wire::{Event, Health};
@@ -30,6 +31,8 @@ pub(super) struct Doctor<'a> {
     pub(super) agent: Agent<'a>,
     pub(super) home: &'a StackHome,
     pub(super) checks: &'a Checks,
+    /// The versions of the release's secrets.
+    pub(super) secrets: &'a BTreeMap<String, u64>,
 }
 
 impl Doctor<'_> {
@@ -121,7 +124,8 @@ impl Doctor<'_> {
             }
             Health::Unhealthy => return Ok(Err(Ill::NotYet("its health check fails".to_owned()))),
         }
-        let asked = Asked { container: &container, ports: &placed.ports, home: self.home };
+        let (home, secrets) = (self.home, self.secrets);
+        let asked = Asked { container: &container, ports: &placed.ports, home, secrets };
         for check in self.checks.probes.iter().filter(|check| check.probe.service() == service) {
             if let Err(why) = probe::ask(self.agent.engine, &asked, check)? {
                 return Ok(Err(Ill::NotYet(why)));

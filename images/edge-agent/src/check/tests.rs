@@ -169,7 +169,7 @@ fn all_obstacles_come_at_once_and_the_worst_decides() {
     bench.manifest.compatibility.boards = vec!["raspberry-pi-4".into()];
     bench.manifest.compatibility.agent = "9.0.0".into();
     bench.service(Some(64 << 30), None);
-    std::fs::remove_file(bench.home.stack("edge").secret("login")).unwrap();
+    std::fs::remove_file(bench.home.stack("edge").secret("login", 1)).unwrap();
     let error = check(&bench.look(), &bench.manifest, &bench.needs).unwrap_err();
     let Error::Unfit(found) = &error else { panic!("{error}") };
     let codes: Vec<&str> = found.iter().map(|obstacle| obstacle.code.as_str()).collect();

@@ -11,7 +11,7 @@ use crate::cli::Apply;
 
 pub(super) fn run(cx: &Context, args: &Apply) -> Result<()> {
     let (trust, now) = cx.trust()?;
-    let (engine, device) = (cx.connect()?, Device::load(&cx.home)?);
+    let (engine, device) = (cx.connect_for_good()?, Device::load(&cx.home)?);
     let agent = cx.agent(engine.as_ref());
     let options = Options { adopt: args.adopt.clone(), check_only: args.check_only };
     let mut applied = Vec::new();

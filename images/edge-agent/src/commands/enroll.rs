@@ -10,6 +10,7 @@ use xedge_agent::{Device, Error, Result};
 
 use super::{Context, service};
 use crate::cli::Enroll;
+use crate::system;
 
 /// More than a root may have (FORMAT.md §3).
 const MAX_ROOT: u64 = 1 << 20;
@@ -43,6 +44,12 @@ fn device(cx: &Context, args: &Enroll) -> Result<Device> {
         getrandom::fill(&mut random)
             .map_err(|error| super::spawn("getrandom", &std::io::Error::other(error)))?;
         Device::new(cx.machine.machine_id().as_deref(), &random)
+    };
+    device.engine = match (&cx.engine, device.engine.take()) {
+        (Some(named), _) => Some(named.to_string()),
+        (None, Some(settled)) => Some(settled),
+        // One that does not answer yet is found again before the first release.
+        (None, None) => system::find().ok().filter(|socket| system::connect(socket).is_ok()),
     };
     let settings = &mut device.settings;
     settings.volume_root = args.volume_root.clone().or(settings.volume_root.take());

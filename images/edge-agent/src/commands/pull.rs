@@ -14,7 +14,7 @@ use crate::cli::Pull;
 
 pub(super) fn run(cx: &Context, args: &Pull) -> Result<()> {
     let (trust, now) = cx.trust()?;
-    let (engine, device) = (cx.connect()?, Device::load(&cx.home)?);
+    let (engine, device) = (cx.connect_for_good()?, Device::load(&cx.home)?);
     let logins = Logins::read(&files())?;
     let look = cx.look(engine.as_ref(), &device, &trust);
     let from = From { look: &look, now, logins: &logins };

@@ -19,7 +19,7 @@ pub(super) fn run(cx: &Context) -> Result<()> {
     let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(Error::Stdout)?;
     let mut input = BufReader::with_capacity(256 << 10, Patient::new(File::from(stdin), PATIENCE));
     let mut output = BufWriter::new(io::stdout().lock());
-    let connect = || cx.connect();
+    let connect = || cx.connect_for_good();
     let served = Served {
         home: &cx.home,
         machine: &cx.machine,

@@ -34,7 +34,7 @@ use self::answer::{detail, gone, once_noted, present, status};
 use self::body::{bound, lasting};
 use super::{
     ATTEMPTS_LABEL, Container, ContainerSpec, Engine, ImageLoad, Login, NetworkSpec, Published, Restart,
-    STACK_LABEL, VolumeSpec,
+    STACK_LABEL, VolumeSpec, check_owner, is_of,
 };
 use crate::{Error, Result};
 
@@ -336,10 +336,8 @@ impl Engine for Docker {
 
     fn remove(&self, id: &str) -> Result<()> {
         self.ask(&format!("remove container {}", short(id)), async {
-            // Without a name a volume ends with its container, but only where the container is ours.
-            let found = self.found(id).await?.and_then(|found| found.config?.labels);
-            let ours = found.is_some_and(|labels| labels.contains_key(STACK_LABEL));
-            let options = query::RemoveContainerOptionsBuilder::default().v(ours).force(true).build();
+            // Its volumes stay, with and without a name: what is in them is somebody's.
+            let options = query::RemoveContainerOptionsBuilder::default().v(false).force(true).build();
             gone(self.client.remove_container(id, Some(options)).await).map(drop)
         })
     }
@@ -382,7 +380,12 @@ impl Engine for Docker {
         let found =
             self.ask(&what, async { present(self.client.inspect_network(&network.name, None).await) })?;
         if let Some(found) = found.filter(|found| found.name.as_deref() == Some(&network.name)) {
-            return ours(&what, &look::sorted(found.labels.unwrap_or_default()), labels);
+            return check_owner(
+                "network",
+                &network.name,
+                &look::sorted(found.labels.unwrap_or_default()),
+                labels,
+            );
         }
         let request = NetworkCreateRequest {
             name: network.name.clone(),
@@ -394,8 +397,13 @@ impl Engine for Docker {
         self.ask(&what, self.client.create_network(request)).map(drop)
     }
 
-    fn remove_network(&self, name: &str) -> Result<bool> {
+    fn remove_network(&self, name: &str, stack: &str) -> Result<bool> {
         self.ask(&format!("remove network {name}"), async {
+            let found = present(self.client.inspect_network(name, None).await)?;
+            let labels = found.and_then(|found| found.labels).unwrap_or_default();
+            if !is_of(&look::sorted(labels), stack) {
+                return Ok(false);
+            }
             // A container that does not run may be in it too, and could not be started any more.
             let filters = HashMap::from([("network", vec![name])]);
             let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
@@ -415,7 +423,7 @@ impl Engine for Docker {
         if let Some(found) =
             self.ask(&what, async { present(self.client.inspect_volume(&volume.name).await) })?
         {
-            return ours(&what, &look::sorted(found.labels), labels);
+            return check_owner("volume", &volume.name, &look::sorted(found.labels), labels);
         }
         let driver_opts = volume.folder.as_ref().map(|folder| bound(folder));
         if let Some(folder) = &volume.folder {
@@ -434,19 +442,34 @@ impl Engine for Docker {
         self.ask(&what, self.client.create_volume(request)).map(drop)
     }
 
-    fn purge_volume(&self, name: &str) -> Result<()> {
+    fn stack_volumes(&self, stack: &str) -> Result<Vec<VolumeSpec>> {
+        let filters = HashMap::from([("label", vec![format!("{STACK_LABEL}={stack}")])]);
+        let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let listed = self.ask("list volumes", self.client.list_volumes(Some(options)))?;
+        let volume = |found: models::Volume| {
+            let folder = found.options.get("device").cloned();
+            VolumeSpec { name: found.name, folder }
+        };
+        let mut volumes: Vec<VolumeSpec> = listed.volumes.into_iter().flatten().map(volume).collect();
+        volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(volumes)
+    }
+
+    fn purge_volume(&self, name: &str, stack: &str) -> Result<bool> {
         let what = format!("remove volume {name}");
         let found = self.ask(&what, async { present(self.client.inspect_volume(name).await) })?;
-        let Some(found) = found else { return Ok(()) };
+        let Some(found) = found else { return Ok(true) };
+        if !is_of(&look::sorted(found.labels), stack) {
+            return Ok(false);
+        }
         let options = query::RemoveVolumeOptionsBuilder::default().build();
         self.ask(&what, async { gone(self.client.remove_volume(name, Some(options)).await) })?;
-        // The Engine leaves a folder of the device as it is; only one that was made for this volume is ours to remove.
-        let folder = found.options.get("device").filter(|_| found.labels.contains_key(STACK_LABEL));
-        match folder.filter(|folder| Path::new(folder).is_dir()) {
-            Some(folder) => fs::remove_dir_all(folder)
-                .map_err(|error| Error::Engine { what, reason: format!("{folder}: {error}") }),
-            None => Ok(()),
+        // The Engine leaves a folder of the device as it is; this one was made for this volume.
+        if let Some(folder) = found.options.get("device").filter(|folder| Path::new(folder).is_dir()) {
+            fs::remove_dir_all(folder)
+                .map_err(|error| Error::Engine { what, reason: format!("{folder}: {error}") })?;
         }
+        Ok(true)
     }
 
     fn exec(&self, id: &str, command: &[String], timeout: Duration) -> Result<i64> {
@@ -525,17 +548,6 @@ impl Engine for Docker {
             Ok(Ok(()))
         })?;
         written.map_err(|error| Error::Engine { what, reason: error.to_string() })
-    }
-}
-
-/// Something of that name that is there must be this stack's: two stacks never share one by accident.
-fn ours(what: &str, found: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> Result<()> {
-    match (found.get(STACK_LABEL), labels.get(STACK_LABEL)) {
-        (Some(other), Some(own)) if other != own => Err(Error::Engine {
-            what: what.to_owned(),
-            reason: format!("there is one of that name, which belongs to the stack `{other}`"),
-        }),
-        _ => Ok(()),
     }
 }
 

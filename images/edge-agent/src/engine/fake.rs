@@ -2,6 +2,7 @@
 //! images, networks, folders that must be there, restart policies at boot) and breaks on demand. Nothing runs in it.
 
 mod disk;
+mod named;
 mod record;
 
 use std::cell::Cell;
@@ -48,6 +49,7 @@ pub struct Faults {
 /// How a program behaves. By default it runs, and is healthy where anybody asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, and any may come together")]
 pub struct Behaviour {
     /// Why it cannot be started.
     pub refuses: Option<String>,
@@ -65,6 +67,8 @@ pub struct Behaviour {
     pub exec_code: i64,
     /// Whether such programs never end.
     pub exec_hangs: bool,
+    /// Whether it goes once it is stopped (`--rm`).
+    pub auto_remove: bool,
     /// What it writes.
     pub log: String,
 }
@@ -130,23 +134,6 @@ impl Fake {
         Ok(())
     }
 
-    /// The folder that stands for what is in a volume.
-    pub fn volume_data(&self, name: &str) -> Utf8PathBuf {
-        self.folder.join("volumes").join(name)
-    }
-
-    /// Names of the volumes, sorted.
-    pub fn volumes(&self) -> io::Result<Vec<String>> {
-        let all: Vec<VolumeSpec> = disk::read_all(&self.folder.join("volumes"))?;
-        Ok(all.into_iter().map(|volume| volume.name).collect())
-    }
-
-    /// Names of the networks, sorted.
-    pub fn networks(&self) -> io::Result<Vec<String>> {
-        let all: Vec<NetworkSpec> = disk::read_all(&self.folder.join("networks"))?;
-        Ok(all.into_iter().map(|network| network.name).collect())
-    }
-
     /// Ids of the images, sorted.
     pub fn images(&self) -> io::Result<Vec<String>> {
         let all: Vec<Image> = disk::read_all(&self.folder.join("images"))?;
@@ -196,7 +183,11 @@ impl Fake {
     }
 
     fn keep(&self, record: &Record) -> io::Result<()> {
-        disk::write(&self.folder.join("containers").join(format!("{}.json", record.id)), record)
+        disk::write(&self.record_file(&record.id), record)
+    }
+
+    fn record_file(&self, id: &str) -> Utf8PathBuf {
+        self.folder.join("containers").join(format!("{id}.json"))
     }
 
     fn behaviour(&self, record: &Record) -> io::Result<Behaviour> {
@@ -413,6 +404,9 @@ impl Engine for Fake {
                 record.stopped = true;
                 self.keep(&record)?;
             }
+            if behaviour.auto_remove {
+                disk::remove(&self.record_file(&record.id))?;
+            }
             Ok(())
         })
     }
@@ -444,7 +438,7 @@ impl Engine for Fake {
     fn remove(&self, id: &str) -> Result<()> {
         self.call(&format!("remove container {id}"), || {
             if let Some(record) = self.find(id)? {
-                disk::remove(&self.folder.join("containers").join(format!("{}.json", record.id)))?;
+                disk::remove(&self.record_file(&record.id))?;
             }
             Ok(())
         })
@@ -490,43 +484,42 @@ impl Engine for Fake {
         })
     }
 
-    fn ensure_network(&self, network: &NetworkSpec, _labels: &BTreeMap<String, String>) -> Result<()> {
-        self.call(&format!("create network {}", network.name), || {
-            if !self.networks()?.contains(&network.name) {
-                self.room()?;
-                disk::write(&self.folder.join("networks").join(format!("{}.json", network.name)), network)?;
-            }
-            Ok(())
-        })
+    fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()> {
+        self.ensure("network", &network.name, network, labels)
     }
 
-    fn remove_network(&self, name: &str) -> Result<bool> {
+    fn remove_network(&self, name: &str, stack: &str) -> Result<bool> {
         self.call(&format!("remove network {name}"), || {
             let used = self.records()?.iter().any(|record| record.spec.networks.contains_key(name));
-            Ok(!used && disk::remove(&self.folder.join("networks").join(format!("{name}.json")))?)
+            Ok(!used
+                && self.is_of("network", name, stack)?
+                && disk::remove(&self.named_file("network", name))?)
         })
     }
 
-    fn ensure_volume(&self, volume: &VolumeSpec, _labels: &BTreeMap<String, String>) -> Result<()> {
-        self.call(&format!("create volume {}", volume.name), || {
-            if !self.volumes()?.contains(&volume.name) {
-                self.room()?;
-                fs::create_dir_all(self.volume_data(&volume.name))?;
-                disk::write(&self.folder.join("volumes").join(format!("{}.json", volume.name)), volume)?;
-            }
-            Ok(())
-        })
+    fn ensure_volume(&self, volume: &VolumeSpec, labels: &BTreeMap<String, String>) -> Result<()> {
+        self.ensure("volume", &volume.name, volume, labels)
     }
 
-    fn purge_volume(&self, name: &str) -> Result<()> {
+    fn stack_volumes(&self, stack: &str) -> Result<Vec<VolumeSpec>> {
+        self.call("list volumes", || Ok(self.volumes_of(stack)?))
+    }
+
+    fn purge_volume(&self, name: &str, stack: &str) -> Result<bool> {
         self.call(&format!("remove volume {name}"), || {
+            if !self.named_file("volume", name).exists() {
+                return Ok(true);
+            }
+            if !self.is_of("volume", name, stack)? {
+                return Ok(false);
+            }
             if let Some(user) = self.records()?.iter().find(|record| record.uses_volume(name)) {
                 return broken(format!("volume is in use by container {}", user.name));
             }
-            if disk::remove(&self.folder.join("volumes").join(format!("{name}.json")))? {
+            if disk::remove(&self.named_file("volume", name))? {
                 fs::remove_dir_all(self.volume_data(name))?;
             }
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -17,7 +17,7 @@ pub use spec::{
     ContainerSpec, HealthSpec, LimitSpec, MountSpec, NetworkSpec, PortSpec, Restart, Source, VolumeSpec,
 };
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Label with the name of the stack, on everything that the agent makes.
 pub const STACK_LABEL: &str = "xedge.release";
@@ -33,6 +33,7 @@ pub const ATTEMPTS_LABEL: &str = "xedge.attempts";
 
 /// A container as the Engine has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what the Engine says of it, as it says it")]
 pub struct Container {
     /// Id.
     pub id: String,
@@ -56,6 +57,8 @@ pub struct Container {
     pub error: String,
     /// Its restart policy.
     pub restart: Restart,
+    /// Whether the Engine removes it once it ends (`--rm`).
+    pub auto_remove: bool,
     /// What its health check says, as the Engine has it.
     pub health: Health,
     /// Its health check as an argument list, where it has one.
@@ -149,14 +152,17 @@ pub trait Engine {
     fn published(&self) -> Result<Vec<Published>> {
         Ok(Vec::new())
     }
-    /// Makes a network that is not there.
+    /// Makes a network that is not there; one of that name must have the same stack's label.
     fn ensure_network(&self, network: &NetworkSpec, labels: &BTreeMap<String, String>) -> Result<()>;
-    /// Removes a network that no container is in; gives whether it went.
-    fn remove_network(&self, name: &str) -> Result<bool>;
-    /// Makes a volume that is not there. There is no way to remove one but [`Engine::purge_volume`].
+    /// Removes a network of this stack's that no container is in; gives whether it went.
+    fn remove_network(&self, name: &str, stack: &str) -> Result<bool>;
+    /// Makes a volume that is not there; one of that name must have the same stack's label. There is no way to remove one but [`Engine::purge_volume`].
     fn ensure_volume(&self, volume: &VolumeSpec, labels: &BTreeMap<String, String>) -> Result<()>;
-    /// Removes a volume with its data: only `uninstall --purge` and `remove --purge` may.
-    fn purge_volume(&self, name: &str) -> Result<()>;
+    /// The volumes with this stack's label, sorted by name.
+    fn stack_volumes(&self, stack: &str) -> Result<Vec<VolumeSpec>>;
+    /// Removes a volume of this stack's with its data: only `uninstall --purge` and `remove --purge` may. Gives whether there is
+    /// none of that name any more: one that is not the stack's stays.
+    fn purge_volume(&self, name: &str, stack: &str) -> Result<bool>;
     /// Runs a program in a running container and gives its exit code; an error after `timeout`.
     fn exec(&self, id: &str, command: &[String], timeout: Duration) -> Result<i64>;
     /// Copies the last `lines` of stdout and stderr, and with `follow` what comes, until the container ends or `to` fails.
@@ -173,6 +179,24 @@ pub trait Engine {
     }
     /// Copies a file or folder out of a container, running or not, as a tar stream.
     fn copy_out(&self, id: &str, path: &str, to: &mut dyn Write) -> Result<()>;
+}
+
+/// Something of that name that is there must be this stack's, and have its label: whatever else it is, its data is somebody's.
+fn check_owner(
+    kind: &'static str,
+    name: &str,
+    found: &BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
+) -> Result<()> {
+    if found.get(STACK_LABEL) == labels.get(STACK_LABEL) {
+        return Ok(());
+    }
+    Err(Error::Foreign { kind, name: name.to_owned(), owner: found.get(STACK_LABEL).cloned() })
+}
+
+/// Whether something is this stack's.
+fn is_of(found: &BTreeMap<String, String>, stack: &str) -> bool {
+    found.get(STACK_LABEL).is_some_and(|owner| owner == stack)
 }
 
 /// A health check in the Engine's form (`CMD …`, `CMD-SHELL …`) as an argument list; `None` for one that is switched off.

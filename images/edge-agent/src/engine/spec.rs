@@ -121,8 +121,6 @@ pub struct MountSpec {
 pub enum Source {
     /// A volume of the Engine, by the name that it has there.
     Volume(String),
-    /// A volume without a name.
-    Anonymous,
     /// A path of the device.
     Path(String),
     /// A secret's file, and which version of it: a new version is a new container.

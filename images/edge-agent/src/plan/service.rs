@@ -28,6 +28,19 @@ pub(super) struct Stack<'a> {
     pub(super) files: &'a BTreeMap<Utf8PathBuf, MountFile>,
 }
 
+/// A service, the folders that it mounts, and the volumes that have no name in the stack.
+pub(super) struct Made {
+    pub(super) plan: ServicePlan,
+    pub(super) folders: Vec<MountFolder>,
+    pub(super) volumes: Vec<VolumeSpec>,
+}
+
+struct Mounts {
+    all: Vec<MountSpec>,
+    folders: Vec<MountFolder>,
+    volumes: Vec<VolumeSpec>,
+}
+
 impl Stack<'_> {
     /// The name that an object of this stack has in the Engine.
     fn named(&self, name: &str) -> String {
@@ -69,22 +82,27 @@ impl Stack<'_> {
 
     /// The named volumes that the device keeps for this stack; not those that were there before.
     pub(super) fn volumes(&self) -> Vec<VolumeSpec> {
-        let root = self.input.bounds.volume_root.as_ref();
         let ours = self.compose.volumes.keys().filter(|name| !self.input.adopted.contains_key(*name));
-        ours.map(|name| VolumeSpec {
-            name: self.named(name),
-            folder: root.map(|root| root.join(&self.input.manifest.stack).join(name).into_string()),
-        })
-        .collect()
+        ours.map(|name| self.kept(name)).collect()
     }
 
-    /// A service, and the folders that it mounts.
-    pub(super) fn service(
-        &self,
-        name: &str,
-        service: &Service,
-        listed: &manifest::Service,
-    ) -> Result<(ServicePlan, Vec<MountFolder>)> {
+    fn kept(&self, name: &str) -> VolumeSpec {
+        let root = self.input.bounds.volume_root.as_ref();
+        let folder = root.map(|root| root.join(&self.input.manifest.stack).join(name).into_string());
+        VolumeSpec { name: self.named(name), folder }
+    }
+
+    /// The volume of this name, or what was there before in its place.
+    fn volume(&self, name: &str) -> Source {
+        match self.input.adopted.get(name) {
+            Some(path) if path.starts_with('/') => Source::Path(path.clone()),
+            Some(other) => Source::Volume(other.clone()),
+            None => Source::Volume(self.named(name)),
+        }
+    }
+
+    /// A service, and what it mounts.
+    pub(super) fn service(&self, name: &str, service: &Service, listed: &manifest::Service) -> Result<Made> {
         let platform = self.input.platform;
         let no_image = |what: &str| {
             refused(name, &format!("{what} for {platform}"), "release it for the platform of this device")
@@ -95,7 +113,7 @@ impl Stack<'_> {
             Some(text) => user::numbers(text),
             None => user::image_user(config),
         };
-        let (mounts, folders) = self.mounts(name, service, user)?;
+        let Mounts { all: mounts, folders, volumes } = self.mounts(name, service, user, config)?;
         let spec = ContainerSpec {
             manifest: Some(manifest.clone()),
             mounts,
@@ -111,7 +129,7 @@ impl Stack<'_> {
             stop_grace: service.stop_grace().unwrap_or(GRACE),
             user,
         };
-        Ok((plan, folders))
+        Ok(Made { plan, folders, volumes })
     }
 
     fn container(&self, service: &str) -> String {
@@ -139,8 +157,16 @@ impl Stack<'_> {
         name: &str,
         service: &Service,
         user: Option<(u32, u32)>,
-    ) -> Result<(Vec<MountSpec>, Vec<MountFolder>)> {
-        let (mut mounts, mut folders) = (Vec::new(), Vec::new());
+        config: &[u8],
+    ) -> Result<Mounts> {
+        let (mut mounts, mut folders, mut volumes) = (Vec::new(), Vec::new(), Vec::new());
+        let nameless = |volumes: &mut Vec<VolumeSpec>, target: &str| {
+            let volume = named_after(name, target);
+            if !self.input.adopted.contains_key(&volume) {
+                volumes.push(self.kept(&volume));
+            }
+            self.volume(&volume)
+        };
         for mount in &service.volumes {
             let mount = &mount.value;
             let mut propagation = None;
@@ -156,12 +182,9 @@ impl Stack<'_> {
                     folders.push(folder);
                     Source::Path(path.into_string())
                 }
-                MountSource::Volume(volume) => match self.input.adopted.get(volume) {
-                    Some(path) if path.starts_with('/') => Source::Path(path.clone()),
-                    Some(other) => Source::Volume(other.clone()),
-                    None => Source::Volume(self.named(volume)),
-                },
-                MountSource::Anonymous => Source::Anonymous,
+                MountSource::Volume(volume) => self.volume(volume),
+                // Its data is to be there for the container after this one.
+                MountSource::Anonymous => nameless(&mut volumes, mount.target.as_str()),
                 MountSource::Host { path, propagation: spread } => {
                     propagation = spread.map(|spread| spread.name().to_owned());
                     Source::Path(path.to_string())
@@ -176,7 +199,18 @@ impl Stack<'_> {
             let source = self.secret(name, secret)?;
             mounts.push(MountSpec { source, target: target.into(), read_only: true, propagation: None });
         }
-        Ok((mounts, folders))
+        // The Engine would make a new volume there with each container.
+        let in_memory = service.memory_folders();
+        for target in user::image_volumes(config) {
+            let is_here = |path: &str| path.trim_end_matches('/') == target;
+            if !mounts.iter().any(|mount| is_here(&mount.target))
+                && !in_memory.iter().any(|(path, _)| is_here(path))
+            {
+                let source = nameless(&mut volumes, &target);
+                mounts.push(MountSpec { source, target, read_only: false, propagation: None });
+            }
+        }
+        Ok(Mounts { all: mounts, folders, volumes })
     }
 
     fn secret(&self, service: &str, name: &str) -> Result<Source> {
@@ -187,7 +221,7 @@ impl Stack<'_> {
         }
         // One that is missing is an obstacle of its own (`check`), listed with all others; the Engine makes no such container.
         let version = self.input.secrets.get(name).copied().unwrap_or(0);
-        Ok(Source::Secret { path: self.input.home.secret(name).into_string(), version })
+        Ok(Source::Secret { path: self.input.home.secret(name, version).into_string(), version })
     }
 
     /// What is signed, or what the device allows where that is less.
@@ -221,6 +255,17 @@ impl Stack<'_> {
             security_options: texts(&service.security_opt),
         }
     }
+}
+
+/// The name of a volume that the stack gives none, after its service and its place. No name of a stack's has a `.`, and no two
+/// places have the same name.
+fn named_after(service: &str, target: &str) -> String {
+    let letters = target.bytes().map(|byte| match byte {
+        b'/' => ".".to_owned(),
+        byte if byte == b'-' || byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("_{byte:02x}"),
+    });
+    std::iter::once(service.to_owned()).chain(letters).collect()
 }
 
 /// What of a container follows from its service alone.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 
 use camino::Utf8PathBuf;
-use xedge_bundle::Offer;
+use xedge_bundle::{Manifest, Offer};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Digest, Hasher};
 
@@ -48,18 +48,18 @@ pub(crate) fn keep(home: &Home, input: &mut dyn Read, bytes: u64) -> Result<Kept
     Ok(kept)
 }
 
-/// Whether the head of a stack is still the one that was sent here.
-pub(crate) fn is_still(stack: &StackHome, head: &Digest, name: &str) -> Result<()> {
-    let path = stack.incoming();
-    let found = File::open(&path).and_then(|mut file| Digest::of_reader(&mut file));
-    match found {
-        Ok(found) if found == *head => Ok(()),
-        Ok(_) => Err(TransferError::Replaced { stack: name.to_owned() }.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(TransferError::Replaced { stack: name.to_owned() }.into())
+/// Where the head that was sent here still lies: in its stack as the one that comes, or with the release that runs, where another
+/// session has installed it meanwhile.
+pub(crate) fn find(stack: &StackHome, head: &Digest, manifest: &Manifest) -> Result<Utf8PathBuf> {
+    for path in [stack.incoming(), stack.head(manifest.seq)] {
+        match File::open(&path).and_then(|mut file| Digest::of_reader(&mut file)) {
+            Ok(found) if found == *head => return Ok(path),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::Read { path, source }),
         }
-        Err(source) => Err(Error::Read { path, source }),
     }
+    Err(TransferError::Replaced { stack: manifest.stack.clone() }.into())
 }
 
 impl Kept {

@@ -378,7 +378,7 @@ fn only_declared_secrets_and_values_are_kept() {
     assert_eq!(secrets, &["login", "passwords"]);
     assert!(values.is_empty());
     let stack = bench.home.stack("edge");
-    assert!(!stack.secret("other").exists() && !stack.secret("login").exists());
+    assert!(!stack.secrets().exists());
     let mut host = head(&parts);
     let (stack, name) = ("edge".to_owned(), "login".to_owned());
     host.extend(line(&ToDevice::Secret { stack, name, owner: 1883, bytes: 1 << 40 }));
@@ -423,4 +423,24 @@ fn another_sessions_release_is_not_installed_for_this_one() {
     serve(&served, &mut io::BufReader::new(reader), &mut output).unwrap();
     let text = String::from_utf8(output).unwrap();
     assert!(text.contains("another session sent another one"), "{text}");
+}
+
+/// What another session has installed meanwhile is no other release.
+#[test]
+fn a_head_is_found_with_the_release_that_runs() {
+    let parts = Forge::new().parts();
+    let bench = Bench::new(&Forge::new());
+    let stack = bench.home.stack("edge");
+    let (bytes, manifest) = (parts.head(), &Forge::new().manifest);
+    let digest = Digest::of(&bytes);
+    let replaced = head::find(&stack, &digest, manifest).unwrap_err();
+    assert!(matches!(replaced, Error::Transfer(TransferError::Replaced { .. })), "{replaced}");
+    let kept = stack.head(manifest.seq);
+    std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+    std::fs::write(&kept, &bytes).unwrap();
+    assert_eq!(head::find(&stack, &digest, manifest).unwrap(), kept);
+    std::fs::write(stack.incoming(), b"another").unwrap();
+    assert_eq!(head::find(&stack, &digest, manifest).unwrap(), kept);
+    std::fs::write(stack.incoming(), &bytes).unwrap();
+    assert_eq!(head::find(&stack, &digest, manifest).unwrap(), stack.incoming());
 }

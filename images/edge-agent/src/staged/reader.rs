@@ -2,10 +2,8 @@
 //! Opens one file at a time and holds none of their bytes.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 
-use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::{Offer, member, tar};
 use xedge_model::Digest;
 
@@ -19,14 +17,13 @@ pub(super) struct Whole<'a> {
 }
 
 enum Part {
-    Head(Utf8PathBuf),
     Bytes(Vec<u8>),
     Member(Digest),
 }
 
 impl<'a> Whole<'a> {
-    pub(super) fn new(store: &'a Store, head: &Utf8Path, offer: &Offer, absent: &BTreeSet<Digest>) -> Self {
-        let mut left = VecDeque::from([Part::Head(head.to_owned())]);
+    pub(super) fn new(store: &'a Store, head: &[u8], offer: &Offer, absent: &BTreeSet<Digest>) -> Self {
+        let mut left = VecDeque::from([Part::Bytes(head.to_vec())]);
         let plan = offer.plan();
         for name in plan.names().filter(|name| *name != member::BUNDLE) {
             let target = plan.target(name);
@@ -44,7 +41,6 @@ impl<'a> Whole<'a> {
 
     fn open(&self, part: Part) -> io::Result<Box<dyn Read>> {
         Ok(match part {
-            Part::Head(path) => Box::new(File::open(path)?),
             Part::Bytes(bytes) => Box::new(Cursor::new(bytes)),
             Part::Member(digest) => Box::new(self.store.open(&digest).map_err(io::Error::other)?),
         })

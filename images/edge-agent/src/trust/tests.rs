@@ -249,6 +249,7 @@ fn enrolling_again_over_a_lost_store_keeps_the_numbers_of_what_is_installed() {
         volumes: vec![],
         mounts: vec![],
         members: vec![],
+        secrets: BTreeMap::new(),
     };
     let state = StackState { current: Some(current), ..StackState::default() };
     records::save_state(&bench.home.stack(STACK), &state).unwrap();

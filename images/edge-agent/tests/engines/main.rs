@@ -160,7 +160,6 @@ impl<'a> Arm<'a> {
             ("data/seed", 0o600, 1883, b"seed"),
             ("placed/", 0o750, 1883, b""),
             ("placed/seed", 0o600, 1883, b"seed"),
-            ("anonymous/", 0o750, 1883, b""),
             ("tmp/", 0o1777, 0, b""),
             ("bulk", 0o644, 0, &bulk),
         ];
@@ -218,10 +217,13 @@ impl<'a> Arm<'a> {
             self.engine.ensure_volume(&plain, &self.labels()).unwrap();
             self.engine.ensure_volume(&placed, &self.labels()).unwrap();
         }
-        if self.real {
-            self.engine.ensure_network(&network, &other).unwrap_err();
-            self.engine.ensure_volume(&plain, &other).unwrap_err();
+        // Neither another stack's nor one that somebody made by hand is taken for one's own.
+        for labels in [&other, &BTreeMap::new()] {
+            self.engine.ensure_network(&network, labels).unwrap_err();
+            self.engine.ensure_volume(&plain, labels).unwrap_err();
         }
+        assert!(!self.engine.purge_volume(&plain.name, "another").unwrap(), "it stays");
+        assert!(!self.engine.remove_network(&network.name, "another").unwrap(), "it stays");
     }
 
     /// A container with most of what a spec can say, from its making to its end, and what it leaves in its volumes.
@@ -245,7 +247,6 @@ impl<'a> Arm<'a> {
                 mount(Source::Secret { path: secret, version: 1 }, "/run/secrets/secret", true),
                 mount(Source::Volume(self.named("plain")), "/data", false),
                 mount(Source::Volume(self.named("placed")), "/placed", false),
-                mount(Source::Anonymous, "/anonymous", false),
             ],
             tmpfs: [("/scratch".into(), "size=65536".into())].into(),
             limits: LimitSpec {
@@ -327,7 +328,6 @@ impl<'a> Arm<'a> {
             (&["is", "/placed/seed", "seed"], 0),
             (&["write", "/data/written", "text"], 0),
             (&["write", "/placed/written", "text"], 0),
-            (&["write", "/anonymous/written", "text"], 0),
             (&["write", "/scratch/written", "text"], 0),
             (&["write", "/etc/broker/written", "text"], 101),
             (&["write", "/written", "text"], 101),
@@ -462,18 +462,26 @@ impl<'a> Arm<'a> {
         let id =
             self.create("last", &ContainerSpec { mounts: vec![mount], ..self.spec(base, "last", &["hang"]) });
         assert!(!self.engine.remove_image(base).unwrap(), "it is in use");
-        assert!(!self.engine.remove_network(&network).unwrap(), "it is in use");
-        self.engine.purge_volume(&volume).unwrap_err();
+        assert!(!self.engine.remove_network(&network, &self.stack).unwrap(), "it is in use");
+        self.engine.purge_volume(&volume, &self.stack).unwrap_err();
         self.engine.remove(&id).unwrap();
-        assert!(self.engine.remove_network(&network).unwrap());
-        assert!(!self.engine.remove_network(&network).unwrap());
+        assert!(self.engine.remove_network(&network, &self.stack).unwrap());
+        assert!(!self.engine.remove_network(&network, &self.stack).unwrap());
         if self.real {
             let folder = fs::metadata(self.path("volumes/placed")).unwrap();
             assert!(folder.is_dir() && folder.uid() == 1883);
         }
+        let folder = Some(self.path("volumes/placed"));
+        let listed = [
+            VolumeSpec { name: self.named("placed"), folder },
+            VolumeSpec { name: volume.clone(), folder: None },
+        ];
+        assert_eq!(self.engine.stack_volumes(&self.stack).unwrap(), listed);
+        assert_eq!(self.engine.stack_volumes("another").unwrap(), []);
         for name in [volume, self.named("placed")] {
-            self.engine.purge_volume(&name).unwrap();
-            self.engine.purge_volume(&name).unwrap();
+            assert!(!self.engine.purge_volume(&name, "another").unwrap(), "it is not that stack's");
+            assert!(self.engine.purge_volume(&name, &self.stack).unwrap());
+            assert!(self.engine.purge_volume(&name, &self.stack).unwrap());
         }
         assert!(!fs::exists(self.path("volumes/placed")).unwrap(), "its folder goes with it");
         for id in self.images.borrow_mut().drain(..).rev() {
@@ -489,9 +497,9 @@ impl Drop for Arm<'_> {
         for container in self.engine.containers(Some(&self.stack)).unwrap_or_default() {
             let _ = self.engine.remove(&container.id);
         }
-        let _ = self.engine.remove_network(&self.named("net"));
+        let _ = self.engine.remove_network(&self.named("net"), &self.stack);
         for volume in ["plain", "placed"] {
-            let _ = self.engine.purge_volume(&self.named(volume));
+            let _ = self.engine.purge_volume(&self.named(volume), &self.stack);
         }
         for id in self.images.borrow().iter().rev() {
             let _ = self.engine.remove_image(id);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
+use xedge_agent::{Device, Home};
 use xedge_wire::{ToDevice, ToHost, WIRE, read_line, write_line};
 
 const AGENT: &str = env!("CARGO_BIN_EXE_xedge-agent");
@@ -162,4 +163,20 @@ fn state_that_cannot_be_read_keeps_another_program_out() {
     assert_eq!(code(&output), 2, "{}", stderr(&output));
     assert!(stderr(&output).contains("trust.json"), "{}", stderr(&output));
     assert!(!state.path().join("state/agent/current").exists());
+}
+
+/// Containers are in one Engine; another one that is installed later is not asked for them.
+#[test]
+fn the_engine_of_a_device_is_remembered() {
+    let state = tempfile::tempdir().unwrap();
+    let home = Home::new(state.path().join("state").to_str().unwrap());
+    let settled = state.path().join("settled.sock");
+    let settled = settled.to_str().unwrap();
+    let device = Device { engine: Some(settled.to_owned()), ..Device::new(None, &[7; 16]) };
+    device.save(&home).unwrap();
+    let output = Command::new(AGENT).args(["--state", home.root().as_str(), "gc"]).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains(settled), "{}", stderr(&output));
+    let output = agent(&state, &["gc"]);
+    assert!(stderr(&output).contains(NO_ENGINE), "who names one means it: {}", stderr(&output));
 }

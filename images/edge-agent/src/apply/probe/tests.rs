@@ -24,12 +24,13 @@ fn asks(probe: Probe, user: Option<&str>) -> Result<(), String> {
     let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
     let home = Home::new(&path).stack("edge");
     fs::create_dir_all(home.secrets()).unwrap();
-    fs::write(home.secret("password"), "pass word\n").unwrap();
-    fs::write(home.secret("options"), "# for the probe\n-u sensor\n-P pass word\n").unwrap();
-    fs::write(home.secret("broken"), "-u sensor\n").unwrap();
+    fs::write(home.secret("password", 1), "pass word\n").unwrap();
+    fs::write(home.secret("options", 1), "# for the probe\n-u sensor\n-P pass word\n").unwrap();
+    fs::write(home.secret("broken", 1), "-u sensor\n").unwrap();
     let engine = Fake::open(path.join("engine"), || 0);
     let container = Container::default();
-    let asked = Asked { container: &container, ports: &[], home: &home };
+    let secrets = ["password", "options", "broken"].map(|name| (name.to_owned(), 1)).into();
+    let asked = Asked { container: &container, ports: &[], home: &home, secrets: &secrets };
     ask(&engine, &asked, &Check { probe, user: user.map(str::to_owned) }).unwrap()
 }
 

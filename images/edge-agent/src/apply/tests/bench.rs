@@ -191,6 +191,7 @@ impl Bench {
             plan: self.plan(seq),
             accept: Accept { seq, timestamp_version: seq, data_floor: data_version(seq), signed: 0 },
             members: Vec::new(),
+            secrets: [("password".to_owned(), secrets::version(&self.stack(), "password").unwrap())].into(),
             head: format!("head of {seq}").into_bytes(),
             load: &load,
             adopted,
@@ -281,11 +282,9 @@ impl Bench {
             read_only: false,
             propagation: None,
         };
+        let version = secrets::version(&self.stack(), "password").unwrap();
         let secret = MountSpec {
-            source: Source::Secret {
-                path: self.stack().secret("password").into_string(),
-                version: secrets::version(&self.stack(), "password").unwrap(),
-            },
+            source: Source::Secret { path: self.stack().secret("password", version).into_string(), version },
             target: "/run/secrets/password".to_owned(),
             read_only: true,
             propagation: None,
@@ -323,7 +322,7 @@ impl Bench {
     pub(super) fn check_data(&self) {
         let data = fs::read_to_string(self.engine.volume_data("edge_data").join("messages"));
         assert_eq!(data.unwrap(), "retained", "the volume's data");
-        let secret = fs::read_to_string(self.stack().secret("password"));
+        let secret = fs::read_to_string(self.stack().secret("password", 1));
         assert_eq!(secret.unwrap(), "secret-1", "the secret");
     }
 

@@ -211,7 +211,7 @@ fn removing_keeps_data_and_purging_does_not() {
     bench.check_data();
     bench.remove(Data::Purge).unwrap();
     assert_eq!(bench.engine.volumes().unwrap(), Vec::<String>::new());
-    assert!(!bench.stack().secret("password").exists());
+    assert!(!bench.stack().secrets().exists());
     assert_eq!(bench.remove(Data::Purge).unwrap_err().class(), Class::Input);
 }
 

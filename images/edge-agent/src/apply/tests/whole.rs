@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use xedge_bundle::member;
-use xedge_model::Digest;
 use xedge_model::stack::{Probe, config_digest};
+use xedge_model::{Class, Digest, Failure as _};
 use xedge_wire::Applied;
 
 use super::super::{Options, Recovered, gc, install};
 use super::bench::{Bench, FORKS, STACK, folder, own};
 use crate::Clock as _;
 use crate::engine::Engine as _;
+use crate::engine::fake::{Behaviour, Faults};
 use crate::forge::{Forge, NOW, state};
 use crate::staged::Staged;
 use crate::state::{Accept, Drop, Installed, Journal, Operation, Phase};
@@ -131,8 +132,43 @@ fn a_release_takes_over_the_data_of_a_container_started_by_hand() {
     assert_eq!(bench.container("edge-broker").mounts["/data"], "by-hand", "its volume");
     assert_eq!(bench.engine.volumes().unwrap(), ["by-hand"], "and no second one");
     assert!(refused("edge-broker").contains("has a container of its own already"));
-    bench.take(&bench.stage(&release(8)).unwrap(), None, false).unwrap();
+    for again in ["old-broker", "broker=old-broker"] {
+        let applied = bench.take(&bench.stage(&release(7)).unwrap(), Some(again), false).unwrap();
+        assert!(applied.unchanged, "the same once more: {again}");
+    }
+    bench.take(&bench.stage(&release(8)).unwrap(), Some("old-broker"), false).unwrap();
     assert_eq!(bench.container("edge-broker").mounts["/data"], "by-hand", "for good");
+    bench.start_by_hand();
+    let staged = bench.stage(&release(9)).unwrap();
+    let error = bench.take(&staged, Some("old-broker"), false).unwrap_err().to_string();
+    assert!(error.contains("has a container of its own already"), "another one of that name: {error}");
+}
+
+#[test]
+fn a_container_that_would_vanish_is_not_taken_over() {
+    let (_keep, bench) = device();
+    let old = bench.start_by_hand();
+    let rm = Behaviour { auto_remove: true, ..Behaviour::default() };
+    let behaviours = [("old-broker".to_owned(), rm)].into();
+    bench.engine.set_faults(&Faults { behaviours, ..Faults::default() }).unwrap();
+    let staged = bench.stage(&release(7)).unwrap();
+    let error = bench.take(&staged, Some("old-broker"), false).unwrap_err();
+    assert!(error.to_string().contains("--rm"), "{error}");
+    assert_eq!(error.class(), Class::Input);
+    let still = bench.container("old-broker");
+    assert!(still.running && still.id == old.id);
+}
+
+/// A host that lost its connection while the release settled asks for it once more; the first process goes on meanwhile.
+#[test]
+fn a_release_that_was_verified_twice_is_installed_once() {
+    let (_keep, bench) = device();
+    let (first, second) = (bench.stage(&release(7)).unwrap(), bench.stage(&release(7)).unwrap());
+    assert!(!bench.take(&first, None, false).unwrap().unchanged);
+    assert!(!bench.stack().incoming().exists());
+    let broker = bench.container("edge-broker");
+    assert!(bench.take(&second, None, false).unwrap().unchanged);
+    assert_eq!(bench.container("edge-broker"), broker);
 }
 
 #[test]

@@ -131,7 +131,6 @@ fn ulimit(name: &str, (soft, hard): (i64, i64)) -> ResourcesUlimits {
 fn mount(mount: &MountSpec) -> Mount {
     let (kind, source) = match &mount.source {
         Source::Volume(name) => (MountType::VOLUME, Some(name.clone())),
-        Source::Anonymous => (MountType::VOLUME, None),
         Source::Path(path) | Source::Secret { path, .. } => (MountType::BIND, Some(path.clone())),
     };
     let spread = mount.propagation.as_deref().and_then(spread);

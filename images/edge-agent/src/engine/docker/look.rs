@@ -15,7 +15,8 @@ pub(super) fn container(found: ContainerInspectResponse) -> Container {
     let state = found.state.unwrap_or_default();
     let config = found.config.unwrap_or_default();
     let test = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
-    let policy = found.host_config.and_then(|host| host.restart_policy).unwrap_or_default();
+    let host = found.host_config.unwrap_or_default();
+    let policy = host.restart_policy.unwrap_or_default();
     Container {
         id: found.id.unwrap_or_default(),
         name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -28,6 +29,7 @@ pub(super) fn container(found: ContainerInspectResponse) -> Container {
         oom_killed: state.oom_killed.unwrap_or(false),
         error: state.error.unwrap_or_default(),
         restart: restart(&policy),
+        auto_remove: host.auto_remove.unwrap_or(false),
         health: health(state.health.and_then(|health| health.status)),
         health_check: health_command(&test),
         addresses: addresses(found.network_settings.unwrap_or_default()),
@@ -97,4 +99,20 @@ fn mounted(mount: MountPoint) -> Option<(String, String)> {
 
 pub(super) fn sorted(labels: HashMap<String, String>) -> BTreeMap<String, String> {
     labels.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::models::HostConfig;
+    use super::*;
+
+    #[test]
+    fn a_container_that_goes_with_its_end_is_known() {
+        let look = |auto_remove| {
+            let host_config = Some(HostConfig { auto_remove, ..HostConfig::default() });
+            container(ContainerInspectResponse { host_config, ..ContainerInspectResponse::default() })
+        };
+        assert!(look(Some(true)).auto_remove);
+        assert!(!look(Some(false)).auto_remove && !look(None).auto_remove);
+    }
 }

@@ -111,6 +111,7 @@ impl Record {
             oom_killed: false,
             error: self.error.clone(),
             restart: self.restart,
+            auto_remove: behaviour.auto_remove,
             health: running.map_or(Health::None, |since| self.health(now - since.min(now), behaviour)),
             health_check: self.check.clone(),
             addresses: if networked { vec![address.to_owned()] } else { Vec::new() },
@@ -131,7 +132,6 @@ impl Record {
         let named = |mount: &crate::engine::MountSpec| {
             let source = match &mount.source {
                 Source::Volume(name) => name.clone(),
-                Source::Anonymous => format!("{}{}", self.id, mount.target.replace('/', "-")),
                 Source::Path(path) | Source::Secret { path, .. } => path.clone(),
             };
             (mount.target.clone(), source)
@@ -143,7 +143,7 @@ impl Record {
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.spec.mounts.iter().filter_map(|mount| match &mount.source {
             Source::Path(path) | Source::Secret { path, .. } => Some(path.as_str()),
-            Source::Volume(_) | Source::Anonymous => None,
+            Source::Volume(_) => None,
         })
     }
 

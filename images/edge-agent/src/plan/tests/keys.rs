@@ -150,12 +150,12 @@ fn mounts_lie_where_nothing_is_hidden_and_nothing_changes() {
     assert_eq!(paths, [("app.conf", 0o600), ("more/b.conf", 0o644)]);
     assert_eq!(folder.owner, (7, 8));
     assert_eq!(by_target("/data").source, Source::Volume("edge_data".into()));
-    assert_eq!(by_target("/anonymous").source, Source::Anonymous);
+    assert_eq!(by_target("/anonymous").source, Source::Volume("edge_app.anonymous".into()));
     let shm = by_target("/shm");
     assert_eq!((&shm.source, shm.read_only), (&Source::Path("/dev/shm".into()), true));
     assert_eq!(shm.propagation.as_deref(), Some("rslave"));
     let secret = by_target("/run/secrets/key");
-    let path = "/var/lib/xedge/stacks/edge/secrets/key".to_owned();
+    let path = "/var/lib/xedge/stacks/edge/secrets/key.4".to_owned();
     assert_eq!((&secret.source, secret.read_only), (&Source::Secret { path, version: 4 }, true));
     assert_eq!(mounts.len(), 6);
 }
@@ -176,7 +176,7 @@ fn order_networks_and_volumes_are_the_stacks() {
     ];
     assert_eq!(plan.networks, networks);
     let volumes: Vec<_> = plan.volumes.iter().map(|volume| (&*volume.name, &volume.folder)).collect();
-    assert_eq!(volumes, [("edge_data", &None)]);
+    assert_eq!(volumes, [("edge_app.anonymous", &None), ("edge_data", &None)]);
     let rest = &plan.services["plain"];
     assert_eq!((&*rest.name, rest.stop_grace), ("edge-plain", Duration::from_secs(10)));
     assert_eq!(rest.spec.restart, Restart::No);
@@ -197,7 +197,7 @@ fn a_device_bounds_what_is_signed() {
     assert_eq!((limits("app").memory, limits("app").memory_reservation), (Some(48 << 20), Some(32 << 20)));
     assert_eq!(limits("app").nano_cpus, Some(500_000_000), "the smaller one");
     assert_eq!(limits("plain").nano_cpus, Some(1_000_000_000), "where nothing is signed");
-    assert_eq!(plan.volumes[0].folder.as_deref(), Some("/mnt/disk/edge/data"));
+    assert_eq!(plan.volumes[1].folder.as_deref(), Some("/mnt/disk/edge/data"));
     case.bounds.memory = Some(16 << 20);
     assert_eq!(case.planned().services["app"].spec.limits.memory_reservation, Some(16 << 20));
 }
@@ -211,7 +211,8 @@ fn volumes_that_were_there_stay_where_they_are() {
     };
     case.adopted.insert("data".into(), "old_volume".into());
     assert_eq!(source(&case), Source::Volume("old_volume".into()));
-    assert!(case.planned().volumes.is_empty(), "it is not ours to make");
+    let made: Vec<_> = case.planned().volumes.into_iter().map(|volume| volume.name).collect();
+    assert_eq!(made, ["edge_app.anonymous"], "the other is not ours to make");
     case.adopted.insert("data".into(), "/srv/old".into());
     assert_eq!(source(&case), Source::Path("/srv/old".into()));
 }
@@ -261,4 +262,32 @@ fn values_of_the_device_are_put_in_their_places() {
     let north = case.digest("app");
     case.values.insert("site".into(), "south".into());
     assert_ne!(case.digest("app"), north);
+}
+
+/// What an image keeps is there for the container of the next release, whether or not the stack knows of it.
+#[test]
+fn places_where_an_image_keeps_data_are_volumes_with_names() {
+    let compose = "services:
+  app: {image: x/app, volumes: ['data:/data'], tmpfs: [/cache]}
+  other: {image: x/other}
+volumes: {data: null}
+";
+    let mut case = Case::new(compose);
+    let config = br#"{"config": {"Volumes": {"/data": {}, "/cache/": {}, "/var/lib/a_b-c": {}}}}"#;
+    case.images.insert("app".into(), config.to_vec());
+    case.bounds.volume_root = Some("/mnt/disk".into());
+    let plan = case.planned();
+    let mounts: Vec<_> = plan.services["app"].spec.mounts.iter().map(|m| (&*m.target, &m.source)).collect();
+    let named = |name: &str| Source::Volume(name.to_owned());
+    let own = "edge_app.var.lib.a_5fb-c";
+    assert_eq!(mounts, [("/data", &named("edge_data")), ("/var/lib/a_b-c", &named(own))]);
+    let volumes: Vec<_> = plan.volumes.iter().map(|v| (&*v.name, v.folder.as_deref().unwrap())).collect();
+    let folder = "/mnt/disk/edge/app.var.lib.a_5fb-c";
+    assert_eq!(volumes, [(own, folder), ("edge_data", "/mnt/disk/edge/data")]);
+    assert!(plan.services["other"].spec.mounts.is_empty());
+
+    case.adopted.insert("app.var.lib.a_5fb-c".into(), "0123abcd".into());
+    let plan = case.planned();
+    assert_eq!(plan.services["app"].spec.mounts[1].source, named("0123abcd"), "what was there before");
+    assert_eq!(plan.volumes.len(), 1);
 }

@@ -56,7 +56,6 @@ fn full() -> ContainerSpec {
         ports: vec![port("127.0.0.1", 8080), port("", 0)],
         mounts: vec![
             mount(Source::Volume("v".into()), "/v", None),
-            mount(Source::Anonymous, "/a", None),
             mount(Source::Path("/p".into()), "/p", Some("rslave")),
             mount(Source::Secret { path: "/s".into(), version: 2 }, "/s", None),
         ],
@@ -148,7 +147,6 @@ fn every_limit_and_mount_of_a_spec_is_told() {
     }
     let mounts = json!([
         {"Type": "volume", "Source": "v", "Target": "/v", "ReadOnly": true},
-        {"Type": "volume", "Target": "/a", "ReadOnly": true},
         {"Type": "bind", "Source": "/p", "Target": "/p", "ReadOnly": true, "BindOptions": {"Propagation": "rslave"}},
         {"Type": "bind", "Source": "/s", "Target": "/s", "ReadOnly": true},
     ]);
