@@ -80,8 +80,8 @@ pub fn obstacles(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Result<
     let mut found = release::compatibility(look, manifest, &facts);
     found.extend(release::data(look, manifest));
     found.extend(clock(look.clock));
-    found.extend(machine::memory(look, &facts, needs)?);
-    found.extend(machine::disk(look, &facts, needs)?);
+    found.extend(machine::memory(look, &manifest.stack, &facts, needs)?);
+    found.extend(machine::disk(look.home, &facts, needs)?);
     found.extend(volume_root(look.device));
     found.extend(ports::taken(look, manifest, needs)?);
     found.extend(release::given(&stack, manifest)?);
@@ -98,6 +98,15 @@ pub fn early(look: &Look<'_>, manifest: &Manifest) -> Result<()> {
     let facts = look.engine.facts()?;
     let mut found = release::compatibility(look, manifest, &facts);
     found.extend(release::data(look, manifest));
+    if found.is_empty() { Ok(()) } else { Err(Error::Unfit(found)) }
+}
+
+/// Whether what has yet to come has room, before its first byte comes.
+pub fn room(home: &Home, engine: &dyn Engine, needs: &Needs) -> Result<()> {
+    if needs.store == 0 && needs.layers == 0 {
+        return Ok(());
+    }
+    let found = machine::disk(home, &engine.facts()?, needs)?;
     if found.is_empty() { Ok(()) } else { Err(Error::Unfit(found)) }
 }
 

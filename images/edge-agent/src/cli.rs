@@ -88,7 +88,8 @@ pub(crate) enum Command {
         /// The code, such as `expired`; all of them where none is given.
         code: Option<String>,
     },
-    /// Removes members, images, folders and networks that no release here needs.
+    /// Removes what no release here needs: members, folders, heads and containers, images of a release that did not come, and
+    /// files that a killed process left. Volumes, secrets and values stay.
     Gc,
     /// Looks for everything on this device that would be in a release's way.
     Doctor,

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_agent::apply::{Agent, Data};
+use xedge_agent::check::Look;
 use xedge_agent::engine::Engine;
 use xedge_agent::facts::Machine;
 use xedge_agent::records::Lock;
@@ -120,6 +121,17 @@ impl Context {
     /// Everything that an operation needs, around an Engine.
     pub(crate) fn agent<'a>(&'a self, engine: &'a dyn Engine) -> Agent<'a> {
         Agent { home: &self.home, engine, machine: &self.machine, clock: &self.clock, version: VERSION }
+    }
+
+    /// The device, for whoever has to know whether it can take a release.
+    pub(crate) fn look<'a>(
+        &'a self,
+        engine: &'a dyn Engine,
+        device: &'a Device,
+        trust: &'a TrustStore,
+    ) -> Look<'a> {
+        let Self { home, machine, clock, .. } = self;
+        Look { home, machine, engine, clock, device, trust, agent: VERSION }
     }
 
     /// Whom the device trusts, and the time that it believes.

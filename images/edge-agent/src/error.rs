@@ -1,6 +1,6 @@
 //! What can go wrong on a device, with its class and what to do about it.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::{ReadError, Refusal};
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Failure};
@@ -40,6 +40,14 @@ pub enum Error {
     /// A file of the agent's state is damaged. It is never taken for an empty one.
     #[error("{path} is damaged: {reason}")]
     Damaged {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A member of a release went bad in the store. It is thrown away, and can be had again.
+    #[error("{path} is damaged: {reason}")]
+    DamagedMember {
         /// The file.
         path: Utf8PathBuf,
         /// What is wrong with it.
@@ -128,6 +136,11 @@ pub enum Error {
     Unfit(Vec<Obstacle>),
 }
 
+/// Whether a file lies in the folder of a stack.
+fn is_of_a_stack(path: &Utf8Path) -> bool {
+    path.parent().and_then(Utf8Path::parent).is_some_and(|folder| folder.file_name() == Some("stacks"))
+}
+
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
@@ -162,6 +175,7 @@ impl Failure for Error {
             Self::LaterState { .. }
             | Self::Busy { .. }
             | Self::Bundle { .. }
+            | Self::DamagedMember { .. }
             | Self::Write(_)
             | Self::Read { .. }
             | Self::Engine { .. }
@@ -189,6 +203,15 @@ impl Failure for Error {
             )),
             Self::Foreign { kind, name, .. } => Some(format!("once nothing uses it: `docker {kind} rm {name}`")),
             Self::Plan { hint, .. } => Some(hint.clone()),
+            Self::DamagedMember { .. } => {
+                Some("send the release again: `cargo xtask deploy`, or `xedge-agent apply FILE`".to_owned())
+            }
+            Self::Damaged { path, .. } if is_of_a_stack(path) => {
+                Some(format!(
+                    "what runs goes on; move the file away, `sudo mv {path} {path}.damaged`, and deploy the release \
+                     again: `cargo xtask deploy`, with `--adopt NAME` for a container that is in its way"
+                ))
+            }
             Self::Damaged { .. } => {
                 Some("enrol the device again, from the machine with the keys: `cargo xtask deploy --reenroll`".to_owned())
             }

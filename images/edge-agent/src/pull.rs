@@ -19,11 +19,12 @@ use xedge_wire::{Event, Want};
 pub use logins::Logins;
 
 use crate::apply::Events;
+use crate::check::{self, Look, Needs};
 use crate::engine::{ContainerSpec, Engine, Login};
 use crate::session::head;
 use crate::staged::{Image, is_layer, missing, platform};
 use crate::store::Store;
-use crate::{Error, Home, Result, TransferError, TrustStore};
+use crate::{Error, Home, Result, TransferError};
 
 /// The repository of a stack's bundles, beside those of its images.
 const RELEASES: &str = "xedge-releases/";
@@ -41,12 +42,8 @@ const END: u64 = 64 << 10;
 /// What a device fetches with.
 #[derive(Clone, Copy)]
 pub struct From<'a> {
-    /// The agent's folder.
-    pub home: &'a Home,
-    /// The Engine.
-    pub engine: &'a dyn Engine,
-    /// Whom the device trusts.
-    pub trust: &'a TrustStore,
+    /// The device, its Engine, and whom it trusts.
+    pub look: &'a Look<'a>,
     /// Unix time that is believed.
     pub now: i64,
     /// The users of registries.
@@ -66,12 +63,7 @@ pub fn pull(from: &From<'_>, reference: &str, events: &mut Events<'_>) -> Result
         Some(digest) => format!("{}@{digest}", named.name()),
         None => format!("{}:{tag}", named.name()),
     };
-    let (head, offer) = members(from, &wanted, login)?;
-    let stack = &offer.manifest().stack;
-    if !named.name().ends_with(&format!("{RELEASES}{stack}")) {
-        let reason = format!("what is there is a release of the stack `{stack}`");
-        return Err(Error::Given { what: format!("`{reference}`"), reason });
-    }
+    let (head, offer) = members(from, &named, &wanted, login)?;
     images(from, &offer, &base, login, events)?;
     Ok(head)
 }
@@ -89,50 +81,82 @@ fn parse(text: &str) -> Result<(Reference, String)> {
     Ok((named, base))
 }
 
-/// Fetches the image with head and members, and brings both to where they are installed from.
-fn members(from: &From<'_>, reference: &str, login: Option<&Login>) -> Result<(Utf8PathBuf, Offer)> {
-    let image = fetch(from.engine, reference, login)?;
+/// Fetches the image with head and members, and brings both to where they are installed from. Nothing has verified that image,
+/// so neither it nor a container of it stays, whatever comes of it.
+fn members(
+    from: &From<'_>,
+    named: &Reference,
+    reference: &str,
+    login: Option<&Login>,
+) -> Result<(Utf8PathBuf, Offer)> {
+    let engine = from.look.engine;
+    let image = fetch(engine, reference, login)?;
+    let taken = in_container(from, named, reference, &image);
+    // What was asked for counts more than a leftover, but neither is passed over.
+    let forgotten = engine.forget(reference);
+    let taken = taken?;
+    forgotten?;
+    Ok(taken)
+}
+
+/// Makes a container of the image, which never runs, to take files out of it.
+fn in_container(
+    from: &From<'_>,
+    named: &Reference,
+    reference: &str,
+    image: &str,
+) -> Result<(Utf8PathBuf, Offer)> {
+    let engine = from.look.engine;
     let name = format!("xedge-pull-{}", Digest::of(reference.as_bytes()).short());
     // One that an earlier call left there may be of another image.
-    from.engine.remove(&name)?;
+    engine.discard(&name)?;
     let spec = ContainerSpec {
-        image: image.clone(),
+        image: image.to_owned(),
         network_mode: Some("none".to_owned()),
         ..ContainerSpec::default()
     };
-    let container = from.engine.create(&name, &spec, &[("xedge.pull".to_owned(), image.clone())].into())?;
-    let taken = take(from, &container);
-    // What was asked for counts more than a leftover, but neither is passed over.
-    let removed = from.engine.remove(&container).and_then(|()| from.engine.forget(reference));
+    let container = engine.create(&name, &spec, &[("xedge.pull".to_owned(), image.to_owned())].into())?;
+    let taken = take(from, named, &container);
+    let removed = engine.discard(&container);
     let taken = taken?;
     removed?;
     Ok(taken)
 }
 
-fn take(from: &From<'_>, container: &str) -> Result<(Utf8PathBuf, Offer)> {
-    let mut tar = Temporary::new(from.home)?;
-    tar.fill(from.engine, container, HEAD, head::MAX + OVERHEAD + END)?;
+fn take(from: &From<'_>, named: &Reference, container: &str) -> Result<(Utf8PathBuf, Offer)> {
+    let Look { home, engine, trust, .. } = *from.look;
+    let mut tar = Temporary::new(home)?;
+    tar.fill(engine, container, HEAD, head::MAX + OVERHEAD + END)?;
     let mut kept = None;
     tar.each(|path, bytes, content| {
         if path == Utf8Path::new(HEAD).file_name().unwrap_or_default() {
-            kept = Some(head::keep(from.home, content, bytes)?);
+            kept = Some(head::keep(home, content, bytes)?);
         }
         Ok(())
     })?;
     let kept = kept.ok_or_else(no_head)?;
-    let (offer, _digest) = kept.judge(from.trust, from.now)?;
-    let stack = from.home.stack(&offer.manifest().stack);
-    let store = Store::new(from.home);
-    let wants = missing(&offer, &store, platform(from.engine)?, from.engine)?.members;
+    let (offer, _digest) = kept.judge(trust, from.now)?;
+    let stack = &offer.manifest().stack;
+    if !named.name().ends_with(&format!("{RELEASES}{stack}")) {
+        let reason = format!("what is there is a release of the stack `{stack}`");
+        return Err(Error::Given { what: format!("`{named}`"), reason });
+    }
+    check::early(from.look, offer.manifest())?;
+    let stack = home.stack(stack);
+    let store = Store::new(home);
+    let wants = missing(&offer, &store, platform(engine)?, engine)?.members;
     let wants: Vec<Want> =
         wants.into_iter().filter(|want| !is_layer(&want.name, offer.plan().target(&want.name))).collect();
+    // The head first: it keeps the members, as they come, from whoever frees what nothing needs.
+    kept.place(&stack)?;
     if !wants.is_empty() {
         let small = offer.targets().targets.iter().filter(|(name, target)| !is_layer(name, target));
         let most = small.map(|(_, target)| target.length + OVERHEAD).sum::<u64>();
-        tar.fill(from.engine, container, MEMBERS, most + END)?;
+        let coming: u64 = wants.iter().map(|want| want.length - want.from).sum();
+        check::room(home, engine, &Needs { store: coming + most, ..Needs::default() })?;
+        tar.fill(engine, container, MEMBERS, most + END)?;
         tar.each(|path, bytes, content| receive(&store, &offer, &wants, path, bytes, content))?;
     }
-    kept.place(&stack)?;
     Ok((stack.incoming(), offer))
 }
 
@@ -157,7 +181,7 @@ fn receive(
     store.receive(&want.name, target, want.from, content)
 }
 
-/// Fetches the images that lack a layer here, by the digests that were signed.
+/// Fetches the images that lack a layer here, by the digests that were signed. Where one does not come, none that came stays.
 fn images(
     from: &From<'_>,
     offer: &Offer,
@@ -165,16 +189,39 @@ fn images(
     login: Option<&Login>,
     events: &mut Events<'_>,
 ) -> Result<()> {
-    let missing = missing(offer, &Store::new(from.home), platform(from.engine)?, from.engine)?;
-    let lacks = |image: &&Image| image.layers.iter().any(|layer| !layer.here);
-    for image in missing.images.values().filter(lacks) {
-        let bytes = image.layers.iter().filter(|layer| !layer.here).map(|layer| layer.length).sum();
-        events(Event::Loading { image: image.name.clone(), bytes });
-        fetch(from.engine, &format!("{base}{}@{}", image.name, image.manifest), login)?;
-        if from.engine.image(&image.config_digest, &image.manifest)?.is_none() {
-            let reason = "the Engine fetched it, and has another one".to_owned();
-            return Err(Error::Engine { what: format!("find {} {}", image.name, image.manifest), reason });
+    let Look { home, engine, .. } = *from.look;
+    let missing = missing(offer, &Store::new(home), platform(engine)?, engine)?;
+    // The Engine fetches layers itself: they need no room in the store.
+    check::room(home, engine, &Needs { store: 0, ..missing.needs() })?;
+    let mut fetched = Vec::new();
+    let all = missing.images.values().filter(|image| image.layers.iter().any(|layer| !layer.here));
+    for image in all {
+        let reference = format!("{base}{}@{}", image.name, image.manifest);
+        fetched.push(reference.clone());
+        if let Err(error) = fetch_image(engine, image, &reference, login, events) {
+            for reference in &fetched {
+                // The reason why it is refused counts more than a leftover, which `gc` frees.
+                engine.forget(reference).ok();
+            }
+            return Err(error);
         }
+    }
+    Ok(())
+}
+
+fn fetch_image(
+    engine: &dyn Engine,
+    image: &Image,
+    reference: &str,
+    login: Option<&Login>,
+    events: &mut Events<'_>,
+) -> Result<()> {
+    let bytes = image.layers.iter().filter(|layer| !layer.here).map(|layer| layer.length).sum();
+    events(Event::Loading { image: image.name.clone(), bytes });
+    fetch(engine, reference, login)?;
+    if engine.image(&image.config_digest, &image.manifest)?.is_none() {
+        let reason = "the Engine fetched it, and has another one".to_owned();
+        return Err(Error::Engine { what: format!("find {} {}", image.name, image.manifest), reason });
     }
     Ok(())
 }

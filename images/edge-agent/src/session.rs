@@ -155,6 +155,7 @@ impl Session<'_> {
         let (config, engine) = (&received.offer.manifest().config, self.engine()?);
         let store = Store::new(self.served.home);
         let missing = missing(&received.offer, &store, platform(engine)?, engine)?;
+        check::room(self.served.home, engine, &missing.needs())?;
         let secrets = secrets::missing(&received.stack, &config.secrets)?;
         let known = values::load(&received.stack)?;
         let names = config.device_values.iter().map(|value| &value.name);

@@ -9,10 +9,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::{Offer, Verified, member, read_offer, tar, verify};
 use xedge_model::atomic;
 
-use crate::engine::Engine;
+use crate::check::{self, Look};
 use crate::staged::{missing, platform};
 use crate::store::Store;
-use crate::{Error, Home, Result, TransferError, TrustStore};
+use crate::{Error, Result, TransferError, TrustStore};
 
 /// How a bundle's file is called.
 const EXTENSION: &str = "xedge";
@@ -54,15 +54,12 @@ pub fn verify_file(path: &Utf8Path, trust: &TrustStore, now: i64) -> Result<Veri
 }
 
 /// Verifies a file, and brings its head and what the device lacks of it to where they are installed from. Gives the head.
-pub fn stage(
-    home: &Home,
-    path: &Utf8Path,
-    trust: &TrustStore,
-    now: i64,
-    engine: &dyn Engine,
-) -> Result<Utf8PathBuf> {
-    let _verified = verify_file(path, trust, now)?;
+/// What this device cannot take is refused before anything is read to its end or written.
+pub fn stage(look: &Look<'_>, path: &Utf8Path, now: i64) -> Result<Utf8PathBuf> {
+    let Look { home, engine, trust, .. } = *look;
     let (offer, length) = offer(path, trust, now)?;
+    check::early(look, offer.manifest())?;
+    let _verified = verify_file(path, trust, now)?;
     let head = home.stack(&offer.manifest().stack).incoming();
     let mut file = open(path)?;
     let copied = |to: &mut File| {
@@ -72,11 +69,12 @@ pub fn stage(
     atomic::write_with(&head, 0o600, copied)?;
     let (store, platform) = (Store::new(home), platform(engine)?);
     loop {
-        let missing = missing(&offer, &store, platform, engine)?.members;
-        if missing.is_empty() {
+        let missing = missing(&offer, &store, platform, engine)?;
+        if missing.members.is_empty() {
             return Ok(head);
         }
-        for want in missing {
+        check::room(home, engine, &missing.needs())?;
+        for want in missing.members {
             let at = offset(&offer, length, &want.name) + want.from;
             let seek = file.seek(SeekFrom::Start(at));
             seek.map_err(|source| Error::Read { path: path.to_owned(), source })?;

@@ -176,5 +176,5 @@ fn discard(store: &Store, offer: &Offer, error: &ReadError) -> Result<()> {
 
 fn no_platform(platform: Platform) -> Refusal {
     let reason = format!("it has no image for {platform}, which is what this device's Engine runs");
-    Refusal::new(Code::Contradiction, member::BUNDLE, reason)
+    Refusal::new(Code::Platform, member::BUNDLE, reason)
 }

@@ -106,6 +106,12 @@ pub struct Placed {
     pub spec: Option<Digest>,
     /// Its restart policy while it runs.
     pub restart: Restart,
+    /// How often a policy of [`Restart::OnFailure`] may try; 0 is without end.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Bytes of memory that it is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
     /// Ports of the device that it publishes.
     #[serde(default)]
     pub ports: Vec<PortSpec>,

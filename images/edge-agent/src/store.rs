@@ -108,7 +108,7 @@ impl Store {
         if bytes.len() as u64 != length || Digest::of(&bytes) != *digest {
             self.discard(digest)?;
             let reason = format!("it is no longer what {digest} names, and was thrown away");
-            return Err(Error::Damaged { path, reason });
+            return Err(Error::DamagedMember { path, reason });
         }
         Ok(bytes)
     }

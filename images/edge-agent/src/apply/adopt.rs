@@ -91,6 +91,8 @@ fn placed(container: &Container, planned: &ServicePlan) -> Placed {
         manifest: None,
         spec: None,
         restart: container.restart,
+        attempts: 0,
+        memory: None,
         // What it publishes is not asked of the Engine; those that replace it need the same.
         ports: planned.spec.ports.clone(),
         stop_grace_s: planned.stop_grace.as_secs().max(10),

@@ -274,6 +274,8 @@ fn place(target: &Target<'_>, name: &str, planned: &ServicePlan) -> Placed {
         manifest: planned.spec.manifest.clone(),
         spec: Some(planned.spec.digest()),
         restart: planned.spec.restart,
+        attempts: planned.spec.restart_attempts,
+        memory: planned.spec.limits.memory,
         ports: planned.spec.ports.clone(),
         stop_grace_s: planned.stop_grace.as_secs(),
         ends: target.plan.services.values().any(waits_for_end),

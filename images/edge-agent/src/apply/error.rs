@@ -42,6 +42,12 @@ pub enum ApplyError {
         #[source]
         cause: Box<Error>,
     },
+    /// A change was cut short, and nothing may be changed now.
+    #[error("failed to check a release of {stack}: a change of it was cut short and is not finished")]
+    Pending {
+        /// The stack.
+        stack: String,
+    },
     /// Nothing of what an operation is about is in the Engine. Its journal stays.
     #[error(
         "not one container of release {seq} of {stack} is in this Engine, and an operation on them is under way"
@@ -145,7 +151,7 @@ impl Failure for ApplyError {
         match self {
             Self::Unwell { .. } => Class::Failed,
             Self::Undone { cause, .. } => cause.class(),
-            Self::Unfinished { .. } | Self::AllGone { .. } => Class::Environment,
+            Self::Unfinished { .. } | Self::AllGone { .. } | Self::Pending { .. } => Class::Environment,
             Self::NotInstalled { .. }
             | Self::NoPrevious { .. }
             | Self::Gone { .. }
@@ -166,6 +172,7 @@ impl Failure for ApplyError {
                 "once that is mended, the running `xedge-agent watch` finishes it, or start it by hand"
                     .to_owned()
             }),
+            Self::Pending { .. } => "`xedge-agent watch --once` finishes it, or takes it back".to_owned(),
             Self::AllGone { stack, .. } => format!(
                 "name the Engine that they are in: `xedge-agent watch --once --engine SOCKET`; if somebody removed them: `xedge-agent remove {stack}`, which keeps the data"
             ),

@@ -1,21 +1,27 @@
 //! Frees what no release needs: members of the store, folders that containers mounted, heads of old releases, leftover
-//! containers, versions of secrets that were replaced. Images and networks go with the release that they were for. Never
-//! volumes, values or the newest version of a secret.
+//! containers, versions of secrets that were replaced, images of a release that did not come, files that a killed process left.
+//! Networks and other images go with the release that they were for. Never volumes, values or the newest version of a secret.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::verify::read_head;
 use xedge_model::Digest;
 use xedge_model::atomic::WriteError;
 
-use super::{Agent, PATIENCE, tidy};
+use super::{Agent, PATIENCE, heads, tidy};
 use crate::home::StackHome;
 use crate::records::{self, Lock};
 use crate::state::StackState;
 use crate::{Error, Result, secrets};
+
+/// How names of files begin that are written beside another one, to take its place.
+const ATOMIC: &str = ".write-";
+/// Seconds after which nobody is at work any more on a file that only exists for the moment.
+const AT_WORK: i64 = 3600;
 
 /// What was freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +40,48 @@ pub fn gc(agent: &Agent<'_>) -> Result<Freed> {
         let home = agent.stack(&stack);
         if records::load_journal(&home)?.is_none() {
             tidy::sweep(*agent, &home, &stack)?;
-            freed.add(folders(&home, &records::load_state(&home)?)?);
+            let state = records::load_state(&home)?;
+            freed.add(abandoned(*agent, &home, &state)?);
+            freed.add(folders(&home, &state)?);
+        }
+        for folder in [home.root().to_owned(), home.secrets()] {
+            freed.add(temporaries(*agent, &folder, &[ATOMIC])?);
         }
     }
+    freed.add(temporaries(*agent, agent.home.root(), &[ATOMIC, "incoming-", "pull-"])?);
     freed.add(store(*agent)?);
     Ok(freed)
+}
+
+/// The images of a release that came a while ago and was not installed, and its head, where a later release runs since.
+fn abandoned(agent: Agent<'_>, home: &StackHome, state: &StackState) -> Result<Freed> {
+    let incoming = home.incoming();
+    if !is_old(agent, &incoming) {
+        return Ok(Freed::default());
+    }
+    tidy::images(agent, heads::images(agent, &incoming).iter().map(String::as_str))?;
+    let read = |source| Error::Read { path: incoming.clone(), source };
+    let seq = read_head(File::open(&incoming).map_err(read)?).ok().map(|head| head.manifest.seq);
+    // What is not even a head keeps nothing.
+    let overtaken = state.current.as_ref().is_some_and(|current| seq <= Some(current.seq));
+    if overtaken { remove(&incoming) } else { Ok(Freed::default()) }
+}
+
+/// Removes files whose names begin so, and that were written a while ago.
+fn temporaries(agent: Agent<'_>, folder: &Utf8Path, prefixes: &[&str]) -> Result<Freed> {
+    let mut freed = Freed::default();
+    for path in entries(folder)? {
+        let name = path.file_name().unwrap_or_default();
+        if prefixes.iter().any(|prefix| name.starts_with(prefix)) && path.is_file() && is_old(agent, &path) {
+            freed.add(remove(&path)?);
+        }
+    }
+    Ok(freed)
+}
+
+/// Whether a file is there and no process can still be at it. By a clock that is behind none is.
+fn is_old(agent: Agent<'_>, path: &Utf8Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.mtime() < agent.clock.unix() - AT_WORK)
 }
 
 /// Removes folders, heads and replaced versions of secrets of a stack that the state does not speak of.

@@ -11,7 +11,7 @@ use xedge_model::stack::SecretKind;
 use xedge_wire::{Applied, Event};
 
 use super::bring::{self, Target};
-use super::{Agent, Events, Options, PATIENCE, adopt, recover};
+use super::{Agent, ApplyError, Events, Options, PATIENCE, adopt, recover};
 use crate::check::{self, Look, Needs, ServiceNeeds};
 use crate::plan::{Bounds, Input, ReleasePlan, plan};
 use crate::records::{self, Lock};
@@ -34,7 +34,14 @@ pub fn install(
     let _lock = Lock::take(agent.home, agent.clock, PATIENCE)?;
     // Somebody else may have committed a release since the bundle was verified.
     *trust = TrustStore::open(agent.home)?;
-    let _cut_short = recover::locked(agent, trust, &manifest.stack)?;
+    if options.check_only {
+        // A look changes nothing, so it does not finish what was cut short either.
+        if records::load_journal(&agent.stack(&manifest.stack))?.is_some() {
+            return Err(ApplyError::Pending { stack: manifest.stack.clone() }.into());
+        }
+    } else {
+        let _cut_short = recover::locked(agent, trust, &manifest.stack)?;
+    }
     check_floor(trust, staged)?;
     events(Event::Checking);
     let device = Device::load(agent.home)?;

@@ -94,6 +94,25 @@ pub fn remove(
     Ok(())
 }
 
+/// Removes every stack, and gives the names of those that went. One that was removed before and left its data is passed over,
+/// unless the data is to go too.
+pub fn remove_all(
+    agent: &Agent<'_>,
+    trust: &mut TrustStore,
+    data: Data,
+    events: &mut Events<'_>,
+) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for stack in records::stacks(agent.home)? {
+        match remove(agent, trust, &stack, data, events) {
+            Ok(()) => removed.push(stack),
+            Err(Error::Apply(ApplyError::NotInstalled { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(removed)
+}
+
 /// What goes with a stack besides its containers, before its journal does.
 pub(super) fn leftovers(
     agent: Agent<'_>,

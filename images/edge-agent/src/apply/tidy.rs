@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use camino::Utf8Path;
 use xedge_model::atomic::{self, WriteError};
 
-use super::{Agent, gc, names, undo};
+use super::{Agent, gc, heads, names, undo};
 use crate::engine::Restart;
 use crate::home::StackHome;
 use crate::state::{Installed, Journal, StackState};
@@ -37,6 +37,9 @@ pub(super) fn after_undo(agent: Agent<'_>, home: &StackHome, journal: &Journal, 
     release_reserve(home).ok();
     sweep(agent, home, &stack_name(home)).ok();
     images(agent, journal.to.services.values().map(|placed| placed.image.as_str())).ok();
+    // One that was loaded and not yet written down is known from the head alone.
+    images(agent, heads::images(agent, &home.incoming()).iter().map(String::as_str)).ok();
+    forget_head(home, journal);
     let needed: BTreeSet<&String> = releases(state).flat_map(|release| &release.networks).collect();
     for network in journal.to.networks.iter().filter(|network| !needed.contains(network)) {
         agent.engine.remove_network(network, &stack_name(home)).ok();
@@ -53,12 +56,16 @@ pub(super) fn after_commit(agent: Agent<'_>, home: &StackHome, journal: &Journal
         agent.engine.remove_network(network, &stack_name(home)).ok();
     }
     gc::folders(home, &journal.after).ok();
-    // The head of the next release may have arrived meanwhile: it stays.
+    forget_head(home, journal);
+    gc::store(agent).ok();
+}
+
+/// Removes the head that was received for a release. That of the next one may have arrived meanwhile: it stays.
+fn forget_head(home: &StackHome, journal: &Journal) {
     let same = |one: Vec<u8>| fs::read(home.head(journal.to.seq)).is_ok_and(|other| one == other);
     if journal.accept.is_some() && fs::read(home.incoming()).is_ok_and(same) {
         remove_file(&home.incoming()).ok();
     }
-    gc::store(agent).ok();
 }
 
 /// Removes containers of the stack that the state does not speak of: those of an operation that was cut short. They do not
@@ -79,7 +86,7 @@ pub(super) fn sweep(agent: Agent<'_>, home: &StackHome, stack: &str) -> Result<(
 }
 
 /// Removes images that no stack's state speaks of.
-fn images<'a>(agent: Agent<'_>, ids: impl Iterator<Item = &'a str>) -> Result<()> {
+pub(super) fn images<'a>(agent: Agent<'_>, ids: impl Iterator<Item = &'a str>) -> Result<()> {
     let mut needed = BTreeSet::new();
     for stack in records::stacks(agent.home)? {
         let state = records::load_state(&agent.stack(&stack))?;

@@ -1,6 +1,7 @@
 //! Keeps what was committed running: finishes what was cut short, starts what died and the Engine leaves lying, and says so.
 //! It changes nothing else; a release that is not well stays for people to judge.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Agent, Recovered, recover, undo};
@@ -8,6 +9,29 @@ use crate::engine::Restart;
 use crate::records::{self, Lock};
 use crate::state::{Operation, Placed};
 use crate::{Error, Result, TrustStore};
+
+/// How long a container that ended again waits for its next start, at first; each time twice as long.
+const FIRST: Duration = Duration::from_secs(5);
+/// The longest that it waits.
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// The containers that were started again lately, by their ids.
+#[derive(Default)]
+struct Memory(BTreeMap<String, Tries>);
+
+/// How often a container was started again, and when last.
+#[derive(Clone, Copy)]
+struct Tries {
+    count: u32,
+    last: Duration,
+}
+
+impl Tries {
+    /// How long it waits after its last start.
+    fn pause(self) -> Duration {
+        FIRST.saturating_mul(2_u32.saturating_pow(self.count.saturating_sub(1))).min(LONGEST)
+    }
+}
 
 /// Something that was found and mended, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +51,15 @@ pub fn watch(
     go_on: &dyn Fn() -> bool,
     say: &mut dyn FnMut(&Healed),
 ) {
-    let mut before: Vec<Healed> = Vec::new();
+    let (mut before, mut memory): (Vec<Healed>, _) = (Vec::new(), Memory::default());
     while go_on() {
         let found =
-            open().and_then(|mut trust| turn(agent, &mut trust)).unwrap_or_else(|error| match error {
-                // Somebody is at work; whatever that is, it is watched when it is done.
-                Error::Busy { .. } => Vec::new(),
-                error => vec![Healed { stack: String::new(), what: in_words(&error) }],
+            open().and_then(|mut trust| look(*agent, &mut trust, &mut memory)).unwrap_or_else(|error| {
+                match error {
+                    // Somebody is at work; whatever that is, it is watched when it is done.
+                    Error::Busy { .. } => Vec::new(),
+                    error => vec![Healed { stack: String::new(), what: in_words(&error) }],
+                }
             });
         for healed in found.iter().filter(|healed| !before.contains(healed)) {
             say(healed);
@@ -45,7 +71,10 @@ pub fn watch(
 
 /// One look at everything.
 pub fn turn(agent: &Agent<'_>, trust: &mut TrustStore) -> Result<Vec<Healed>> {
-    let agent = *agent;
+    look(*agent, trust, &mut Memory::default())
+}
+
+fn look(agent: Agent<'_>, trust: &mut TrustStore, memory: &mut Memory) -> Result<Vec<Healed>> {
     let _lock = Lock::take(agent.home, agent.clock, Duration::ZERO)?;
     *trust = TrustStore::open(agent.home)?;
     let mut healed = Vec::new();
@@ -53,7 +82,7 @@ pub fn turn(agent: &Agent<'_>, trust: &mut TrustStore) -> Result<Vec<Healed>> {
         let mut say = |what: String| healed.push(Healed { stack: stack.clone(), what });
         match recover::locked(agent, trust, &stack).and_then(|found| {
             recovered(&found).into_iter().for_each(&mut say);
-            start_the_dead(agent, &stack, &mut say)
+            start_the_dead(agent, &stack, memory, &mut say)
         }) {
             Ok(()) => {}
             Err(error) => say(in_words(&error)),
@@ -84,7 +113,12 @@ fn recovered(found: &Recovered) -> Vec<String> {
 }
 
 /// Starts containers of the current release that lie still although they are to run.
-fn start_the_dead(agent: Agent<'_>, stack: &str, say: &mut dyn FnMut(String)) -> Result<()> {
+fn start_the_dead(
+    agent: Agent<'_>,
+    stack: &str,
+    memory: &mut Memory,
+    say: &mut dyn FnMut(String),
+) -> Result<()> {
     let Some(current) = records::load_state(&agent.stack(stack))?.current else { return Ok(()) };
     // In the order of their dependencies, as after a boot of a machine whose Engine starts nothing.
     let mut order: Vec<(&String, &Placed)> = current.services.iter().collect();
@@ -94,9 +128,27 @@ fn start_the_dead(agent: Agent<'_>, stack: &str, say: &mut dyn FnMut(String)) ->
             say(format!("the container of {service} is gone: deploy the release again"));
             continue;
         };
+        let now = agent.clock.monotonic();
+        let tries = memory.0.get(&placed.container).copied();
         if found.running || found.restarting || !must_run(placed, found.exit_code) {
+            // One that has held out for as long again as it waited is well: the next end is the first.
+            if tries.is_some_and(|tries| found.running && now > tries.last + 2 * tries.pause()) {
+                memory.0.remove(&placed.container);
+            }
             continue;
         }
+        let count = tries.map_or(0, |tries| tries.count);
+        if gave_up(placed, found.restarts.max(count.into())) {
+            let (code, attempts) = (found.exit_code, placed.attempts);
+            say(format!(
+                "{service} ended with {code} and was started {attempts} times, as often as it may be: it is left alone"
+            ));
+            continue;
+        }
+        if tries.is_some_and(|tries| now < tries.last + tries.pause()) {
+            continue;
+        }
+        memory.0.insert(placed.container.clone(), Tries { count: count.saturating_add(1), last: now });
         if found.restart != placed.restart {
             agent.engine.set_restart(&placed.container, placed.restart)?;
         }
@@ -119,6 +171,11 @@ fn must_run(placed: &Placed, exit_code: i64) -> bool {
         Restart::Always | Restart::UnlessStopped => !placed.ends,
         Restart::OnFailure => !placed.ends && exit_code != 0,
     }
+}
+
+/// Whether it was started again as often as its policy lets anybody.
+fn gave_up(placed: &Placed, restarts: u64) -> bool {
+    placed.restart == Restart::OnFailure && placed.attempts > 0 && restarts >= placed.attempts.into()
 }
 
 fn in_words(error: &Error) -> String {

@@ -7,7 +7,7 @@ use xedge_wire::EngineFacts;
 use super::{Look, Needs, Obstacle};
 use crate::facts::{Machine, MemoryLimits, Room};
 use crate::trust::BUILD_TIME;
-use crate::{Clock, Device, Result};
+use crate::{Clock, Device, Home, Result, records};
 
 /// What a compressed layer takes once it is unpacked, and what the Engine keeps of it on the way: an estimate from
 /// gzipped Debian layers, which grow to 2.3 to 2.9 times their size.
@@ -35,7 +35,12 @@ pub(crate) fn clock(clock: &dyn Clock) -> Option<Obstacle> {
 }
 
 /// Memory that is promised and not there, or could not be limited.
-pub(super) fn memory(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Result<Option<Obstacle>> {
+pub(super) fn memory(
+    look: &Look<'_>,
+    stack: &str,
+    engine: &EngineFacts,
+    needs: &Needs,
+) -> Result<Option<Obstacle>> {
     let limits: Vec<u64> = needs.services.values().filter_map(|service| service.memory).collect();
     if limits.is_empty() {
         return Ok(None);
@@ -45,10 +50,15 @@ pub(super) fn memory(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Re
     }
     let total = look.machine.memory()?;
     let sum = limits.iter().fold(0_u64, |sum, limit| sum.saturating_add(*limit));
-    let needed = sum.saturating_add(SYSTEM);
+    let others = promised(look.home, stack)?;
+    let needed = sum.saturating_add(others).saturating_add(SYSTEM);
     Ok((needed > total).then(|| {
+        let others = match others {
+            0 => String::new(),
+            bytes => format!(", those of other stacks {},", mib(bytes)),
+        };
         let reason = format!(
-            "the services may use {} together and the system needs {}, and the device has {}",
+            "the services may use {} together{others} and the system needs {}, and the device has {}",
             mib(sum),
             mib(SYSTEM),
             mib(total)
@@ -56,6 +66,18 @@ pub(super) fn memory(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Re
         let fix = "lower `mem_limit` in the stack, or the limit of the device: `xedge-agent enroll --root FILE --max-memory 128m`";
         Obstacle::new(Code::NoMemory, reason, fix)
     }))
+}
+
+/// Bytes of memory that the current releases of the device's other stacks may use.
+fn promised(home: &Home, stack: &str) -> Result<u64> {
+    let mut sum = 0_u64;
+    for other in records::stacks(home)?.into_iter().filter(|other| other != stack) {
+        let current = records::load_state(&home.stack(&other))?.current;
+        let limits =
+            current.iter().flat_map(|current| current.services.values()).filter_map(|one| one.memory);
+        sum = limits.fold(sum, u64::saturating_add);
+    }
+    Ok(sum)
 }
 
 pub(crate) fn no_limits(machine: &Machine) -> Obstacle {
@@ -78,10 +100,10 @@ pub(crate) fn no_limits(machine: &Machine) -> Obstacle {
 }
 
 /// Room for what has yet to come. Where store and Engine share a file system, their needs are added.
-pub(super) fn disk(look: &Look<'_>, engine: &EngineFacts, needs: &Needs) -> Result<Vec<Obstacle>> {
+pub(super) fn disk(home: &Home, engine: &EngineFacts, needs: &Needs) -> Result<Vec<Obstacle>> {
     let images = needs.layers.saturating_mul(UNPACKED);
     let mut places: Vec<(Utf8PathBuf, Room, u64)> = Vec::new();
-    let mut folders = vec![(look.home.root().to_owned(), needs.store)];
+    let mut folders = vec![(home.root().to_owned(), needs.store)];
     if !engine.root.is_empty() && images > 0 {
         folders.push((Utf8PathBuf::from(&engine.root), images));
     }

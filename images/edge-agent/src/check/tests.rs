@@ -11,9 +11,9 @@ use xedge_model::{Digest, Failure as _};
 use super::*;
 use crate::engine::{ContainerSpec, Fake, ImageLoad, STACK_LABEL};
 use crate::forge::{Forge, NOW};
-use crate::state::Accept;
+use crate::state::{Accept, Installed, Placed, StackState};
 use crate::trust::{Enrolment, enrol};
-use crate::{secrets, values};
+use crate::{records, secrets, values};
 
 struct At(i64);
 
@@ -247,6 +247,23 @@ fn memory_is_the_sum_of_all_limits() {
     bench.needs.services.insert("gateway".into(), other);
     let found = bench.one(Code::NoMemory);
     assert!(found.reason.contains("1000 MiB") && found.reason.contains("923 MiB"), "{found:?}");
+}
+
+#[test]
+fn memory_that_other_stacks_may_use_is_not_there_twice() {
+    let mut bench = Bench::new();
+    bench.service(Some(500 << 20), None);
+    let placed: Placed = serde_json::from_str(
+        r#"{"container":"a","name":"b","image":"c","manifest":null,"spec":null,"restart":"always","memory":419430400}"#,
+    )
+    .unwrap();
+    let current = Installed { services: [("camera".to_owned(), placed)].into(), ..Installed::default() };
+    let state = StackState { current: Some(current), ..StackState::default() };
+    records::save_state(&bench.home.stack("edge"), &state).unwrap();
+    assert_eq!(bench.found(), [], "its own older release goes");
+    records::save_state(&bench.home.stack("other"), &state).unwrap();
+    let found = bench.one(Code::NoMemory);
+    assert!(found.reason.contains("other stacks 400 MiB"), "{found:?}");
 }
 
 #[test]

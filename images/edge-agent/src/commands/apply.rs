@@ -3,7 +3,7 @@
 use serde_json::json;
 use xedge_agent::apply::{self, Data, Options};
 use xedge_agent::install::install;
-use xedge_agent::{Error, Result, records, source_file};
+use xedge_agent::{Device, Error, Result, records, source_file};
 use xedge_wire::{Applied, Event};
 
 use super::Context;
@@ -11,13 +11,13 @@ use crate::cli::Apply;
 
 pub(super) fn run(cx: &Context, args: &Apply) -> Result<()> {
     let (trust, now) = cx.trust()?;
-    let engine = cx.connect_for_good()?;
+    let (engine, device) = (cx.connect_for_good()?, Device::load(&cx.home)?);
     let agent = cx.agent(engine.as_ref());
     let options = Options { adopt: args.adopt.clone(), check_only: args.check_only };
     let mut applied = Vec::new();
     for file in source_file::find(&args.path, &trust, now)? {
         cx.printer.event(&Event::Verifying);
-        let head = source_file::stage(&cx.home, &file, &trust, now, engine.as_ref())?;
+        let head = source_file::stage(&cx.look(engine.as_ref(), &device, &trust), &file, now)?;
         applied.push(install(&agent, &head, &options, &mut |event| cx.printer.event(&event))?);
     }
     let words = |applied: &Applied| if args.check_only { preview(applied) } else { in_words(applied) };

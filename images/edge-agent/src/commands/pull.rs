@@ -3,10 +3,10 @@
 use std::env;
 
 use camino::Utf8PathBuf;
-use xedge_agent::Result;
 use xedge_agent::apply::Options;
 use xedge_agent::install::install;
 use xedge_agent::pull::{self, From, Logins};
+use xedge_agent::{Device, Result};
 
 use super::Context;
 use super::apply::in_words;
@@ -14,9 +14,10 @@ use crate::cli::Pull;
 
 pub(super) fn run(cx: &Context, args: &Pull) -> Result<()> {
     let (trust, now) = cx.trust()?;
-    let engine = cx.connect_for_good()?;
+    let (engine, device) = (cx.connect_for_good()?, Device::load(&cx.home)?);
     let logins = Logins::read(&files())?;
-    let from = From { home: &cx.home, engine: engine.as_ref(), trust: &trust, now, logins: &logins };
+    let look = cx.look(engine.as_ref(), &device, &trust);
+    let from = From { look: &look, now, logins: &logins };
     let head = pull::pull(&from, &args.reference, &mut |event| cx.printer.event(&event))?;
     let agent = cx.agent(engine.as_ref());
     let options = Options { adopt: args.adopt.clone(), check_only: args.check_only };

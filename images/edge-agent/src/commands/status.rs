@@ -50,11 +50,13 @@ pub(super) fn gather(cx: &Context) -> Result<DeviceStatus> {
 
 /// The mean of processors and the most of memory and disk, measured one after the other until the time is over.
 fn measured(engine: &dyn Engine, status: &mut DeviceStatus, until: Instant) -> Result<()> {
-    let mut rounds = 0_u32;
+    let mut rounds = 0.0;
     loop {
-        rounds += 1;
+        rounds += 1.0;
+        let mut asked = false;
         for service in status.stacks.iter_mut().flat_map(|stack| &mut stack.services) {
             if service.running {
+                asked = true;
                 let Measure { cpus, memory, disk } = engine.usage(&service.container)?;
                 let sum = service.usage.get_or_insert_default();
                 sum.cpus += cpus;
@@ -62,14 +64,19 @@ fn measured(engine: &dyn Engine, status: &mut DeviceStatus, until: Instant) -> R
                 sum.disk = sum.disk.max(disk);
             }
         }
-        if Instant::now() >= until {
+        let now = Instant::now();
+        if now >= until {
             break;
+        }
+        // The Engine takes its time over each service; where there is none, nobody does.
+        if !asked {
+            std::thread::sleep(Duration::from_secs(1).min(until - now));
         }
     }
     for usage in
         status.stacks.iter_mut().flat_map(|stack| &mut stack.services).filter_map(|s| s.usage.as_mut())
     {
-        usage.cpus /= f64::from(rounds);
+        usage.cpus /= rounds;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 use xedge_agent::apply::{self, Data};
-use xedge_agent::{Result, home, records};
+use xedge_agent::{Result, TrustStore, home, records};
 use xedge_model::atomic::WriteError;
 
 use super::{Context, service};
@@ -12,13 +12,12 @@ use super::{Context, service};
 const LINK: &str = "/usr/local/bin/xedge-agent";
 
 pub(super) fn run(cx: &Context, data: Data) -> Result<()> {
-    let stacks = records::stacks(&cx.home)?;
-    if !stacks.is_empty() {
+    let mut stacks = Vec::new();
+    if !records::stacks(&cx.home)?.is_empty() {
         let engine = cx.connect()?;
-        let (mut trust, _) = cx.trust()?;
-        for stack in &stacks {
-            apply::remove(&cx.agent(engine.as_ref()), &mut trust, stack, data, &mut |_event| ())?;
-        }
+        // Going away needs no clock that can be believed.
+        let mut trust = TrustStore::open(&cx.home)?;
+        stacks = apply::remove_all(&cx.agent(engine.as_ref()), &mut trust, data, &mut |_event| ())?;
     }
     if cx.home.root() == home::DEFAULT {
         service::take_down()?;

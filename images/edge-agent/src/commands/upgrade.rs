@@ -2,9 +2,12 @@
 //! host's greeting, and as `previous` after that.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
@@ -21,6 +24,10 @@ use crate::cli::Upgrade;
 const LINK: &str = "/usr/local/bin/xedge-agent";
 /// A program of ours is far smaller.
 const MAX_BYTES: usize = 100 << 20;
+/// How long a new program may take to read the state, and to answer a greeting.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// The most bytes that are taken of what it says.
+const MAX_WORDS: u64 = 1 << 20;
 
 pub(super) fn run(cx: &Context, args: &Upgrade) -> Result<()> {
     let bytes = super::read(&args.file)?;
@@ -90,26 +97,56 @@ fn try_out(cx: &Context, program: &Utf8Path) -> Result<String> {
         command
     };
     let unfit = |reason: String| Error::Program { program: program.to_owned(), reason };
-    let checked = command("self-check").output().map_err(|error| unfit(error.to_string()))?;
+    let checked = finish(command("self-check").stdin(Stdio::null()), &[]).map_err(&unfit)?;
     if !checked.status.success() {
         return Err(unfit(String::from_utf8_lossy(&checked.stderr).trim().to_owned()));
     }
-    let mut session = command("session");
-    session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = session.spawn().map_err(|error| unfit(error.to_string()))?;
     let hello = ToDevice::Hello { wire: WIRE, version: VERSION.to_owned() };
     let mut greeting = Vec::new();
     write_line(&mut greeting, &hello).map_err(|error| unfit(error.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(&greeting).map_err(|error| unfit(error.to_string()))?;
-    }
-    let output = child.wait_with_output().map_err(|error| unfit(error.to_string()))?;
+    let output = finish(command("session").stdin(Stdio::piped()), &greeting).map_err(&unfit)?;
     match read_line::<ToHost>(&mut output.stdout.as_slice()) {
         Ok(Some(ToHost::Hello { agent, .. })) => Ok(agent),
         Ok(Some(ToHost::Failed(problem))) => Err(unfit(problem.messages.join(": "))),
         Ok(_) => Err(unfit("it did not answer a greeting".to_owned())),
         Err(error) => Err(unfit(error.to_string())),
     }
+}
+
+/// Runs a program to its end and gives what it said. One that does not come to its end in time is killed: it may be a program
+/// that hangs, and whoever waits for this one is a person or a host.
+fn finish(command: &mut Command, input: &[u8]) -> std::result::Result<Output, String> {
+    let text = |error: io::Error| error.to_string();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(text)?;
+    let until = Instant::now() + DEADLINE;
+    let (stdout, stderr) = (listen(child.stdout.take()), listen(child.stderr.take()));
+    // A program that does not read says below what it is.
+    let _written = child.stdin.take().map(|mut stdin| stdin.write_all(input));
+    let status = loop {
+        match child.try_wait().map_err(text)? {
+            Some(status) => break status,
+            None if Instant::now() < until => thread::sleep(Duration::from_millis(20)),
+            None => {
+                child.kill().and_then(|()| child.wait()).map_err(text)?;
+                return Err(format!("it did not come to its end in {} s", DEADLINE.as_secs()));
+            }
+        }
+    };
+    // A child of its own may still hold the pipe.
+    let said = |from: Receiver<Vec<u8>>| from.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+    Ok(Output { status, stdout: said(stdout), stderr: said(stderr) })
+}
+
+/// Takes what a program says, up to a length that none of ours has.
+fn listen(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (tell, hear) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before an error is what there is to say; nobody may be there to hear it any more.
+        let _read = from.map(|from| from.take(MAX_WORDS).read_to_end(&mut bytes));
+        let _heard = tell.send(bytes);
+    });
+    hear
 }
 
 fn where_found(cx: &Context, args: &Upgrade) -> Option<Utf8PathBuf> {

@@ -342,6 +342,13 @@ impl Engine for Docker {
         })
     }
 
+    fn discard(&self, id: &str) -> Result<()> {
+        self.ask(&format!("remove container {}", short(id)), async {
+            let options = query::RemoveContainerOptionsBuilder::default().v(true).force(true).build();
+            gone(self.client.remove_container(id, Some(options)).await).map(drop)
+        })
+    }
+
     fn inspect(&self, id: &str) -> Result<Option<Container>> {
         self.ask(&format!("look at container {}", short(id)), self.look(id))
     }

@@ -75,7 +75,7 @@ pub struct Behaviour {
     pub log: String,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Image {
     id: String,
     manifest: Digest,
@@ -87,6 +87,7 @@ struct Image {
 impl Fake {
     /// The Engine in this folder, which may be new. `now` gives milliseconds that go on from one process to the next.
     pub fn open(folder: impl Into<Utf8PathBuf>, now: impl Fn() -> u64 + 'static) -> Self {
+        disk::forget();
         Self { folder: folder.into(), now: Box::new(now), calls: Cell::new(0) }
     }
 

@@ -140,6 +140,10 @@ pub trait Engine {
     fn set_restart(&self, id: &str, restart: Restart) -> Result<()>;
     /// Removes it, running or not; its volumes stay.
     fn remove(&self, id: &str) -> Result<()>;
+    /// Removes a container that was only made to take files out of it, with the volumes that its image asked for.
+    fn discard(&self, id: &str) -> Result<()> {
+        self.remove(id)
+    }
     /// The container with this id or name; `None` where there is none.
     fn inspect(&self, id: &str) -> Result<Option<Container>>;
     /// Every container of the agent's, of one stack or of all, running or not, sorted by name.

@@ -1,9 +1,9 @@
 //! Folders that containers mount: chosen from the signed files, named by all that is in them, written whole or not at all.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_model::Digest;
@@ -80,7 +80,9 @@ fn make(path: &Utf8Path, folder: &MountFolder) -> Result<()> {
         if beside.exists() {
             fs::remove_dir_all(&beside)?;
         }
-        make_folder(&beside, folder.owner)?;
+        // Until everything in it is as it must be, nobody else looks into it.
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        DirBuilder::new().mode(0o700).create(&beside)?;
         for file in &folder.files {
             for parent in parents(&file.path) {
                 let parent = beside.join(parent);
@@ -88,12 +90,9 @@ fn make(path: &Utf8Path, folder: &MountFolder) -> Result<()> {
                     make_folder(&parent, folder.owner)?;
                 }
             }
-            let path = beside.join(&file.path);
-            fs::write(&path, &file.bytes)?;
-            own(&path, folder.owner)?;
-            fs::set_permissions(&path, Permissions::from_mode(file.mode))?;
-            File::open(&path)?.sync_all()?;
+            write_file(&beside.join(&file.path), file, folder.owner)?;
         }
+        make_folder(&beside, folder.owner)?;
         for folder in folders_of(folder) {
             File::open(beside.join(folder))?.sync_all()?;
         }
@@ -101,6 +100,18 @@ fn make(path: &Utf8Path, folder: &MountFolder) -> Result<()> {
         path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     };
     written().map_err(|source| WriteError::new(path, source).into())
+}
+
+/// A new file, which nobody but this program can read before it has its owner and its mode.
+fn write_file(path: &Utf8Path, file: &MountFile, owner: (u32, u32)) -> io::Result<()> {
+    let mut to = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    to.write_all(&file.bytes)?;
+    let now = to.metadata()?;
+    if (now.uid(), now.gid()) != owner {
+        fchown(&to, Some(owner.0), Some(owner.1))?;
+    }
+    to.set_permissions(Permissions::from_mode(file.mode))?;
+    to.sync_all()
 }
 
 /// The folders between a mounted folder and one of its files, outermost first; never the folder itself.

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use xedge_model::Failure as _;
+
 use super::*;
 use crate::state::StackState;
 
@@ -45,7 +47,13 @@ fn a_stack_that_was_never_there_is_empty_and_a_torn_one_is_not() {
         std::fs::write(stack.state(), &whole[..end]).unwrap();
         assert!(matches!(load_state(&stack), Err(Error::Damaged { .. })), "{end}");
         std::fs::write(stack.journal(), &whole[..end]).unwrap();
-        assert!(matches!(load_journal(&stack), Err(Error::Damaged { .. })), "{end}");
+        let error = load_journal(&stack).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{end}");
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains("sudo mv ") && !hint.contains("reenroll"),
+            "another enrolment does not help: {hint}"
+        );
     }
     clear_journal(&stack).unwrap();
     assert_eq!(load_journal(&stack).unwrap(), None);

@@ -220,6 +220,22 @@ fn layers_that_the_engine_has_do_not_travel() {
     assert!(staged.image("broker").unwrap().layers[0].here);
 }
 
+#[test]
+fn layers_without_room_are_not_asked_for() {
+    let forge = big();
+    let (mut bench, parts) = (Bench::new(&forge), forge.parts());
+    // A file system that never has room.
+    bench.engine = "/proc/no-room".into();
+    let mut host = head(&parts);
+    for want in bench.wants(&parts) {
+        host.extend(part(&parts, &want));
+    }
+    host.extend(line(&ToDevice::Want));
+    let (answers, ended) = bench.talk(&host);
+    ended.unwrap();
+    assert_eq!(refusal(&answers).code.as_deref(), Some("no-space"), "{answers:?}");
+}
+
 /// Whatever a power cut or a bad disk did to a member: it is refused, thrown away, and asked for again.
 #[test]
 fn every_member_that_went_bad_in_the_store_is_found() {
@@ -239,7 +255,10 @@ fn every_member_that_went_bad_in_the_store_is_found() {
         bytes[0] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         let error = bench.stage(&forge).unwrap_err();
-        assert!(matches!(error, Error::Damaged { .. }) || error.code() == Some("digest"), "{name}: {error}");
+        assert!(
+            matches!(error, Error::DamagedMember { .. }) || error.code() == Some("digest"),
+            "{name}: {error}"
+        );
         assert!(!path.exists(), "{name} is thrown away");
         bench.send(&parts);
         let _whole = bench.stage(&forge).unwrap();

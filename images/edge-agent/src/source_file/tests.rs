@@ -1,13 +1,17 @@
 //! Bundles from a file and from a folder.
 
+use std::time::Duration;
+
 use xedge_bundle::tuf::PIECE;
+use xedge_model::Platform;
 
 use super::*;
 use crate::engine::Fake;
+use crate::facts::Machine;
 use crate::forge::{Forge, NOW};
 use crate::staged::Staged;
 use crate::trust::{Enrolment, enrol};
-use crate::{Device, TrustStore};
+use crate::{Clock, Device, Home, TrustStore};
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -34,9 +38,42 @@ impl Bench {
         path
     }
 
+    fn stage(&self, path: &Utf8Path) -> Result<Utf8PathBuf> {
+        self.stage_with(path, &self.engine())
+    }
+
+    fn stage_with(&self, path: &Utf8Path, engine: &Fake) -> Result<Utf8PathBuf> {
+        let (device, machine) = (Device::load(&self.home)?, Machine::real());
+        stage(&look(&self.home, engine, &device, &machine, &self.trust), path, NOW)
+    }
+
     fn engine(&self) -> Fake {
         Fake::open(Utf8PathBuf::try_from(self.folder.path().join("engine")).unwrap(), || 1)
     }
+}
+
+struct Still;
+
+impl Clock for Still {
+    fn unix(&self) -> i64 {
+        NOW
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _time: Duration) {}
+}
+
+fn look<'a>(
+    home: &'a Home,
+    engine: &'a Fake,
+    device: &'a Device,
+    machine: &'a Machine,
+    trust: &'a TrustStore,
+) -> Look<'a> {
+    Look { home, machine, engine, clock: &Still, device, trust, agent: "0.1.0" }
 }
 
 fn big() -> Forge {
@@ -49,11 +86,11 @@ fn a_file_is_staged_and_verified_again() {
     let forge = big();
     let (bench, tar) = (bench(&forge), forge.parts().tar());
     let path = bench.put("edge-1.xedge", &tar);
-    let head = stage(&bench.home, &path, &bench.trust, NOW, &bench.engine()).unwrap();
+    let head = bench.stage(&path).unwrap();
     assert_eq!(std::fs::read(&head).unwrap(), forge.parts().head());
     let staged = Staged::verify(&bench.home, &head, &bench.trust, NOW, &bench.engine()).unwrap();
     assert_eq!(staged.manifest(), verify_file(&path, &bench.trust, NOW).unwrap().manifest());
-    stage(&bench.home, &path, &bench.trust, NOW, &bench.engine()).expect("again changes nothing");
+    bench.stage(&path).expect("again changes nothing");
 }
 
 #[test]
@@ -64,13 +101,42 @@ fn a_damaged_file_stages_nothing() {
         let mut bad = tar.clone();
         bad[at] ^= 0x10;
         let path = bench.put("bad.xedge", &bad);
-        let error = stage(&bench.home, &path, &bench.trust, NOW, &bench.engine()).unwrap_err();
+        let error = bench.stage(&path).unwrap_err();
         assert!(error.code().is_some(), "byte {at}: {error}");
         let short = bench.put("short.xedge", &tar[..at]);
-        let error = stage(&bench.home, &short, &bench.trust, NOW, &bench.engine()).unwrap_err();
+        let error = bench.stage(&short).unwrap_err();
         assert!(error.code().is_some(), "cut at {at}: {error}");
     }
     assert!(!bench.home.store().exists() && !bench.home.stacks().exists());
+}
+
+#[test]
+fn a_release_for_other_devices_is_refused_before_anything_is_written() {
+    let forge = Forge::with(|forge| {
+        forge.manifest.compatibility.platforms = vec![Platform::LinuxArm64];
+        for service in &mut forge.manifest.services {
+            let manifest = service.manifests.pop_first().unwrap().1;
+            service.manifests = [(Platform::LinuxArm64, manifest)].into();
+        }
+    });
+    let bench = bench(&forge);
+    let path = bench.put("edge.xedge", &forge.parts().tar());
+    let error = bench.stage(&path).unwrap_err();
+    assert_eq!(error.code(), Some("platform"), "{error}");
+    assert!(!bench.home.store().exists() && !bench.home.stacks().exists());
+}
+
+#[test]
+fn layers_without_room_are_refused_before_their_first_byte() {
+    let forge = big();
+    let bench = bench(&forge);
+    let path = bench.put("edge.xedge", &forge.parts().tar());
+    // A file system that never has room.
+    let engine = Fake::open("/proc/no-room", || 1);
+    let error = bench.stage_with(&path, &engine).unwrap_err();
+    assert_eq!(error.code(), Some("no-space"), "{error}");
+    let kept = Store::new(&bench.home).members().unwrap();
+    assert!(kept.values().all(|length| *length < PIECE), "no layer came: {kept:?}");
 }
 
 #[test]
@@ -113,7 +179,9 @@ fn child() {
     let home = Home::new(folder.join("state"));
     let (trust, engine) = (TrustStore::open(&home).unwrap(), Fake::open(folder.join("engine"), || 1));
     let file = folder.join("stick/edge.xedge");
-    let head = stage(&home, &file, &trust, NOW, &engine).unwrap();
+    let (device, machine) = (Device::load(&home).unwrap(), Machine::real());
+    let look = look(&home, &engine, &device, &machine, &trust);
+    let head = stage(&look, &file, NOW).unwrap();
     let staged = Staged::verify(&home, &head, &trust, NOW, &engine).unwrap();
     for layer in staged.images().values().flat_map(|image| &image.layers) {
         let mut blob = staged.open_layer(&layer.digest).unwrap();

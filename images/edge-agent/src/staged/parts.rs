@@ -11,6 +11,7 @@ use xedge_wire::Want;
 
 use super::{is_layer, no_platform};
 use crate::Result;
+use crate::check::Needs;
 use crate::engine::{Engine, LayerLoad};
 use crate::store::Store;
 
@@ -38,6 +39,15 @@ pub struct Missing {
     pub members: Vec<Want>,
     /// The images of this device's platform by the digest of their manifests; none before `members` names layers only.
     pub images: BTreeMap<Digest, Image>,
+}
+
+impl Missing {
+    /// The room that it takes: in the store, and once the Engine has unpacked the layers.
+    pub fn needs(&self) -> Needs {
+        let store = self.members.iter().map(|want| want.length - want.from).sum();
+        let layers = self.images.values().flat_map(|image| &image.layers).filter(|layer| !layer.here);
+        Needs { store, layers: layers.map(|layer| layer.length).sum(), ..Needs::default() }
+    }
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 
 use tempfile::TempDir;
 use xedge_bundle::pieces::pieces;
+use xedge_model::{Class, Failure as _};
 
 use super::*;
 
@@ -126,7 +127,9 @@ fn a_member_that_went_bad_is_refused_and_thrown_away() {
     let file = OpenOptions::new().write(true).open(bench.home.member(digest)).unwrap();
     file.write_all_at(b"x", 100).unwrap();
     let error = bench.store.read(digest, target.length).unwrap_err();
-    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(matches!(error, Error::DamagedMember { .. }), "{error}");
+    assert_eq!(error.class(), Class::Environment);
+    assert!(error.hint().unwrap().contains("send the release again"), "{error}");
     assert!(!bench.store.has(&target));
     assert_eq!(bench.store.resume(&target).unwrap(), 0);
 }

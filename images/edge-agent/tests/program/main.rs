@@ -119,6 +119,41 @@ fn another_program_takes_over_only_once_it_has_shown_that_it_works() {
     assert_eq!(code(&run(Path::new(link), &state, &["self-check"])), 0);
 }
 
+/// A program that does nothing, for ever: `pause` in a loop.
+#[cfg(target_arch = "x86_64")]
+fn hanging() -> Vec<u8> {
+    let code = [0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
+    let (base, start) = (0x40_0000_u64, 64 + 56_u64);
+    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+    bytes.resize(16, 0);
+    // An executable for x86-64, its entry, the place of its one program header, and the sizes of both headers.
+    bytes.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    for number in [base + start, 64, 0] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    // All of the file is loaded, to be read and run.
+    bytes.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    let length = start + code.len() as u64;
+    for number in [0, base, base, length, length, 0x1000] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend(code);
+    bytes
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_program_that_hangs_holds_nobody_up() {
+    let state = tempfile::tempdir().unwrap();
+    let program = state.path().join("hangs");
+    fs::write(&program, hanging()).unwrap();
+    let output = agent(&state, &["upgrade", program.to_str().unwrap()]);
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
+    assert!(stderr(&output).contains("did not come to its end"), "{}", stderr(&output));
+    assert!(!state.path().join("state/agent/current").exists());
+}
+
 #[test]
 fn state_that_cannot_be_read_keeps_another_program_out() {
     let state = tempfile::tempdir().unwrap();

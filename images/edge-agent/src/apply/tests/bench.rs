@@ -166,6 +166,8 @@ impl Bench {
             manifest: None,
             spec: None,
             restart: found.restart,
+            attempts: 0,
+            memory: None,
             ports: vec![port(1883)],
             stop_grace_s: 10,
             ends: false,

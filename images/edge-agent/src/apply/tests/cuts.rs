@@ -20,7 +20,7 @@ pub(super) struct Scenario {
     pub(super) new: Option<u64>,
 }
 
-pub(super) const SCENARIOS: [Scenario; 7] = [
+pub(super) static SCENARIOS: [Scenario; 7] = [
     Scenario { name: "first", before: &[], deed: Deed::Install(1), bad: false, old: None, new: Some(1) },
     Scenario {
         name: "update",
@@ -191,10 +191,19 @@ fn quietly<T>(act: impl FnOnce() -> T) -> T {
     act()
 }
 
+/// Each scenario on a device and in a thread of its own.
+fn each(scenarios: impl Iterator<Item = &'static Scenario>, test: impl Fn(&Scenario) + Copy + Send) {
+    std::thread::scope(|scope| {
+        for scenario in scenarios {
+            scope.spawn(move || test(scenario));
+        }
+    });
+}
+
 #[test]
 fn the_agent_dies_before_every_step() {
     quietly(|| {
-        for scenario in &SCENARIOS {
+        each(SCENARIOS.iter(), |scenario| {
             let (_keep, root) = folder();
             let (template, folder) = template(scenario, &root);
             // Whether the machine starts anew or only the agent: for an update both at each step, else in turn.
@@ -221,14 +230,14 @@ fn the_agent_dies_before_every_step() {
                 }
                 assert!(at > 10, "{} has steps: {at}", scenario.name);
             }
-        }
+        });
     });
 }
 
 #[test]
 fn the_agent_dies_again_while_it_recovers() {
     quietly(|| {
-        for scenario in &SCENARIOS[1..] {
+        each(SCENARIOS[1..].iter(), |scenario| {
             let (_keep, root) = folder();
             let (template, folder) = template(scenario, &root);
             let mut at = 1;
@@ -262,7 +271,7 @@ fn the_agent_dies_again_while_it_recovers() {
                 // Every second step: the square of all of them takes minutes.
                 at += 2;
             }
-        }
+        });
     });
 }
 
@@ -270,7 +279,7 @@ fn the_agent_dies_again_while_it_recovers() {
 fn the_engine_dies_at_every_call() {
     // An update of a new device and one of an old device make the same calls, and so does a container that is taken over.
     let names = ["update", "bad update", "rollback", "removal"];
-    for scenario in SCENARIOS.iter().filter(|scenario| names.contains(&scenario.name)) {
+    each(SCENARIOS.iter().filter(|scenario| names.contains(&scenario.name)), |scenario| {
         let (_keep, root) = folder();
         let (template, folder) = template(scenario, &root);
         // Whether the call is still carried out, and whether the machine starts anew: for an update both, else in turn.
@@ -305,7 +314,7 @@ fn the_engine_dies_at_every_call() {
             }
             assert!(at > 20, "{} has calls: {at}", scenario.name);
         }
-    }
+    });
 }
 
 #[test]

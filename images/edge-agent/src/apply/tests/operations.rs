@@ -1,9 +1,11 @@
 //! What operations do when nobody pulls the plug.
 
+use std::cell::Cell;
+
 use xedge_model::{Class, Failure as _};
 use xedge_wire::Event;
 
-use super::super::{Data, Recovered, gc, turn};
+use super::super::{Data, Recovered, gc, remove_all, turn, watch};
 use super::bench::{Bench, FORKS, STACK, folder};
 use crate::engine::fake::Behaviour;
 use crate::engine::{Engine as _, Restart};
@@ -214,6 +216,17 @@ fn removing_keeps_data_and_purging_does_not() {
 }
 
 #[test]
+fn what_was_removed_before_keeps_nobody_from_removing_the_rest() {
+    let (_keep, bench) = installed(1);
+    let _no_fork = FORKS.read();
+    let all = |data| remove_all(&bench.agent(), &mut bench.trust(), data, &mut |_| ());
+    assert_eq!(all(Data::Keep).unwrap(), [STACK]);
+    assert_eq!(all(Data::Keep).unwrap(), Vec::<String>::new());
+    assert_eq!(all(Data::Purge).unwrap(), [STACK], "its data is still there");
+    assert_eq!(all(Data::Purge).unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn the_watcher_starts_what_died() {
     let (_keep, bench) = installed(1);
     let _no_fork = FORKS.read();
@@ -225,6 +238,41 @@ fn the_watcher_starts_what_died() {
     assert_eq!(bench.runs(), Some(1));
     let _lock = records::Lock::take(&bench.home, &bench.clock, std::time::Duration::ZERO).unwrap();
     assert!(matches!(turn(&bench.agent(), &mut bench.trust()), Err(Error::Busy { .. })));
+}
+
+/// How often the watcher starts the gateway in these many looks, where it ends at once each time.
+fn starts(bench: &Bench, looks: u32) -> usize {
+    let _no_fork = FORKS.read();
+    let (left, starts) = (Cell::new(looks), Cell::new(0));
+    bench.engine.end("edge-gateway", 139).unwrap();
+    let go_on = || {
+        if bench.container("edge-gateway").running {
+            starts.set(starts.get() + 1);
+            bench.engine.end("edge-gateway", 139).unwrap();
+        }
+        left.replace(left.get().saturating_sub(1)) > 0
+    };
+    let open = || Ok(bench.trust());
+    watch(&bench.agent(), &open, std::time::Duration::from_secs(5), &go_on, &mut |_| ());
+    starts.get()
+}
+
+#[test]
+fn what_ends_again_and_again_is_started_less_and_less_often() {
+    let (_keep, bench) = installed(1);
+    // 1000 seconds: at once, then after 5, 10, 20, ... 160 and 300.
+    let starts = starts(&bench, 200);
+    assert!((8..=10).contains(&starts), "{starts}");
+}
+
+#[test]
+fn what_may_be_tried_three_times_is_then_left_alone() {
+    let (_keep, bench) = installed(1);
+    let mut state = records::load_state(&bench.stack()).unwrap();
+    let placed = state.current.as_mut().unwrap().services.get_mut("gateway").unwrap();
+    (placed.restart, placed.attempts) = (Restart::OnFailure, 3);
+    records::save_state(&bench.stack(), &state).unwrap();
+    assert_eq!(starts(&bench, 300), 3);
 }
 
 #[test]

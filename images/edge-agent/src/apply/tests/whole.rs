@@ -8,13 +8,14 @@ use xedge_model::stack::{Probe, config_digest};
 use xedge_model::{Class, Digest, Failure as _};
 use xedge_wire::Applied;
 
-use super::super::{Options, install};
+use super::super::{Options, Recovered, gc, install};
 use super::bench::{Bench, FORKS, STACK, folder, own};
+use crate::Clock as _;
 use crate::engine::Engine as _;
 use crate::engine::fake::{Behaviour, Faults};
 use crate::forge::{Forge, NOW, state};
 use crate::staged::Staged;
-use crate::state::Accept;
+use crate::state::{Accept, Drop, Installed, Journal, Operation, Phase};
 use crate::{Result, records, values};
 
 /// A release of one service with a volume, a folder of configuration and a value of the device.
@@ -168,4 +169,83 @@ fn a_release_that_was_verified_twice_is_installed_once() {
     let broker = bench.container("edge-broker");
     assert!(bench.take(&second, None, false).unwrap().unchanged);
     assert_eq!(bench.container("edge-broker"), broker);
+}
+
+#[test]
+fn a_check_does_not_go_on_with_what_was_cut_short() {
+    let (_keep, bench) = device();
+    let staged = bench.stage(&release(7)).unwrap();
+    let journal = Journal {
+        operation: Operation::Install,
+        phase: Phase::RollingBack,
+        from: None,
+        to: Installed::default(),
+        changing: Vec::new(),
+        after: Box::default(),
+        drop: Drop::default(),
+        accept: None,
+    };
+    records::save_journal(&bench.stack(), &journal).unwrap();
+    let error = bench.take(&staged, None, true).unwrap_err();
+    assert!(error.to_string().contains("cut short"), "{error}");
+    assert_eq!(records::load_journal(&bench.stack()).unwrap(), Some(journal));
+    bench.take(&staged, None, false).unwrap();
+}
+
+#[test]
+fn an_image_that_was_loaded_and_not_written_down_goes() {
+    let (_keep, bench) = device();
+    let staged = bench.stage(&release(7)).unwrap();
+    let journal = Journal {
+        operation: Operation::Install,
+        phase: Phase::Preparing,
+        from: None,
+        to: Installed::default(),
+        changing: Vec::new(),
+        after: Box::default(),
+        drop: Drop::default(),
+        accept: None,
+    };
+    let load = || staged.load(staged.image("broker").unwrap(), &bench.engine).unwrap();
+    load();
+    records::save_journal(&bench.stack(), &journal).unwrap();
+    assert_eq!(bench.recover().unwrap(), Recovered::Forgotten);
+    assert_eq!(bench.engine.images().unwrap(), Vec::<String>::new());
+    // A release that was refused once the Engine had its images.
+    load();
+    let _no_fork = FORKS.read();
+    gc(&bench.agent()).unwrap();
+    assert_eq!(bench.engine.images().unwrap(), Vec::<String>::new());
+    assert!(bench.stack().incoming().exists(), "it may still be installed");
+}
+
+#[test]
+fn what_killed_processes_left_goes_and_what_runs_stays() {
+    let (_keep, bench) = device();
+    bench.take(&bench.stage(&release(7)).unwrap(), None, false).unwrap();
+    let image = bench.engine.images().unwrap();
+    // The head of what runs came once more, and nobody installed it.
+    fs::write(bench.stack().incoming(), release(7).parts().head()).unwrap();
+    let root = bench.home.root();
+    let left = [
+        root.join("incoming-77"),
+        root.join("pull-77.tar"),
+        root.join(".write-a"),
+        bench.stack().root().join(".write-b"),
+        bench.stack().secrets().join(".write-c"),
+    ];
+    for path in &left {
+        fs::write(path, "half").unwrap();
+    }
+    // The clock of this device is ahead of the disk's; a file of the moment is one of its own time.
+    let fresh = root.join("incoming-78");
+    let now =
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(bench.clock.unix()).unwrap());
+    fs::File::create(&fresh).unwrap().set_modified(now).unwrap();
+    let _no_fork = FORKS.read();
+    gc(&bench.agent()).unwrap();
+    assert!(left.iter().all(|path| !path.exists()) && fresh.exists());
+    assert!(!bench.stack().incoming().exists());
+    assert_eq!(bench.engine.images().unwrap(), image);
+    assert!(bench.container("edge-broker").running);
 }

@@ -10,7 +10,7 @@ use super::{Broken, Fake, disk};
 use crate::Result;
 use crate::engine::{NetworkSpec, VolumeSpec, check_owner, is_of};
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Named<T> {
     spec: T,
     labels: BTreeMap<String, String>,
