@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
 
-use xedge_bundle::Offer;
+use xedge_bundle::{Code, Offer};
 use xedge_model::Digest;
 use xedge_wire::{Event, Inventory, Member, Problem, ToDevice, ToHost, WIRE, read_line, write_line};
 
@@ -256,7 +256,9 @@ impl Session<'_> {
     }
 
     fn fail(&mut self, error: &Error) -> Result<()> {
-        self.say(&ToHost::Failed(Problem::of(error, error.code())))
+        // A host waits and asks again where somebody else is at work.
+        let busy = matches!(error, Error::Busy { .. }).then_some(Code::Busy.as_str());
+        self.say(&ToHost::Failed(Problem::of(error, error.code().or(busy))))
     }
 
     fn say(&mut self, message: &ToHost) -> Result<()> {

@@ -12,8 +12,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use xedge_bundle::verify::{Observer, Progress, read_head};
 use xedge_deploy::{
-    BundleFile, Cancel, Delivered, Delivery, Needs, Place, Probed, Session, Ssh, Transport, deliver, persist,
-    plan, preflight,
+    BundleFile, Cancel, Delivered, Delivery, Needs, Place, Probed, Session, Ssh, Transport, WAITS, deliver,
+    persist, plan, preflight,
 };
 use xedge_model::stack::{Probe, SecretReference};
 use xedge_wire::Inventory;
@@ -140,7 +140,7 @@ fn one(
 ) -> Result<()> {
     let (place, mut show) = (Place::system(), Show::new(cx.printer, ssh.host()));
     ssh.connect()?;
-    let probed = persist(ssh, cancel, &mut show, &mut |ssh, _| preflight(ssh, &place))?;
+    let probed = persist(ssh, cancel, &WAITS, &mut show, &mut |ssh, _| preflight(ssh, &place))?;
     contact::ready(cx, ssh.host(), &probed, &needs(cx, bundle))?;
     if flags.dry_run {
         return dry_run(cx, bundle, ssh, &place, &probed);
@@ -148,7 +148,7 @@ fn one(
     let contact = contact::make(cx, flags, bundle, ssh, &place, &probed, programs, cancel, &mut show)?;
     let values: BTreeMap<String, String> = flags.set.iter().cloned().collect();
     let adopt = flags.adopt.as_deref();
-    let delivery = Delivery { bundle, values: &values, adopt, check_only: false, version: VERSION };
+    let delivery = Delivery { bundle, values: &values, adopt, version: VERSION, waits: &WAITS };
     let environment = &bundle.manifest().config.environment;
     let mut contents = |lacking: &[&SecretReference]| {
         let names: Vec<&str> = lacking.iter().map(|secret| secret.name.as_str()).collect();

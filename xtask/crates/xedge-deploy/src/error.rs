@@ -3,7 +3,7 @@
 use std::io;
 
 use camino::Utf8PathBuf;
-use xedge_bundle::ReadError;
+use xedge_bundle::{Code, ReadError};
 use xedge_model::{Class, Failure};
 use xedge_wire::{FrameError, Problem};
 
@@ -264,6 +264,11 @@ impl Error {
     /// Whether trying again may help, since only the way to the device failed.
     pub fn is_broken(&self) -> bool {
         matches!(self, Self::Broken { .. } | Self::Connect { why: Refused::Silent | Refused::Other, .. })
+    }
+
+    /// Whether trying again after a while may help: the way failed, or the device is being changed by somebody else.
+    pub fn may_pass(&self) -> bool {
+        self.is_broken() || self.code() == Some(Code::Busy.as_str())
     }
 
     /// The stable code, where it is a refusal.
