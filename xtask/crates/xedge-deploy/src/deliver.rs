@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use xedge_bundle::Code;
 use xedge_model::stack::SecretReference;
 use xedge_wire::{Applied, DeviceFacts, Event, Want};
 
@@ -342,6 +343,8 @@ fn check_root(host: &str, device: &DeviceFacts, bundle: &BundleFile) -> Result<(
         pinned: pinned.to_string(),
         bundle: bundle.manifest().key_status.as_str().to_owned(),
         ours: bundle.root().to_string(),
+        // The same for both is the device's own to refuse: it knows more roots than the one it shows.
+        code: Code::DevelopmentKeys,
     })))
 }
 

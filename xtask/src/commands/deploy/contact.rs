@@ -64,7 +64,7 @@ pub(super) fn ready(cx: &Context<'_>, host: &str, probed: &Probed, needs: &Needs
         return Err(Deploy::Unready { host: host.to_owned(), findings }.into());
     }
     for finding in findings {
-        cx.printer.warn(&format!("{host}: {}: `{}`", finding.what, finding.mend));
+        cx.printer.warn(&format!("{host}: {}: `{}`", finding.in_words(), finding.mend));
     }
     Ok(())
 }

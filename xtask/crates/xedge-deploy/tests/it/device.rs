@@ -14,6 +14,7 @@ use xedge_agent::session::{Served, serve};
 use xedge_agent::trust::{Enrolment, enrol};
 use xedge_agent::{Clock, Device, Home, records, values};
 use xedge_deploy::{Cancel, Place};
+use xedge_wire::{ToHost, write_line};
 
 use crate::forge::NOW;
 use crate::release::Release;
@@ -91,6 +92,18 @@ impl Bench {
     /// The agent dies whenever it tells of this event.
     pub fn kill_always_at(&self, event: &str) {
         fs::write(self.folder.join("kill"), format!("{} always", event.to_lowercase())).unwrap();
+    }
+
+    /// In place of the agent, something that says this and ends.
+    pub fn answer_with(&self, message: &ToHost) {
+        let mut line = Vec::new();
+        write_line(&mut line, message).unwrap();
+        let text = String::from_utf8(line).unwrap();
+        fs::write(
+            self.folder.join("xedge-agent"),
+            format!("#!/bin/sh\nread -r hello\ncat <<'END'\n{text}END\n"),
+        )
+        .unwrap();
     }
 
     /// The agent's patience ends a hundred times as soon.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use xedge_deploy::{Delivered, Delivery, Error, Local, Observer, Session, WAITS, deliver, persist, plan};
 use xedge_model::stack::SecretReference;
 use xedge_model::{Class, Failure as _};
-use xedge_wire::{DeviceFacts, Event};
+use xedge_wire::{DeviceFacts, Event, ToHost, WIRE};
 
 use device::Bench;
 use release::Release;
@@ -264,7 +264,8 @@ fn values_are_checked_here_and_missing_ones_named_before_layers_travel() {
     let error = go(&bench, &release, &BTreeMap::new(), &mut seen).unwrap_err();
     assert!(error.to_string().contains("no value for `site`"), "{error}");
     assert_eq!(error.hint().unwrap(), "give it once, such as `--set site=lab`");
-    assert_eq!((error.class(), seen.sent), (Class::Input, 0));
+    assert_eq!((error.code(), error.class(), seen.sent), (Some("device-values"), Class::Input, 0));
+    assert!(error.to_string().ends_with(" [device-values]"), "{error}");
 
     let bad = BTreeMap::from([("site".to_owned(), "North 1".to_owned()), ("x".to_owned(), "y".to_owned())]);
     let error = go(&bench, &release, &bad, &mut seen).unwrap_err();
@@ -317,7 +318,15 @@ fn a_device_of_other_keys_is_told_the_way_out() {
     bench.enrol(&release);
     let error = go(&bench, &production, &values(), &mut Seen::default()).unwrap_err();
     assert!(error.hint().unwrap().contains("--reenroll"), "{error}: {:?}", error.hint());
-    assert_eq!(error.class(), Class::Integrity);
+    assert_eq!((error.code(), error.class()), (Some("development-keys"), Class::Integrity));
+    assert!(error.to_string().ends_with(" [development-keys]"), "{error}");
+}
+
+#[test]
+fn a_bundle_for_other_processors_is_refused_with_its_code() {
+    let release = Release::new(1, &[7; 1_000], 7);
+    let error = plan(&release.file, "riscv64", &xedge_wire::Inventory::default()).unwrap_err();
+    assert_eq!((error.code(), error.class()), (Some("platform"), Class::Integrity));
 }
 
 #[test]
@@ -337,6 +346,20 @@ fn a_device_that_is_not_enrolled_or_has_no_agent_says_so() {
     let done = deliver(&mut local, &nowhere, &delivery, &bench.cancel, &mut contents, &mut ());
     assert!(matches!(done, Err(Error::NoAgent { .. })), "{done:?}");
     assert!(done.unwrap_err().hint().unwrap().contains("cargo xtask deploy --host"));
+}
+
+#[test]
+fn an_agent_of_another_protocol_is_older_or_newer() {
+    let bench = Bench::new();
+    for (wire, hint) in
+        [(WIRE - 1, "a deployment replaces it"), (WIRE + 1, "use the xedge that deployed to it last")]
+    {
+        bench.answer_with(&ToHost::Hello { wire, agent: "9".into(), device: Box::default() });
+        let error = Session::open(&Local::new(&bench.cancel), &bench.place(), "0.1.0").unwrap_err();
+        assert_eq!(matches!(error, Error::Older { .. }), wire < WIRE, "{error}");
+        assert_eq!(matches!(error, Error::Newer { .. }), wire > WIRE, "{error}");
+        assert!(error.hint().unwrap().contains(hint), "{error}");
+    }
 }
 
 #[test]
