@@ -63,7 +63,7 @@ impl Trust {
         let aside =
             |folder: &Utf8Path, number: u32| Utf8PathBuf::from(format!("{folder}.development-{number}"));
         let is_free = |number: &u32| there.iter().all(|(_, folder)| !aside(folder, *number).exists());
-        let number = (1..).find(is_free).unwrap_or(u32::MAX);
+        let number = (1..u32::MAX).find(is_free).unwrap_or(u32::MAX);
         let mut moved = Vec::new();
         for (_, folder) in there.iter().filter(|(status, _)| status.is_some()) {
             let to = aside(folder, number);

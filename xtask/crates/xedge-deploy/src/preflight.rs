@@ -1,7 +1,7 @@
 //! Whether a device can take a deployment: facts by one script on its shell's standard input, every problem at once, each with the
 //! command that mends it. Changes nothing there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xedge_bundle::Code;
 use xedge_model::Class;
@@ -104,6 +104,21 @@ impl Probed {
             "armv7l" | "armv8l" => Some("arm"),
             _ => None,
         }
+    }
+
+    /// TCP ports that the stacks there publish beyond the device itself.
+    pub fn published(&self) -> Vec<u16> {
+        // `0.0.0.0:8000-8001->80-81/tcp, [::]:1883->1883/tcp, 127.0.0.1:9->9/tcp, 80/tcp`
+        let one = |word: &str| {
+            let (outer, inner) = word.split_once("->")?;
+            let (address, ports) = outer.rsplit_once(':')?;
+            let is_own = address.starts_with("127.") || address.contains("::1");
+            let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+            let range = first.parse::<u16>().ok()?..=last.parse().ok()?;
+            (inner.ends_with("/tcp") && !is_own).then_some(range)
+        };
+        let words = self.get("published").unwrap_or_default().split([',', ' ']);
+        words.filter_map(one).flatten().collect::<BTreeSet<u16>>().into_iter().collect()
     }
 
     /// Everything that is in the way, what blocks first.

@@ -28,6 +28,9 @@ for socket in /var/run/docker.sock /run/podman/podman.sock; do
     [ -S "$socket" ] && say socket "$socket"
 done
 [ "${docker-}" = docker ] && say engine "$($as docker version --format '{{.Server.Version}} {{.Server.Arch}}' 2>/dev/null)"
+for tool in "${docker-}" podman; do
+    there "${tool:-none}" && say published "$($as "$tool" ps --filter label=xedge.release --format '{{.Ports}}' 2>/dev/null | tr '\n' ' ')" && break
+done
 
 below=$2
 while [ ! -d "$below" ] && [ "$below" != / ]; do below=$(dirname "$below"); done

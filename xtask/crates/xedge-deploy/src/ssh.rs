@@ -76,13 +76,13 @@ impl Ssh {
 
     /// Turns `ProxyJump` of the user's configuration into a command, since `ssh -J` would ask questions and learn keys.
     fn find_proxy(&mut self) -> Result<()> {
-        let jump = self.jump(self.destination(&self.shown))?;
+        let jump = Self::jump(self.destination(&self.shown))?;
         self.proxy = jump.map(|hops| self.proxy(&hops, 0)).transpose()?;
         Ok(())
     }
 
     /// The jump hosts that the configuration names for a destination, in ssh's own form.
-    fn jump(&self, destination: Vec<String>) -> Result<Option<String>> {
+    fn jump(destination: Vec<String>) -> Result<Option<String>> {
         let mut ssh = Command::new("ssh");
         ssh.arg("-G").args(destination).stdin(std::process::Stdio::null());
         let output = ssh.output().map_err(|source| Error::Spawn { program: "ssh".into(), source })?;
@@ -98,7 +98,7 @@ impl Ssh {
         let destination = self.destination(last);
         let before = match before {
             Some(before) => Some(before.to_owned()),
-            None => self.jump(destination.clone())?,
+            None => Self::jump(destination.clone())?,
         };
         let mut line = vec!["ssh".to_owned(), "-T".to_owned()];
         line.extend(ON_THE_WAY.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));

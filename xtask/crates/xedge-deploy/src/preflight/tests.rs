@@ -117,6 +117,16 @@ fn podmans_program_of_dockers_name_is_podman() {
 }
 
 #[test]
+fn ports_of_what_is_installed_are_read_as_the_engine_shows_them() {
+    let shown = "0.0.0.0:1883->1883/tcp, :::1883->1883/tcp 0.0.0.0:8000-8001->80-81/tcp, 127.0.0.1:9->9/tcp, [::1]:9->9/tcp, \
+                 0.0.0.0:53->53/udp, 80/tcp";
+    let mut probed = Probed::parse(GOOD);
+    assert_eq!(probed.published(), Vec::<u16>::new());
+    probed.facts.insert("published".into(), shown.into());
+    assert_eq!(probed.published(), [1883, 8000, 8001]);
+}
+
+#[test]
 fn what_may_not_run_programs_is_named_as_it_is_mounted() {
     let mounts = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(mounts.path(), "a / ext4 rw 0 0\nb /var ext4 rw,noexec 0 0\nc /var/libx ext4 rw 0 0\n")
