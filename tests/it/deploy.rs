@@ -59,7 +59,7 @@ fn ctrl_c_ends_a_host_that_says_nothing_and_leaves_nothing() {
         // ssh was started once it connects.
         let (_connection, _) = silent.accept().unwrap();
         std::thread::sleep(Duration::from_millis(300));
-        let parent = fs::read_dir("/proc")
+        let mut parent = fs::read_dir("/proc")
             .unwrap()
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -68,7 +68,7 @@ fn ctrl_c_ends_a_host_that_says_nothing_and_leaves_nothing() {
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             line.contains("device status --host") && line.contains(&host)
         };
-        let pid = parent.filter(ours).next().expect("the command runs");
+        let pid = parent.find(ours).expect("the command runs");
         rustix::process::kill_process(
             rustix::process::Pid::from_raw(pid).unwrap(),
             rustix::process::Signal::INT,

@@ -36,8 +36,8 @@ impl Device {
     }
 
     /// One on which the first release of the pair runs, and nothing watches.
-    fn with_first(board: Board) -> Self {
-        let device = Self::start(&Board { ports: vec![HUB_PORT, SIDE_PORT], ..board });
+    fn with_first(board: &Board) -> Self {
+        let device = Self::start(&Board { ports: vec![HUB_PORT, SIDE_PORT], ..board.clone() });
         device.run("touch /run/no-agent");
         device.first_contact(&Shelf::get().first).expect(0);
         device
@@ -111,7 +111,7 @@ impl Device {
             if output.status.success() && running == "2\n" {
                 return;
             }
-            assert!(start.elapsed() < Duration::from_secs(60), "{running} services run, {output:?}");
+            assert!(start.elapsed() < Duration::from_mins(1), "{running} services run, {output:?}");
             sleep(Duration::from_secs(1));
         }
     }

@@ -56,6 +56,7 @@ fn two_services_arrive_and_one_of_them_changes() {
 }
 
 /// Prints how the usual way compares, with an image of 340 MB. How long it takes is not what is tested.
+#[expect(clippy::print_stderr, reason = "a figure for people")]
 fn compare(device: &Device, update: &Value) {
     let start = Instant::now();
     let ssh =
@@ -74,7 +75,7 @@ fn compare(device: &Device, update: &Value) {
 #[test]
 fn what_was_installed_goes_back_and_forward() {
     let shelf = Shelf::get();
-    let device = Device::with_first(Board::default());
+    let device = Device::with_first(&Board::default());
     device.retain("mine");
     let second = device.bring(&shelf.second);
     device.run(&format!("xedge-agent apply {second}"));

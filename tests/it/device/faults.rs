@@ -12,7 +12,7 @@ use super::stand::Board;
 #[test]
 fn bad_releases_go_back_by_themselves() {
     let shelf = Shelf::get();
-    let device = Device::with_first(Board::default());
+    let device = Device::with_first(&Board::default());
     device.retain("kept");
     for (bundle, more, reason) in [
         (&shelf.ends, &[][..], "side"),
@@ -38,7 +38,7 @@ fn bad_releases_go_back_by_themselves() {
 fn kills_at_random_moments_leave_one_release_whole() {
     let kills: u32 = std::env::var("XEDGE_TEST_KILLS").map_or(20, |text| text.parse().unwrap());
     let shelf = Shelf::get();
-    let device = Device::with_first(Board::default());
+    let device = Device::with_first(&Board::default());
     device.retain("kept");
     let second = device.bring(&shelf.second);
     let start = Instant::now();
@@ -84,7 +84,7 @@ fn kills_at_random_moments_leave_one_release_whole() {
 #[test]
 fn a_full_disk_is_refused_and_harms_nothing() {
     let shelf = Shelf::get();
-    let device = Device::with_first(Board { disk_mib: Some(400), ..Board::default() });
+    let device = Device::with_first(&Board { disk_mib: Some(400), ..Board::default() });
     device.retain("kept");
     let second = device.bring(&shelf.second);
     let free = device.run("df --output=avail -B1 /var/lib/xedge | tail -1");
@@ -102,7 +102,7 @@ fn a_full_disk_is_refused_and_harms_nothing() {
 #[test]
 fn an_engine_that_dies_on_the_way_leaves_one_release_whole() {
     let shelf = Shelf::get();
-    let device = Device::with_first(Board::default());
+    let device = Device::with_first(&Board::default());
     device.retain("kept");
     let second = device.bring(&shelf.second);
     for after in [200, 800, 1600, 3000] {
@@ -127,7 +127,7 @@ fn an_engine_that_dies_on_the_way_leaves_one_release_whole() {
     assert_eq!(device.runs_wholly(), 2);
 }
 
-/// Numbers from 0 to 1, the same in each run (SplitMix64).
+/// Numbers from 0 to 1, the same in each run (`SplitMix64`).
 struct Random(u64);
 
 impl Random {

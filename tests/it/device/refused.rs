@@ -10,7 +10,7 @@ use super::stand::Board;
 #[test]
 fn bad_bundles_are_refused_by_code_and_change_nothing() {
     let shelf = Shelf::get();
-    let device = Device::with_first(Board::default());
+    let device = Device::with_first(&Board::default());
     let second = device.bring(&shelf.second);
     device.run(&format!("xedge-agent apply {second}"));
     let before = device.picture();

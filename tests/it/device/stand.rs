@@ -35,7 +35,7 @@ const CAPABILITIES: [&str; 13] = [
 ];
 
 /// How long a device may take to boot before that is a failure.
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_mins(1);
 
 /// What a device is given.
 #[derive(Clone, Debug, Default)]
@@ -177,6 +177,7 @@ impl Stand {
     }
 
     /// The name by which SSH knows it.
+    #[expect(clippy::unused_self, reason = "whose name it is")]
     pub fn host(&self) -> &'static str {
         "device"
     }
@@ -285,9 +286,9 @@ fn sweep() {
 
 /// A process by number and start, since numbers come again.
 fn whose(process: u32) -> String {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let line = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name in brackets may hold spaces.
-    let start = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(19)).unwrap_or("gone");
+    let start = line.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(19)).unwrap_or("gone");
     format!("{process}.{start}")
 }
 
@@ -315,13 +316,13 @@ fn image(xtask: &Path, scratch: &Path) -> String {
             .expect("`xtask` starts")
     };
     let build = || xtask(&["build", "board", "--platform", &platform, "--load"]);
-    let mut built = build();
-    if !built.status.success() {
+    let mut ran = build();
+    if !ran.status.success() {
         // Packages of an old lock are no longer on the mirror.
         let _ = fs::remove_file(folder.join("image.lock.json"));
-        built = build();
+        ran = build();
     }
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let layout = project.join("target/xedge/layout");
     let layout =
         Layout::open(Utf8Path::from_path(&layout).expect("UTF-8")).expect("the layout that was built");

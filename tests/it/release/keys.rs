@@ -129,7 +129,7 @@ fn production_keys_take_the_place_of_development_ones() {
     let device = xedge_agent::Device::new(None, &[1; 16]);
     xedge_agent::trust::enrol(&home, &root, &device, xedge_agent::trust::Enrolment::First).unwrap();
     let bundle = bench.project().join(printed["bundle"]["file"].as_str().unwrap());
-    let bundle = Utf8PathBuf::from_path_buf(bundle.into()).unwrap();
+    let bundle = Utf8PathBuf::from_path_buf(bundle).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let takes = || {
         let trust = xedge_agent::TrustStore::open(&home).unwrap();
