@@ -129,6 +129,28 @@ fn refused(from: &From<'_>, reference: &str, why: &str) {
 }
 
 #[test]
+fn a_dry_run_of_a_deployment_of_an_image_only_plans() {
+    let bench = bench();
+    let image = image();
+    let line = [
+        "deploy",
+        "--host",
+        "127.0.0.1:1",
+        "--image",
+        &image,
+        "--name",
+        "own",
+        "--port",
+        "18838",
+        "--dry-run",
+    ];
+    let ran = bench.run(&line).expect(0).says("no device was asked");
+    assert!(ran.stdout.lines().count() > 2, "{}", ran.stdout);
+    assert!(!bench.output("bundles").exists() && !bench.output("evidence").exists(), "{}", ran.stderr);
+    assert!(!bench.home().join("keys").exists() && !bench.home().join("releases").exists(), "{}", ran.stderr);
+}
+
+#[test]
 fn flags_that_do_not_fit_are_refused_before_anything_runs() {
     let bench = bench();
     let seed =

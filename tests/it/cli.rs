@@ -37,3 +37,46 @@ fn errors_are_json_when_asked_for() {
     assert_eq!(error["error"]["code"], 3);
     assert_eq!(ran.stdout, "");
 }
+
+/// Runs `ci JOB` with a script in Cargo's place; gives what it was called with, line by line.
+fn ci(job: &str, script: &str, code: i32) -> (crate::support::Ran, Vec<String>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (cargo, log) = (folder.path().join("cargo"), folder.path().join("log"));
+    let script = format!("#!/bin/sh\necho \"$*\" >>{}\n{script}\n", log.display());
+    std::fs::write(&cargo, script).unwrap();
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = crate::support::command(&crate::support::root(), &["ci", job]);
+    command.env("CARGO", &cargo);
+    let ran = crate::support::finish(command).expect(code);
+    (ran, std::fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect())
+}
+
+/// The names of this binary's tests, as Cargo would list them with these flags.
+const LISTS: &str = r#"case "$*" in *--list*) while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done; shift; exec SELF "$@" ;; esac"#;
+
+#[test]
+fn a_job_whose_filter_leaves_no_test_fails() {
+    let (ran, _) = ci("device-faults", "true", 2);
+    ran.says("no test is left by `device::faults::kills");
+}
+
+#[test]
+fn the_filters_of_the_jobs_leave_the_tests_that_they_are_for() {
+    let own = std::env::current_exe().unwrap();
+    let script = LISTS.replace("SELF", own.to_str().unwrap());
+    for job in ["device", "device-faults"] {
+        let (_, calls) = ci(job, &script, 0);
+        assert_eq!(calls.len(), 2, "{calls:?}");
+    }
+}
+
+#[test]
+fn only_the_tests_that_need_a_device_are_left_out_of_the_job_test() {
+    let own = std::env::current_exe().unwrap();
+    let (_, calls) = ci("test", &LISTS.replace("SELF", own.to_str().unwrap()), 0);
+    let skips: Vec<&String> = calls.iter().filter(|call| call.contains("--skip")).collect();
+    assert!(!skips.is_empty() && skips.iter().all(|call| call.contains("--package xtask")), "{calls:?}");
+    assert!(skips.iter().all(|call| call.contains("--test it")), "{calls:?}");
+    assert!(calls.iter().any(|call| call.contains("--package xtask") && call.contains("--lib --bins")));
+}

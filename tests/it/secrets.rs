@@ -265,6 +265,36 @@ fn files_are_set_byte_for_byte_and_written_out_as_containers_read_them() {
     assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
 }
 
+/// A stack that `deploy --image own --mqtt-user sensor` made: the hint `secrets gen sensor` must work.
+#[test]
+fn a_stack_that_was_made_of_an_image_declares_its_users() {
+    let desk = Desk::new();
+    let adhoc = desk.project.path().join("target/xedge/adhoc/own/templates");
+    for (file, text) in [
+        ("environments/production.yaml", "format: 1\nvalues: {}\n"),
+        (
+            "stacks/own/stack.yaml",
+            "format: 1\nname: own\ncompose: stacks/own/compose.yaml.j2\nsecrets:\n  \
+             mosquitto-passwd: {kind: mosquitto_passwd, users: [thermo], owner: 10001}\n\
+             gate: [own-smoke]\n",
+        ),
+        (
+            "stacks/own/compose.yaml.j2",
+            "services:\n  own:\n    image: own:latest\n    restart: unless-stopped\n    mem_limit: 64m\n    \
+             cpus: 0.5\n    secrets: [mosquitto-passwd]\nsecrets:\n  mosquitto-passwd: {file: ../secrets/mosquitto-passwd}\n",
+        ),
+    ] {
+        let path = adhoc.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    desk.run(&["secrets", "gen", "thermo", "--env", "production"]).expect(0).says("own/own");
+    let export = ["secrets", "export", "--stack", "own", "--out", "target/xedge/secrets-own"];
+    desk.run(&export).expect(0);
+    let file = desk.project.path().join("target/xedge/secrets-own/mosquitto-passwd");
+    assert!(fs::read_to_string(file).unwrap().contains("thermo:$7$"));
+}
+
 #[test]
 fn a_declaration_that_cannot_be_meant_is_refused_where_it_stands() {
     for (more, why) in

@@ -27,6 +27,18 @@ impl Failed {
         error.downcast_ref::<E>().is_some_and(which)
     }
 
+    /// The stable code of a refusal, for `cargo xtask bundle why CODE`.
+    pub fn refusal(&self) -> Option<&str> {
+        let error: &(dyn std::error::Error + 'static) = &*self.0;
+        if let Some(error) = error.downcast_ref::<xedge_deploy::Error>() {
+            return error.code();
+        }
+        match error.downcast_ref::<xedge_bundle::ReadError>() {
+            Some(xedge_bundle::ReadError::Refused(refusal)) => Some(refusal.code.as_str()),
+            _ => None,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         self.0.hint()
@@ -257,7 +269,7 @@ impl Failure for Error {
             Error::VersionTaken { .. } => "a version is never moved: choose another, `cargo xtask release --version V`".into(),
             Error::KeyNotInRoot { .. } => "keys and roots belong together: restore the folders keys and trust from one backup".into(),
             Error::RootExpired(_) => "is the clock right? `date`; else devices need a newer root, signed by the root key".into(),
-            Error::RootExists(path) => format!("its keys are needed, not new ones: restore them from your backup; look at it with `cat {path}`"),
+            Error::RootExists(path) => format!("its keys are needed, not new ones: restore them from your backup; look at it with `cat {path}`; development ones make place for `cargo xtask keys init --production`"),
             Error::BadFile { path, .. } => format!("look at it: `cat {path}`"),
             Error::SeqTaken { .. } => "somebody released from another machine at the same time: run `cargo xtask release` again".into(),
             Error::UnknownRefusal(_) => "a code stands in brackets in the refusal: `cargo xtask bundle why CODE`".into(),

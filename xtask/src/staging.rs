@@ -11,12 +11,12 @@ use xedge_bundle::statement::{KeyStatus, Subject};
 use xedge_bundle::{Manifest, member};
 use xedge_deploy::{BundleFile, Place, Transport, accept, run as agent};
 use xedge_model::{Digest, atomic};
+use xedge_sign::GateKey;
 use xedge_wire::{DeviceStatus, Health, StackStatus};
 
 use crate::commands::Context;
 use crate::error::{Error, Result};
 use crate::evidence::PRODUCTION;
-use crate::trust;
 
 /// The environment that measures.
 const STAGING: &str = "staging";
@@ -42,6 +42,7 @@ pub(crate) fn record(
     device: &dyn Transport,
     place: &Place,
     bundle: &BundleFile,
+    key: &GateKey,
     seconds: u32,
 ) -> Result<()> {
     let (what, host) = ("measure what it uses", device.host());
@@ -50,7 +51,6 @@ pub(crate) fn record(
     let output = accept(host, what, agent(device, place, &arguments, &[], what)?)?;
     let status: DeviceStatus = serde_json::from_str(output.text.trim())
         .map_err(|error| Error::DeviceAnswer { host: host.to_owned(), reason: error.to_string() })?;
-    let key = trust::gate_key(cx)?;
     let now = cx.environment.now_unix();
     let staging = measured(bundle.manifest(), content(bundle), &status, seconds, now, key.status())
         .map_err(|reason| failed(host, bundle.manifest(), &reason))?;

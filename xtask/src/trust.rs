@@ -49,6 +49,30 @@ impl Trust {
         Ok(trust)
     }
 
+    /// Moves development keys and their roots aside, which are in the way of production keys; gives the folders that they are
+    /// in now. Production ones are never moved.
+    ///
+    /// What a cut between the two moves leaves is moved the next time.
+    pub(crate) fn set_aside_development(cx: &Context<'_>) -> Result<Vec<Utf8PathBuf>> {
+        let newest = roots(cx)?.pop().map(|bytes| read_root(&bytes)).transpose()?;
+        let (keys, root) = (status(cx)?, newest.map(|root| root.xedge.status));
+        if [keys, root].contains(&Some(KeyStatus::Production)) {
+            return Ok(Vec::new());
+        }
+        let there = [(keys, keys_folder(cx)?), (root, roots_folder(cx)?)];
+        let aside =
+            |folder: &Utf8Path, number: u32| Utf8PathBuf::from(format!("{folder}.development-{number}"));
+        let is_free = |number: &u32| there.iter().all(|(_, folder)| !aside(folder, *number).exists());
+        let number = (1..u32::MAX).find(is_free).unwrap_or(u32::MAX);
+        let mut moved = Vec::new();
+        for (_, folder) in there.iter().filter(|(status, _)| status.is_some()) {
+            let to = aside(folder, number);
+            std::fs::rename(folder, &to).map_err(|source| Error::Write { path: to.clone(), source })?;
+            moved.push(to);
+        }
+        Ok(moved)
+    }
+
     /// New keys and their first root.
     pub(crate) fn init(
         cx: &Context<'_>,

@@ -128,7 +128,9 @@ impl Printer {
         let chain = failed.chain();
         if self.is_json() {
             let (class, hint) = (failed.class(), failed.hint());
-            let report = json!({"class": class.to_string(), "code": class.exit_code(), "messages": chain, "hint": hint});
+            let refusal = failed.refusal();
+            let report = json!({"class": class.to_string(), "code": class.exit_code(), "refusal": refusal,
+                "messages": chain, "hint": hint});
             return self.stderr(&json!({ "error": report }).to_string());
         }
         self.stderr(&format!("{} {}", self.paint("31", "error:"), chain[0]));

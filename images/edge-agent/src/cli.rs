@@ -111,7 +111,7 @@ pub(crate) enum Command {
 /// Arguments of `enroll`.
 #[derive(Debug, Args)]
 pub(crate) struct Enroll {
-    /// The root: a file as `cargo xtask keys root` gives it, or `-` for stdin.
+    /// The root: the newest `$XEDGE_HOME/trust/N.root.json` of the machine with the keys, or `-` for stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) root: Utf8PathBuf,
     /// The device's class, such as `pi-sd`.
@@ -174,7 +174,7 @@ pub(crate) struct Logs {
     #[arg(long, default_value_t = 100)]
     pub(crate) lines: u32,
     /// Goes on with what comes; for one service.
-    #[arg(long)]
+    #[arg(long, requires = "service")]
     pub(crate) follow: bool,
 }
 
@@ -224,6 +224,12 @@ mod tests {
     #[test]
     fn the_command_line_is_free_of_contradictions() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn following_is_for_one_service() {
+        assert!(Cli::try_parse_from(["xedge-agent", "logs", "edge", "--follow"]).is_err());
+        assert!(Cli::try_parse_from(["xedge-agent", "logs", "edge", "gateway", "--follow"]).is_ok());
     }
 
     #[test]

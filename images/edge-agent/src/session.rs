@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
 
-use xedge_bundle::Offer;
+use xedge_bundle::{Code, Offer};
 use xedge_model::Digest;
 use xedge_wire::{Event, Inventory, Member, Problem, ToDevice, ToHost, WIRE, read_line, write_line};
 
@@ -44,7 +44,8 @@ pub struct Served<'a> {
 /// Answers until the host hangs up. Every error is told to the host; one after which nobody knows what comes next ends the
 /// session.
 pub fn serve(served: &Served<'_>, input: &mut dyn BufRead, output: &mut dyn Write) -> Result<()> {
-    let mut session = Session { served: *served, input, output, engine: OnceCell::new(), received: None };
+    let mut session =
+        Session { served: *served, input, output, engine: OnceCell::new(), received: None, other_wire: None };
     while let Some(message) = session.next()? {
         match session.answer(message) {
             Ok(()) => {}
@@ -65,6 +66,8 @@ struct Session<'a> {
     output: &'a mut dyn Write,
     engine: OnceCell<Box<dyn Engine>>,
     received: Option<Received>,
+    /// The version that the host speaks, where it is another one.
+    other_wire: Option<u32>,
 }
 
 /// The head of a bundle that was sent and judged.
@@ -106,6 +109,10 @@ impl Session<'_> {
     }
 
     fn answer(&mut self, message: ToDevice) -> Answer {
+        if let (Some(host), false) = (self.other_wire, matches!(message, ToDevice::Hello { .. })) {
+            // What comes behind the message is not known in another version.
+            return Err(Trouble::Lost(TransferError::Wire { host, agent: WIRE }.into()));
+        }
         match message {
             ToDevice::Hello { wire, .. } => self.hello(wire),
             ToDevice::Inventory => self.inventory(),
@@ -119,9 +126,8 @@ impl Session<'_> {
     }
 
     fn hello(&mut self, wire: u32) -> Answer {
-        if wire != WIRE {
-            return Err(TransferError::Wire { host: wire, agent: WIRE }.into());
-        }
+        // The host decides what to do about another version: it may bring a newer agent.
+        self.other_wire = (wire != WIRE).then_some(wire);
         let engine = self.engine().and_then(Engine::facts).ok();
         let Served { home, machine, clock, version, .. } = self.served;
         let device = Box::new(device_facts(home, machine, clock, engine)?);
@@ -256,7 +262,9 @@ impl Session<'_> {
     }
 
     fn fail(&mut self, error: &Error) -> Result<()> {
-        self.say(&ToHost::Failed(Problem::of(error, error.code())))
+        // A host waits and asks again where somebody else is at work.
+        let busy = matches!(error, Error::Busy { .. }).then_some(Code::Busy.as_str());
+        self.say(&ToHost::Failed(Problem::of(error, error.code().or(busy))))
     }
 
     fn say(&mut self, message: &ToHost) -> Result<()> {

@@ -74,7 +74,7 @@ fn a_line_that_goes_dead_is_made_anew() {
     device.cut_power();
     device.boot();
     let mut tries = 0;
-    let output = persist(&mut ssh, &Cancel::default(), &mut (), &mut |ssh, _| {
+    let output = persist(&mut ssh, &Cancel::default(), &xedge_deploy::WAITS, &mut (), &mut |ssh, _| {
         tries += 1;
         run(ssh, &id(), &["-u"], &[], "ask who it is")
     });

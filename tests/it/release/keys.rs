@@ -105,6 +105,58 @@ fn production_keys_release_with_their_passphrase_only() {
     bench.assert_clean();
 }
 
+/// As DEPLOY.md tells it: a first development release, and production keys before a device leaves the desk.
+#[test]
+fn production_keys_take_the_place_of_development_ones() {
+    let bench = tiny();
+    let right = passphrase(&bench, "right", RIGHT, 0o600);
+    bench.run(&arguments(&[])).expect(0);
+    let root = fs::read(bench.home().join("trust/1.root.json")).unwrap();
+    let init = ["keys", "init", "--production", "--passphrase-file", right.as_str()];
+    bench.run(&init).expect(0).says("moved").says("keys.development-1").says("--reenroll");
+    assert_eq!(fs::read(bench.home().join("trust.development-1/1.root.json")).unwrap(), root);
+    assert_eq!(fs::read_dir(bench.home().join("keys.development-1")).unwrap().count(), 5);
+    let with = ["--passphrase-file", right.as_str(), "--format", "json"];
+    let ran = bench.run(&arguments(&with)).expect(0);
+    let printed: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&printed["keyStatus"], &printed["seq"]), (&"production".into(), &2.into()));
+    bench.run(&["verify", printed["bundle"]["file"].as_str().unwrap()]).expect(0);
+
+    // A device that was enrolled for development: it takes the release after it was enrolled again, and not before.
+    let (home, folder) = (bench.home().join("device"), bench.home());
+    let home = xedge_agent::Home::new(home);
+    let new = fs::read(folder.join("trust/1.root.json")).unwrap();
+    let device = xedge_agent::Device::new(None, &[1; 16]);
+    xedge_agent::trust::enrol(&home, &root, &device, xedge_agent::trust::Enrolment::First).unwrap();
+    let bundle = bench.project().join(printed["bundle"]["file"].as_str().unwrap());
+    let bundle = Utf8PathBuf::from_path_buf(bundle).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let takes = || {
+        let trust = xedge_agent::TrustStore::open(&home).unwrap();
+        xedge_agent::source_file::verify_file(&bundle, &trust, now.try_into().unwrap())
+    };
+    assert_eq!(takes().unwrap_err().code(), Some("root-unknown"));
+    xedge_agent::trust::enrol(&home, &new, &device, xedge_agent::trust::Enrolment::Again).unwrap();
+    assert_eq!(takes().unwrap().manifest().seq, 2);
+
+    // Production keys stay where they are.
+    bench.run(&init).expect(3).says("there is a root at");
+    assert!(!bench.home().join("keys.development-2").exists());
+}
+
+#[test]
+fn a_gate_key_that_a_simulation_made_is_no_hindrance() {
+    let bench = tiny();
+    let right = passphrase(&bench, "right", RIGHT, 0o600);
+    bench.run(&["keys", "init"]).expect(0);
+    for name in ["root", "release", "stamp", "image-sign"] {
+        fs::remove_file(bench.home().join(format!("keys/{name}.key.json"))).unwrap();
+    }
+    fs::remove_dir_all(bench.home().join("trust")).unwrap();
+    let init = ["keys", "init", "--production", "--passphrase-file", right.as_str()];
+    bench.run(&init).expect(0).says("keys.development-1");
+}
+
 #[test]
 fn development_keys_are_shown_by_their_public_halves() {
     let bench = tiny();

@@ -18,7 +18,7 @@ use crate::commands::{self, Context};
 use crate::error::{Error, Failed, Result, read_text};
 use crate::evidence::PRODUCTION;
 use crate::locks::Mode;
-use crate::project::{ImageSource, image_named, select_image};
+use crate::project::{ImageSource, Project, entries, image_named, select_image};
 use crate::release::{self, Outcome};
 use service::{Service, facts};
 
@@ -73,11 +73,31 @@ impl AdHoc {
 /// # Errors
 /// Flags that do not fit the image are input errors (3); a gate that did not pass is 2; everything else is as for `release`.
 pub(crate) fn release_adhoc(cx: &Context<'_>, wanted: &AdHoc) -> Result<Utf8PathBuf> {
-    let flags = release_flags(cx, wanted);
+    let flags = release_flags(cx, wanted, false);
     match run(cx, wanted, &flags)? {
         Outcome::Done(released) => Ok(released.bundle),
         Outcome::Planned(_) => unreachable!("it was not asked for a plan"),
     }
+}
+
+/// What [`release_adhoc`] would do. The image is built and its stack written, and nothing is run, signed or recorded.
+pub(crate) fn plan(cx: &Context<'_>, wanted: &AdHoc) -> Result<release::Plan> {
+    match run(cx, wanted, &release_flags(cx, wanted, true))? {
+        Outcome::Planned(plan) => Ok(plan),
+        Outcome::Done(_) => unreachable!("it was asked for a plan"),
+    }
+}
+
+/// The projects that hold the stacks that `--image` made, each with its stack, ordered by name.
+pub(crate) fn projects(cx: &Context<'_>) -> Result<Vec<Project>> {
+    let mut found = Vec::new();
+    for folder in entries(&cx.project.output("adhoc"))? {
+        let project = cx.project.with_stacks_of(&folder);
+        if !project.stacks()?.is_empty() {
+            found.push(project);
+        }
+    }
+    Ok(found)
 }
 
 /// The same, with every flag of `release`.
@@ -107,8 +127,8 @@ pub(crate) fn run(cx: &Context<'_>, wanted: &AdHoc, flags: &cli::Release) -> Res
     release::stack(&inner, flags, &stack)
 }
 
-/// `release` without a flag.
-fn release_flags(cx: &Context<'_>, wanted: &AdHoc) -> cli::Release {
+/// `release` without a flag, or with `--dry-run` alone.
+fn release_flags(cx: &Context<'_>, wanted: &AdHoc, dry_run: bool) -> cli::Release {
     cli::Release {
         stack: StackArgs { stack: None, env: PRODUCTION.to_owned() },
         of_image: ImageArgs::default(),
@@ -119,7 +139,7 @@ fn release_flags(cx: &Context<'_>, wanted: &AdHoc) -> cli::Release {
         evidence: None,
         content_of: None,
         locked: wanted.locked,
-        dry_run: false,
+        dry_run,
     }
 }
 

@@ -46,8 +46,9 @@ pub(crate) struct Deploy {
     /// Class of the device, such as pi-sd, for its enrolment
     #[arg(long, value_name = "CLASS", value_parser = word)]
     pub(crate) class: Option<String>,
-    /// Take over the container of this name, started by hand: its volumes stay, and it is kept for rollback
-    #[arg(long, value_name = "NAME", value_parser = word)]
+    /// Take over the container of this name, started by hand: its volumes stay, and it is kept for rollback. `SERVICE=NAME` where
+    /// it is not clear which service takes it over
+    #[arg(long, value_name = "[SERVICE=]NAME", value_parser = adoption)]
     pub(crate) adopt: Option<String>,
     /// Enrol a device again that was enrolled for development, now for production
     #[arg(long)]
@@ -90,8 +91,8 @@ pub(crate) enum Device {
         /// How many lines
         #[arg(long, default_value_t = 100)]
         lines: u32,
-        /// Go on until interrupted
-        #[arg(long, short)]
+        /// Go on until interrupted, with one service
+        #[arg(long, short, requires = "service")]
         follow: bool,
     },
     /// Take a stack off the device; volumes and secrets stay unless they are purged
@@ -141,6 +142,13 @@ fn assignment(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("expected NAME=VALUE, NAME as the stack declares it under `device_values`".to_owned()),
     }
+}
+
+/// A container, and perhaps the service that takes it over.
+fn adoption(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.splitn(2, '=').collect();
+    let words: Result<Vec<String>, String> = parts.into_iter().map(word).collect();
+    words.map(|words| words.join("="))
 }
 
 /// A word that is handed to a program of the device: nothing that it could take for an option.

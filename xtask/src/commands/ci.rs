@@ -7,17 +7,25 @@ use super::Context;
 use crate::cli::{Ci, Job, Sim};
 use crate::error::{Error, Result};
 
+/// The package whose tests need devices.
+const PACKAGE: &str = "xtask";
+/// Its tests from outside.
+const IT: [&str; 6] = ["test", "--package", PACKAGE, "--locked", "--test", "it"];
+/// The module of those that need a device.
+const DEVICE: &str = "device::";
+
 /// Runs the jobs in order and stops at the first that fails.
 pub(super) fn run(cx: &Context<'_>, flags: &Ci) -> Result<()> {
-    let all = vec![Job::Lint, Job::Test, Job::Sim, Job::Device];
+    let mut all = vec![Job::Lint, Job::Test, Job::Sim];
+    all.extend(has_device_tests(cx).then_some(Job::Device));
     let jobs = if flags.jobs.is_empty() { &all } else { &flags.jobs };
     for job in jobs {
         match job {
             Job::Lint => lint(cx)?,
             Job::Test => test(cx)?,
             Job::Sim => sim(cx)?,
-            Job::Device => device(cx, "device", "device::", 20)?,
-            Job::DeviceFaults => device(cx, "device-faults", "device::kills", 200)?,
+            Job::Device => device(cx, "device", DEVICE, 20)?,
+            Job::DeviceFaults => device(cx, "device-faults", "device::faults::kills", 200)?,
         }
     }
     Ok(())
@@ -53,11 +61,17 @@ fn test(cx: &Context<'_>) -> Result<()> {
     let images = cx.project.images()?;
     let payloads = images.iter().flat_map(|image| &image.def.payloads);
     let packages: BTreeSet<&str> = payloads.map(|payload| payload.package.as_str()).collect();
+    let apart = has_device_tests(cx);
     let mut rest = vec!["test", "--workspace", "--locked"];
     rest.extend(packages.iter().flat_map(|package| ["--exclude", package]));
-    // They are a job of their own.
-    rest.extend(["--", "--skip", "device::"]);
+    rest.extend(apart.then_some(["--exclude", PACKAGE]).iter().flatten());
     cargo(cx, "test", &rest, &format!("`cargo {}`", rest.join(" ")))?;
+    if apart {
+        // Devices are a job of their own, and a filter by name must not meet tests of other crates.
+        let own = ["test", "--package", PACKAGE, "--locked", "--lib", "--bins"];
+        cargo(cx, "test", &own, &format!("`cargo {}`", own.join(" ")))?;
+        filtered(cx, "test", command(cx), &IT, &["--skip", DEVICE], "`cargo xtask ci test`")?;
+    }
     for package in packages {
         let one = ["test", "--package", package, "--locked"];
         cargo(cx, "test", &one, &format!("`cargo {}`", one.join(" ")))?;
@@ -82,24 +96,39 @@ fn sim(cx: &Context<'_>) -> Result<()> {
 
 /// One test at a time: they measure how long things take. `kills` is how often the agent dies.
 fn device(cx: &Context<'_>, job: &'static str, filter: &str, kills: u32) -> Result<()> {
-    let line = [
-        "test",
-        "--package",
-        "xtask",
-        "--locked",
-        "--test",
-        "it",
-        filter,
-        "--",
-        "--test-threads",
-        "1",
-        "--nocapture",
-    ];
     let mut command = command(cx);
     command.env("XEDGE_TEST_KILLS", kills.to_string());
-    run_cargo(cx, job, command, &line, &format!("`cargo xtask ci {job}`"))?;
+    let flags = [filter, "--test-threads", "1", "--nocapture"];
+    filtered(cx, job, command, &IT, &flags, &format!("`cargo xtask ci {job}`"))?;
     cx.printer.good(job, "all tests passed");
     Ok(())
+}
+
+/// Runs the tests that a filter leaves; one that leaves none is a failure, not a success about nothing.
+fn filtered(
+    cx: &Context<'_>,
+    job: &'static str,
+    runs: Command,
+    target: &[&str],
+    flags: &[&str],
+    again: &str,
+) -> Result<()> {
+    let line = [target, &["--"], flags].concat();
+    let mut list = command(cx);
+    list.args(&line).arg("--list").stderr(Stdio::inherit());
+    let listed = list.output().map_err(|source| Error::Spawn { program: "cargo".into(), source })?;
+    let names = String::from_utf8_lossy(&listed.stdout);
+    if listed.status.success() && !names.lines().any(|name| name.ends_with(": test")) {
+        let what = format!("no test is left by `{}`", flags.join(" "));
+        let hint = format!("see what there is: `cargo {} -- --list`", target.join(" "));
+        return Err(Error::Job { job, what, hint }.into());
+    }
+    run_cargo(cx, job, runs, &line, again)
+}
+
+/// Whether these tests are here: a project made by `new` has none.
+fn has_device_tests(cx: &Context<'_>) -> bool {
+    cx.project.root().join("tests/it/device.rs").exists()
 }
 
 fn has_clippy(cx: &Context<'_>) -> bool {

@@ -12,14 +12,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use xedge_bundle::verify::{Observer, Progress, read_head};
 use xedge_deploy::{
-    BundleFile, Cancel, Delivered, Delivery, Needs, Place, Probed, Session, Ssh, Transport, deliver, persist,
-    plan, preflight,
+    BundleFile, Cancel, Delivered, Delivery, Needs, Place, Probed, Session, Ssh, Transport, WAITS, deliver,
+    persist, plan, preflight,
 };
 use xedge_model::stack::{Probe, SecretReference};
+use xedge_sign::GateKey;
 use xedge_wire::Inventory;
 
 use super::{Context, runtime};
-use crate::adhoc::{AdHoc, release_adhoc};
+use crate::adhoc::{self, AdHoc};
 use crate::cli::Deploy;
 use crate::error::{Error, Result};
 use crate::release;
@@ -37,9 +38,12 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Deploys to every host, up to the first failure.
 pub(super) fn run(cx: &Context<'_>, flags: &Deploy) -> Result<()> {
     let file = match AdHoc::of(&flags.of_image, &flags.registry, flags.locked) {
-        Some(wanted) => release_adhoc(cx, &wanted)?,
+        Some(wanted) if flags.dry_run => return adhoc::plan(cx, &wanted).and_then(|plan| planned(cx, &plan)),
+        Some(wanted) => adhoc::release_adhoc(cx, &wanted)?,
         None => file(cx, flags)?,
     };
+    // Its passphrase is asked for before anything goes on that Ctrl-C has to stop in order.
+    let gate = (staging::is_asked(&flags.env) && !flags.dry_run).then(|| trust::gate_key(cx)).transpose()?;
     interruptible(|cancel| {
         let bundle = open(cx, flags, &file, cancel)?;
         let mut programs = Programs::new(cx, flags.agent.as_deref());
@@ -47,7 +51,7 @@ pub(super) fn run(cx: &Context<'_>, flags: &Deploy) -> Result<()> {
         for (number, host) in hosts.iter().enumerate() {
             let host = host.clone().or_user(flags.hosts.user.as_deref());
             let mut ssh = Ssh::new(host, flags.hosts.ssh_config.as_deref(), cancel)?;
-            if let Err(failed) = one(cx, flags, &bundle, &mut ssh, &mut programs, cancel) {
+            if let Err(failed) = one(cx, flags, &bundle, gate.as_ref(), &mut ssh, &mut programs, cancel) {
                 let rest: Vec<String> = hosts[number + 1..].iter().map(ToString::to_string).collect();
                 if !rest.is_empty() {
                     cx.printer.warn(&format!("stopped at {}; not touched: {}", ssh.host(), rest.join(", ")));
@@ -57,6 +61,16 @@ pub(super) fn run(cx: &Context<'_>, flags: &Deploy) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// What would be released of an image; no device is asked, since what it lacks depends on a bundle that is not there.
+fn planned(cx: &Context<'_>, plan: &release::Plan) -> Result<()> {
+    if cx.printer.is_json() {
+        return cx.printer.json(&json!({"dryRun": true, "release": plan.json()}));
+    }
+    plan.lines().try_for_each(|line| cx.printer.data(&line))?;
+    cx.printer.say("no device was asked: after `cargo xtask release` with the same flags, `cargo xtask deploy --bundle FILE --dry-run` shows what would travel");
+    Ok(())
 }
 
 /// Runs work that Ctrl-C and SIGTERM stop in order: its child processes end, its temporary folders go.
@@ -134,13 +148,14 @@ fn one(
     cx: &Context<'_>,
     flags: &Deploy,
     bundle: &BundleFile,
+    gate: Option<&GateKey>,
     ssh: &mut Ssh,
     programs: &mut Programs<'_>,
     cancel: &Cancel,
 ) -> Result<()> {
     let (place, mut show) = (Place::system(), Show::new(cx.printer, ssh.host()));
     ssh.connect()?;
-    let probed = persist(ssh, cancel, &mut show, &mut |ssh, _| preflight(ssh, &place))?;
+    let probed = persist(ssh, cancel, &WAITS, &mut show, &mut |ssh, _| preflight(ssh, &place))?;
     contact::ready(cx, ssh.host(), &probed, &needs(cx, bundle))?;
     if flags.dry_run {
         return dry_run(cx, bundle, ssh, &place, &probed);
@@ -148,7 +163,7 @@ fn one(
     let contact = contact::make(cx, flags, bundle, ssh, &place, &probed, programs, cancel, &mut show)?;
     let values: BTreeMap<String, String> = flags.set.iter().cloned().collect();
     let adopt = flags.adopt.as_deref();
-    let delivery = Delivery { bundle, values: &values, adopt, check_only: false, version: VERSION };
+    let delivery = Delivery { bundle, values: &values, adopt, version: VERSION, waits: &WAITS };
     let environment = &bundle.manifest().config.environment;
     let mut contents = |lacking: &[&SecretReference]| {
         let names: Vec<&str> = lacking.iter().map(|secret| secret.name.as_str()).collect();
@@ -161,10 +176,7 @@ fn one(
     match delivered {
         Ok(delivered) => {
             report(cx, ssh.host(), bundle, &contact, &delivered)?;
-            if staging::is_asked(&flags.env) {
-                staging::record(cx, ssh, &place, bundle, flags.measure)?;
-            }
-            Ok(())
+            gate.map_or(Ok(()), |key| staging::record(cx, ssh, &place, bundle, key, flags.measure))
         }
         Err(failed) => {
             if cancel.is_cancelled() && show.is_installing() {

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Read as _};
 
 use serde_json::{Value, json};
-use xedge_deploy::{Cancel, Output, Place, Ssh, Transport, accept, preflight, run as agent};
+use xedge_deploy::{Cancel, Needs, Output, Place, Ssh, Transport, accept, preflight, run as agent};
 use xedge_wire::{Applied, DeviceStatus};
 
 use super::Context;
@@ -147,28 +147,122 @@ fn rollback(cx: &Context<'_>, ssh: &Ssh, which: &WhichArgs) -> Result<()> {
     cx.printer.data(&format!("{} {}", ssh.host(), outcome(&applied)))
 }
 
+/// Something that needs a person.
+#[derive(Debug, PartialEq, Eq)]
+struct Problem {
+    what: String,
+    /// What to do: a command, or words with commands in them.
+    mend: Option<String>,
+    code: Option<String>,
+}
+
 /// What the device's shell finds, and what its agent does; gives how many problems need a person.
 fn doctor(cx: &Context<'_>, ssh: &Ssh) -> Result<usize> {
-    let needs = xedge_deploy::Needs { now: cx.environment.now_unix(), ..Default::default() };
     let probed = preflight(ssh, &Place::system())?;
-    let mut problems: Vec<(String, Option<String>)> =
-        probed.findings(&needs).into_iter().map(|finding| (finding.what, Some(finding.mend))).collect();
+    let needs = Needs { now: cx.environment.now_unix(), ports: probed.published(), ..Needs::default() };
+    let found = probed.findings(&needs).into_iter().map(|finding| Problem {
+        what: finding.what,
+        mend: Some(finding.mend),
+        code: finding.code.map(|code| code.to_string()),
+    });
+    let mut problems: Vec<Problem> = found.collect();
     if probed.agent().is_none() {
         let mend = format!("cargo xtask deploy --host {}", ssh.host());
-        problems.push(("there is no xedge-agent".to_owned(), Some(mend)));
+        problems.push(Problem { what: "there is no xedge-agent".to_owned(), mend: Some(mend), code: None });
     } else {
-        problems.extend(report(ssh)?.problems.into_iter().map(|problem| (problem, None)));
+        // Whatever the agent cannot do, what the shell found is told.
+        let asked = ["doctor", "status"].map(|command| ask(ssh, &[command], "ask its agent what is wrong"));
+        let [findings, status] = asked;
+        let mut of_agent = told(findings, &mut agent_findings);
+        of_agent.extend(told(status, &mut |text| {
+            let status: DeviceStatus = serde_json::from_str(text)?;
+            Ok(status.problems.into_iter().map(|what| Problem { what, mend: None, code: None }).collect())
+        }));
+        for problem in of_agent {
+            // Both look at the same device.
+            let is_known =
+                |one: &Problem| one.what == problem.what || (one.code.is_some() && one.code == problem.code);
+            if !problems.iter().any(is_known) {
+                problems.push(problem);
+            }
+        }
     }
-    for (what, mend) in &problems {
+    for Problem { what, mend, code } in &problems {
         if cx.printer.is_json() {
-            cx.printer.json(&json!({"host": ssh.host(), "problem": what, "command": mend}))?;
+            cx.printer.json(&json!({"host": ssh.host(), "problem": what, "command": mend, "code": code}))?;
         } else {
-            let mend = mend.as_ref().map_or(String::new(), |mend| format!(": `{mend}`"));
-            cx.printer.data(&format!("{} {what}{mend}", ssh.host()))?;
+            let code = code.as_ref().map_or(String::new(), |code| format!(" [{code}]"));
+            // A command alone, or words that mark the commands in them.
+            let shown = |mend: &String| if mend.contains('`') { mend.clone() } else { format!("`{mend}`") };
+            let mend = mend.as_ref().map_or(String::new(), |mend| format!(": {}", shown(mend)));
+            cx.printer.data(&format!("{} {what}{code}{mend}", ssh.host()))?;
         }
     }
     if problems.is_empty() {
         cx.printer.good("well", &format!("{}: nothing needs a person", ssh.host()));
     }
     Ok(problems.len())
+}
+
+/// The problems in an answer; that there is none, or none that is understood, is a problem itself.
+fn told(
+    answer: Result<Output>,
+    read: &mut dyn FnMut(&str) -> serde_json::Result<Vec<Problem>>,
+) -> Vec<Problem> {
+    let failed = |what: String, mend, code| vec![Problem { what, mend, code }];
+    match answer {
+        Err(error) => failed(error.chain().join(": "), error.hint(), error.refusal().map(str::to_owned)),
+        Ok(output) => read(output.text.trim())
+            .unwrap_or_else(|error| failed(format!("its agent is not understood: {error}"), None, None)),
+    }
+}
+
+/// What needs a hand of what `xedge-agent doctor` looked at.
+fn agent_findings(text: &str) -> serde_json::Result<Vec<Problem>> {
+    #[derive(serde::Deserialize)]
+    struct Finding {
+        subject: String,
+        state: String,
+        found: String,
+        fix: String,
+        code: Option<String>,
+    }
+    let findings: Vec<Finding> = serde_json::from_str(text)?;
+    let problems = findings.into_iter().filter(|finding| finding.state == "problem").map(|finding| Problem {
+        what: format!("{}: {}", finding.subject, finding.found),
+        mend: Some(finding.fix).filter(|fix| !fix.is_empty()),
+        code: finding.code,
+    });
+    Ok(problems.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_agents_doctor_says_is_understood() {
+        use xedge_agent::doctor::{Finding, State};
+        let finding = |state, fix: &str| Finding {
+            subject: "disk",
+            state,
+            found: "full".into(),
+            fix: fix.into(),
+            code: Some("no-space"),
+        };
+        let findings = [finding(State::Problem, "df"), finding(State::Note, ""), finding(State::Well, "")];
+        let text = serde_json::to_string(&findings).unwrap();
+        let expected =
+            Problem { what: "disk: full".into(), mend: Some("df".into()), code: Some("no-space".into()) };
+        assert_eq!(agent_findings(&text).unwrap(), [expected]);
+    }
+
+    #[test]
+    fn an_agent_that_fails_is_one_more_problem() {
+        let error = Error::DeviceAnswer { host: "rpi".into(), reason: "x".into() };
+        let problems = told(Err(error.into()), &mut agent_findings);
+        assert_eq!(problems.len(), 1);
+        let output = Output { text: "nonsense".into(), complaints: String::new(), code: 0 };
+        assert!(told(Ok(output), &mut agent_findings)[0].what.contains("not understood"));
+    }
 }

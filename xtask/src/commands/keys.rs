@@ -1,4 +1,5 @@
-//! `keys`: make all keys and the root that devices pin, or show the public halves.
+//! `keys`: make all keys and the root that devices pin, or show the public halves. Production keys take the place of development
+//! ones, which are kept; they are never replaced themselves.
 
 use serde_json::json;
 use xedge_bundle::member;
@@ -22,6 +23,12 @@ pub(super) fn run(cx: &Context<'_>, command: &Keys) -> Result<()> {
 fn init(cx: &Context<'_>, production: bool) -> Result<()> {
     let trust = if production {
         let chosen = passphrase::choose(cx)?;
+        let aside = Trust::set_aside_development(cx)?;
+        if !aside.is_empty() {
+            let folders: Vec<&str> = aside.iter().map(|folder| folder.as_str()).collect();
+            cx.printer.good("moved", &format!("the development keys to {}", folders.join(" and ")));
+            cx.printer.say("release again: production devices take nothing that development keys signed; a device that was enrolled for development: `cargo xtask deploy --reenroll`");
+        }
         Trust::init(cx, NewKeys::Production(&chosen), &|_| Ok(chosen.clone()))?
     } else {
         Trust::init(cx, NewKeys::Development, &|name| Err(name.locked()))?

@@ -8,6 +8,7 @@ use xedge_config::render;
 use xedge_sign::Zeroizing;
 
 use super::Context;
+use crate::adhoc;
 use crate::cli::Secrets;
 use crate::error::{Error as Other, Result};
 use crate::secrets::{
@@ -179,9 +180,13 @@ fn line(
 
 fn export(cx: &Context<'_>, stack: Option<&str>, environment: &str, out: &Utf8Path) -> Result<()> {
     let stack = cx.project.select_stack(stack)?;
+    // One that `deploy --image` made has a folder of its own.
+    let mut made = adhoc::projects(cx)?.into_iter();
+    let own = made.find(|project| project.stacks().is_ok_and(|stacks| stacks.contains(&stack)));
+    let templates = own.map_or_else(|| cx.project.templates(), |project| project.templates());
     // `development` has no configuration of its own: production's, with the values of a simulation.
     let configuration = if environment == DEVELOPMENT { crate::evidence::PRODUCTION } else { environment };
-    let rendered = render(&cx.project.templates(), &stack, configuration)?;
+    let rendered = render(&templates, &stack, configuration)?;
     let store = Store::open(cx, environment)?;
     let folder = cx.environment.folder()?.join(out);
     for (file, secret, owned) in secrets::export(cx, &rendered, &store, environment, &folder)? {

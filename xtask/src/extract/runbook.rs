@@ -29,9 +29,9 @@ pub(super) fn text(verified: &Verified, platform: Platform, images: &[Taken]) ->
         &[format!("rsync -a --partial ./ USER@DEVICE:{stack}-{version}/")],
     );
     page.push_str(
-        "\nThe folder `secrets` of step 3 is not sent before it is there, and only to this device.\n",
+        "\nThis is typed in the folder of this page. The folder `secrets` of step 3 is sent when it is there, and only to this device.\n",
     );
-    load(&mut page, images);
+    load(&mut page, &format!("{stack}-{version}"), images);
     secrets(&mut page, verified);
     start(&mut page, verified);
     look(&mut page, verified);
@@ -52,8 +52,8 @@ fn section(page: &mut String, title: &str, lines: &[String]) {
 }
 
 /// Loads, and compares what the Engine then has with what was signed.
-fn load(page: &mut String, images: &[Taken]) {
-    let mut lines = Vec::new();
+fn load(page: &mut String, folder: &str, images: &[Taken]) {
+    let mut lines = vec![format!("device$ cd {folder}")];
     for Taken { image, archive, id } in images {
         lines.push(format!("device$ docker load --input {archive}"));
         lines.push(format!("device$ docker image inspect --format '{{{{.Id}}}}' {image}:latest"));
@@ -67,17 +67,31 @@ fn load(page: &mut String, images: &[Taken]) {
 }
 
 fn secrets(page: &mut String, verified: &Verified) {
-    let config = &verified.manifest().config;
+    let manifest = verified.manifest();
+    let config = &manifest.config;
     if config.secrets.is_empty() {
         section(page, "3. Secrets", &["none".to_owned()]);
         return;
     }
-    let mut lines = vec![format!("cargo xtask secrets export --env {} --out secrets", config.environment)];
-    lines.push("rsync -a secrets USER@DEVICE:FOLDER/".to_owned());
+    let (stack, version) = (&manifest.stack, &manifest.version);
+    let mut lines = send_secrets(stack, version, &config.environment).to_vec();
     let owned = config.secrets.iter().map(|s| (s, format!("secrets/{}", s.name)));
     lines
         .extend(owned.map(|(s, file)| format!("device$ chown {0}:{0} {file} && chmod 0400 {file}", s.owner)));
     section(page, "3. Secrets, beside the folder of the stack", &lines);
+    page.push_str(
+        "\nThe first three are typed in the folder of the project, where the data folder has the secrets.\n",
+    );
+}
+
+/// How they get there. Git leaves target/ out, so that secrets cannot be committed from there.
+fn send_secrets(stack: &str, version: &str, environment: &str) -> [String; 3] {
+    let folder = format!("target/xedge/secrets-{stack}");
+    [
+        format!("cargo xtask secrets export --stack {stack} --env {environment} --out {folder}"),
+        format!("rsync -a {folder}/ USER@DEVICE:{stack}-{version}/secrets/"),
+        format!("rm -r {folder}"),
+    ]
 }
 
 fn start(page: &mut String, verified: &Verified) {
@@ -100,4 +114,20 @@ fn look(page: &mut String, verified: &Verified) {
         format!("device$ timeout 3 bash -c '</dev/tcp/127.0.0.1/{port}' && echo {port} answers")
     }));
     section(page, "5. Look", &lines);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::send_secrets;
+
+    #[test]
+    fn secrets_go_beside_the_stack_that_was_sent() {
+        let [export, send, _] = send_secrets("edge", "r1", "production");
+        // tests/it/secrets.rs types it.
+        assert_eq!(
+            export,
+            "cargo xtask secrets export --stack edge --env production --out target/xedge/secrets-edge"
+        );
+        assert_eq!(send, "rsync -a target/xedge/secrets-edge/ USER@DEVICE:edge-r1/secrets/");
+    }
 }

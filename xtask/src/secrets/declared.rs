@@ -7,6 +7,7 @@ use xedge_model::stack::{SecretKind, SecretReference};
 use xedge_model::yaml::near;
 
 use super::{DEVELOPMENT, Error};
+use crate::adhoc;
 use crate::commands::Context;
 use crate::error::{Error as Other, Result};
 
@@ -44,7 +45,7 @@ pub(crate) struct Declared {
 }
 
 impl Declared {
-    /// Everything that the stacks need in an environment, ordered by name; `development` needs what any of them does.
+    /// Everything that the stacks need in an environment, those that `deploy --image` made among them, ordered by name; `development` needs what any of them does.
     pub(crate) fn all(cx: &Context<'_>, environment: &str) -> Result<Vec<Self>> {
         let known = xedge_config::environments(&cx.project.templates())?;
         let environments = match environment {
@@ -55,6 +56,14 @@ impl Declared {
         for stack in cx.project.stacks()? {
             for environment in &environments {
                 collect(&render(&cx.project.templates(), &stack, environment)?, &mut all)?;
+            }
+        }
+        for made in adhoc::projects(cx)? {
+            let known = xedge_config::environments(&made.templates())?;
+            for stack in made.stacks()? {
+                for environment in environments.iter().filter(|one| known.contains(one)) {
+                    collect(&render(&made.templates(), &stack, environment)?, &mut all)?;
+                }
             }
         }
         Ok(all.into_values().collect())

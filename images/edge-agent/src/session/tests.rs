@@ -157,9 +157,20 @@ fn a_device_says_who_it_is_before_it_is_enrolled() {
     let forge = Forge::new();
     let (answers, _) = bench.talk(&head(&forge.parts()));
     assert!(refusal(&answers).messages[0].contains("not enrolled"), "{answers:?}");
-    let other = line(&ToDevice::Hello { wire: WIRE + 1, version: "9".into() });
-    let (answers, _) = bench.talk(&other);
-    assert!(refusal(&answers).hint.as_ref().unwrap().contains("upgrade"), "{answers:?}");
+}
+
+#[test]
+fn a_host_of_another_version_learns_which_one_is_spoken_here_and_nothing_else() {
+    let bench = Bench::empty();
+    for wire in [WIRE - 1, WIRE + 1] {
+        let other = line(&ToDevice::Hello { wire, version: "9".into() });
+        let (answers, ended) = bench.talk(&other);
+        ended.unwrap();
+        assert!(matches!(answers[..], [ToHost::Hello { wire: WIRE, .. }]), "{answers:?}");
+        let (answers, ended) = bench.talk(&[other, line(&ToDevice::Inventory), hello()].concat());
+        assert_eq!((answers.len(), ended.is_err()), (2, true), "{answers:?}");
+        assert!(refusal(&answers).hint.as_ref().unwrap().contains("upgrade"), "{answers:?}");
+    }
 }
 
 #[test]

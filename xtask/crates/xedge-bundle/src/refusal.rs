@@ -212,6 +212,9 @@ codes! {
     /// There is no Engine.
     NoEngine = "no-engine": "No Engine answers on the device, so nothing can run. Install one, `sudo apt-get install docker.io`, \
         or start it, `sudo systemctl start docker`; Podman needs its socket: `sudo systemctl enable --now podman.socket`.";
+    /// Somebody else is changing the device.
+    Busy = "busy": "Another xedge-agent is changing the device: an installation, a rollback, or `watch` finishing what was cut \
+        short. Nothing was changed. `xedge-agent status` shows what is at work; try again when it is done.";
 }
 
 impl Code {
@@ -225,7 +228,8 @@ impl Code {
             | Self::NoMemory
             | Self::Clock
             | Self::VolumeRoot
-            | Self::NoEngine => Class::Environment,
+            | Self::NoEngine
+            | Self::Busy => Class::Environment,
             _ => Class::Integrity,
         }
     }

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use xedge_bundle::Code;
 use xedge_model::stack::SecretReference;
-use xedge_wire::{Applied, DeviceFacts, Event};
+use xedge_wire::{Applied, DeviceFacts, Event, Want};
 
 use crate::bundle::BundleFile;
 use crate::cancel::Cancel;
@@ -14,10 +15,14 @@ use crate::error::{Error, OtherRoot, Result};
 use crate::session::{Session, Wants};
 use crate::transport::Transport;
 
-/// How often a connection is made anew without a byte of progress.
-const TRIES: u32 = 5;
-/// What is waited before each of these, in seconds.
-const WAITS: [u64; 5] = [1, 2, 4, 8, 15];
+/// What is waited before each new connection; as often in a row, and no more, one is made that brings nothing further.
+pub const WAITS: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+];
 /// How often a device may ask for the same without getting further.
 const ROUNDS: u32 = 3;
 
@@ -30,10 +35,10 @@ pub struct Delivery<'a> {
     pub values: &'a BTreeMap<String, String>,
     /// Container that the release takes over.
     pub adopt: Option<&'a str>,
-    /// Verify and check everything, change nothing.
-    pub check_only: bool,
     /// Version of this xedge.
     pub version: &'a str,
+    /// What is waited before each new connection, such as [`WAITS`].
+    pub waits: &'a [Duration],
 }
 
 /// Sees a delivery as it goes.
@@ -93,56 +98,146 @@ pub fn deliver<S: AsRef<[u8]>, E: From<Error>>(
     observer: &mut dyn Observer,
 ) -> Result<Delivered, E> {
     check_values(delivery)?;
-    let mut way = Way { secrets: BTreeMap::new(), sent: 0, sending: Duration::ZERO };
-    let (mut retries, mut idle) = (0, 0);
+    let mut way =
+        Way { secrets: BTreeMap::new(), lacks: BTreeMap::new(), got: 0, sent: 0, sending: Duration::ZERO };
+    let (mut retries, mut tries) = (0, Tries { waits: delivery.waits, idle: 0 });
     loop {
-        let before = way.sent;
+        let before = way.got;
         let failed = match attempt(transport, place, delivery, cancel, &mut way, secrets, observer) {
             Ok((applied, device)) => {
                 return Ok(Delivered { applied, device, sent: way.sent, sending: way.sending, retries });
             }
             Err(failed) => failed,
         };
-        idle = if way.sent > before { 0 } else { idle + 1 };
         cancel.check()?;
         let error = match failed {
-            Failed::Way(error) if error.is_broken() && idle < TRIES => error,
-            Failed::Way(error) => return Err(error.into()),
+            Failed::Way(error) => error,
             Failed::Caller(error) => return Err(error),
         };
-        reconnect(transport, cancel, error, &mut idle, observer)?;
+        tries.further(way.got > before);
+        tries.reconnect(transport, cancel, error, observer)?;
         retries += 1;
     }
 }
 
-/// Does one step on a device, again on a new connection where it breaks.
+/// Does one step on a device, again on a new connection where it breaks. `waits` is as in [`Delivery`].
 pub fn persist<T>(
     transport: &mut dyn Transport,
     cancel: &Cancel,
+    waits: &[Duration],
     observer: &mut dyn Observer,
     step: &mut dyn FnMut(&dyn Transport, &mut dyn Observer) -> Result<T>,
 ) -> Result<T> {
-    let mut idle = 0;
+    let (mut most, mut tries) = (0, Tries { waits, idle: 0 });
     loop {
-        match step(&*transport, observer) {
+        let mut counted = Counted { observer: &mut *observer, sent: 0 };
+        let failed = match step(&*transport, &mut counted) {
             Ok(done) => return Ok(done),
-            Err(error) => {
-                cancel.check()?;
-                idle += 1;
-                if !error.is_broken() || idle >= TRIES {
-                    return Err(error);
-                }
-                reconnect(transport, cancel, error, &mut idle, observer)?;
+            Err(error) => error,
+        };
+        // A step that goes on where it was counts what is there already.
+        let sent = counted.sent;
+        tries.further(sent > most);
+        most = most.max(sent);
+        cancel.check()?;
+        tries.reconnect(transport, cancel, failed, observer)?;
+    }
+}
+
+/// How often nothing got further, and how often that may be.
+struct Tries<'a> {
+    waits: &'a [Duration],
+    idle: usize,
+}
+
+impl Tries<'_> {
+    fn further(&mut self, is_further: bool) {
+        if is_further {
+            self.idle = 0;
+        }
+    }
+
+    /// Waits and connects, until it works or was tried often enough.
+    fn reconnect(
+        &mut self,
+        transport: &mut dyn Transport,
+        cancel: &Cancel,
+        mut error: Error,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        loop {
+            let Some(wait) = self.waits.get(self.idle).filter(|_| error.may_pass()) else {
+                return Err(error);
+            };
+            self.idle += 1;
+            observer.retrying(&error, *wait);
+            cancel.sleep(*wait)?;
+            match transport.connect() {
+                Ok(()) => return Ok(()),
+                Err(next) => error = next,
             }
         }
+    }
+}
+
+/// Counts what a step sent.
+struct Counted<'a> {
+    observer: &'a mut dyn Observer,
+    sent: u64,
+}
+
+impl Observer for Counted<'_> {
+    fn connected(&mut self, agent: &str, device: &DeviceFacts) {
+        self.observer.connected(agent, device);
+    }
+
+    fn to_send(&mut self, bytes: u64) {
+        self.observer.to_send(bytes);
+    }
+
+    fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+        self.observer.sent(bytes);
+    }
+
+    fn complete(&mut self) {
+        self.observer.complete();
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.observer.event(event);
+    }
+
+    fn retrying(&mut self, error: &Error, wait: Duration) {
+        self.observer.retrying(error, wait);
     }
 }
 
 /// What is kept from one connection to the next.
 struct Way<S> {
     secrets: BTreeMap<String, (u32, S)>,
+    /// The least that the device ever said to lack of each member.
+    lacks: BTreeMap<String, u64>,
+    /// Bytes of members that arrived, as the device says: what went out may be lost on the way.
+    got: u64,
     sent: u64,
     sending: Duration,
+}
+
+impl<S> Way<S> {
+    /// Takes note of what the device lacks now.
+    fn note(&mut self, wants: &[Want]) {
+        let lacks = |want: &Want| (want.name.clone(), want.length.saturating_sub(want.from));
+        let now: BTreeMap<String, u64> = wants.iter().map(lacks).collect();
+        for (name, least) in &mut self.lacks {
+            let left = now.get(name).copied().unwrap_or(0);
+            self.got += least.saturating_sub(left);
+            *least = left.min(*least);
+        }
+        for (name, left) in now {
+            self.lacks.entry(name).or_insert(left);
+        }
+    }
 }
 
 enum Failed<E> {
@@ -173,6 +268,7 @@ fn attempt<S: AsRef<[u8]>, E>(
     let start = Instant::now();
     let mut wants = session.head(bundle)?;
     way.sent += bundle.head_length();
+    way.note(&wants.members);
     let missing: Vec<&String> =
         wants.values.iter().filter(|name| !delivery.values.contains_key(*name)).collect();
     if !missing.is_empty() {
@@ -195,8 +291,12 @@ fn attempt<S: AsRef<[u8]>, E>(
     if !delivery.values.is_empty() {
         session.values(&manifest.stack, delivery.values)?;
     }
+    if !way.secrets.is_empty() || !delivery.values.is_empty() {
+        // They have no answer of their own: where one failed, nothing may be installed behind it.
+        session.want()?;
+    }
     observer.complete();
-    let applied = session.apply(delivery.adopt, delivery.check_only, &mut |event| observer.event(event))?;
+    let applied = session.apply(delivery.adopt, &mut |event| observer.event(event))?;
     Ok((applied, session.device().clone()))
 }
 
@@ -220,6 +320,7 @@ fn transfer<S>(
             })?;
         }
         let next = session.want()?;
+        way.note(&next.members);
         rounds = if next.members == wants.members { rounds + 1 } else { 0 };
         if rounds >= ROUNDS {
             let name = next.members.first().map(|want| want.name.clone()).unwrap_or_default();
@@ -228,31 +329,6 @@ fn transfer<S>(
         wants = next;
     }
     Ok(())
-}
-
-/// Waits and connects, until it works or was tried often enough.
-fn reconnect(
-    transport: &mut dyn Transport,
-    cancel: &Cancel,
-    first: Error,
-    idle: &mut u32,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let mut error = first;
-    loop {
-        let wait = WAITS.get(*idle as usize).or(WAITS.last()).copied().unwrap_or(1);
-        let wait = Duration::from_secs(wait);
-        observer.retrying(&error, wait);
-        cancel.sleep(wait)?;
-        match transport.connect() {
-            Ok(()) => return Ok(()),
-            Err(next) if next.is_broken() && *idle + 1 < TRIES => {
-                *idle += 1;
-                error = next;
-            }
-            Err(next) => return Err(next),
-        }
-    }
 }
 
 /// The device would refuse it too; here it is known which way out there is.
@@ -267,6 +343,8 @@ fn check_root(host: &str, device: &DeviceFacts, bundle: &BundleFile) -> Result<(
         pinned: pinned.to_string(),
         bundle: bundle.manifest().key_status.as_str().to_owned(),
         ours: bundle.root().to_string(),
+        // The same for both is the device's own to refuse: it knows more roots than the one it shows.
+        code: Code::DevelopmentKeys,
     })))
 }
 

@@ -3,10 +3,11 @@
 use std::io;
 
 use camino::Utf8PathBuf;
-use xedge_bundle::ReadError;
+use xedge_bundle::{Code, ReadError};
 use xedge_model::{Class, Failure};
 use xedge_wire::{FrameError, Problem};
 
+use crate::host::Host;
 use crate::preflight::Finding;
 
 /// A result of this crate.
@@ -124,7 +125,7 @@ pub enum Error {
     #[error(transparent)]
     OtherRoot(Box<OtherRoot>),
     /// A value that the stack declares was not given, or does not fit.
-    #[error("failed to deploy {stack}: {}", .problems.join("; "))]
+    #[error("failed to deploy {stack}: {} [{}]", .problems.join("; "), Code::DeviceValues)]
     Values {
         /// The stack.
         stack: String,
@@ -162,7 +163,7 @@ pub enum Error {
 /// The device pins a root that the bundle does not have.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "failed to deploy to {host}: it was enrolled for {device} with the root {pinned}, and the bundle is of {bundle} keys with the root {ours}"
+    "failed to deploy to {host}: it was enrolled for {device} with the root {pinned}, and the bundle is of {bundle} keys with the root {ours} [{code}]"
 )]
 pub struct OtherRoot {
     /// The device.
@@ -175,6 +176,8 @@ pub struct OtherRoot {
     pub bundle: String,
     /// Digest of the bundle's root.
     pub ours: String,
+    /// What the device would refuse it for.
+    pub code: Code,
 }
 
 /// Why ssh did not get through.
@@ -266,11 +269,19 @@ impl Error {
         matches!(self, Self::Broken { .. } | Self::Connect { why: Refused::Silent | Refused::Other, .. })
     }
 
+    /// Whether trying again after a while may help: the way failed, or the device is being changed by somebody else.
+    pub fn may_pass(&self) -> bool {
+        self.is_broken() || self.code() == Some(Code::Busy.as_str())
+    }
+
     /// The stable code, where it is a refusal.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Device { problem, .. } => problem.code.as_deref(),
             Self::Bundle(ReadError::Refused(refusal)) => Some(refusal.code.as_str()),
+            Self::OtherRoot(roots) => Some(roots.code.as_str()),
+            Self::Values { .. } => Some(Code::DeviceValues.as_str()),
+            Self::Unready { findings, .. } => worst(findings)?.code.map(Code::as_str),
             _ => None,
         }
     }
@@ -289,8 +300,8 @@ impl Failure for Error {
             | Self::Protocol { .. }
             | Self::Answer { .. }
             | Self::NoAgent { .. }
-            | Self::Older { .. }
-            | Self::Unready { .. } => Class::Environment,
+            | Self::Older { .. } => Class::Environment,
+            Self::Unready { findings, .. } => worst(findings).map_or(Class::Environment, Finding::class),
             Self::Device { problem, .. } => problem.class(),
             Self::Newer { .. } | Self::Values { .. } | Self::BadFile { .. } => Class::Input,
             Self::Bundle(error) => error.class(),
@@ -308,7 +319,8 @@ impl Failure for Error {
             Self::Broken { .. } => "run the same command again: what the device already has is not sent twice".to_owned(),
             Self::Device { problem, .. } => return problem.hint.clone(),
             Self::Protocol { host, .. } | Self::Answer { host, .. } => {
-                format!("look at it: `ssh {host} sudo xedge-agent status`")
+                let ssh = host.parse::<Host>().map_or_else(|_| format!("ssh {host}"), |host| host.typed(None));
+                format!("look at it: `{ssh} sudo xedge-agent status`")
             }
             Self::Newer { .. } => "use the xedge that deployed to it last, or a newer one".to_owned(),
             Self::Unready { host, findings } => {
@@ -347,11 +359,29 @@ fn first(problem: &Problem) -> String {
     }
 }
 
+/// The finding that decides the exit code: of those that block, the first with the gravest class.
+fn worst(findings: &[Finding]) -> Option<&Finding> {
+    let blocking = || findings.iter().filter(|finding| finding.blocks);
+    let class = Class::worst(blocking().map(Finding::class))?;
+    blocking().filter(|finding| finding.class() == class).min_by_key(|finding| finding.code.is_none())
+}
+
 fn counted(count: usize) -> String {
     if count == 1 { "one problem".to_owned() } else { format!("{count} problems") }
 }
 
 fn listed(findings: &[Finding]) -> String {
-    let lines = findings.iter().map(|finding| format!("\n  {}: `{}`", finding.what, finding.mend));
+    let lines = findings.iter().map(|finding| format!("\n  {}: `{}`", finding.in_words(), finding.mend));
     lines.collect::<Vec<_>>().concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_in_hints_can_be_typed() {
+        let error = Error::Answer { host: "pi@rpi:2222".into(), question: "a", answer: "b" };
+        assert_eq!(error.hint().as_deref(), Some("look at it: `ssh -p 2222 pi@rpi sudo xedge-agent status`"));
+    }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use camino::Utf8Path;
+
 /// A device: an address or an alias of ssh's configuration, and perhaps a user and a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host {
@@ -33,6 +35,14 @@ impl Host {
     /// The port, where one is named.
     pub fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// The ssh command that a person would type to get there, `config` being another configuration than the usual one.
+    pub fn typed(&self, config: Option<&Utf8Path>) -> String {
+        let config = config.map_or(String::new(), |config| format!(" -F {config}"));
+        let port = self.port.map_or(String::new(), |port| format!(" -p {port}"));
+        let user = self.user.as_ref().map_or(String::new(), |user| format!("{user}@"));
+        format!("ssh{config}{port} {user}{}", self.name)
     }
 
     /// With this user, where it names none.

@@ -18,7 +18,7 @@ mod transport;
 pub use bundle::BundleFile;
 pub use cancel::Cancel;
 pub use contact::{Enrolment, Output, Place, accept, enrol, install, run};
-pub use deliver::{Delivered, Delivery, Observer, Secrets, deliver, persist};
+pub use deliver::{Delivered, Delivery, Observer, Secrets, WAITS, deliver, persist};
 pub use error::{Cause, Error, OtherRoot, Refused, Result};
 pub use host::{BadHost, Host, check_user};
 pub use local::Local;

@@ -1,4 +1,4 @@
-//! A transport to this machine: the same commands, run by its own shell. For tests, and for a device that deploys to itself.
+//! A transport to this machine: the same commands, run by its own shell. For tests: no command uses it.
 
 use std::process::Command;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use xedge_bundle::member;
+use xedge_bundle::{Code, ReadError, Refusal, member};
 use xedge_model::{Digest, Platform};
 use xedge_wire::Inventory;
 
@@ -139,11 +139,9 @@ fn all_layers(bundle: &BundleFile) -> Result<BTreeSet<Digest>> {
 fn platform(bundle: &BundleFile, architecture: &str) -> Result<Platform> {
     let platforms = &bundle.manifest().compatibility.platforms;
     let found = platforms.iter().find(|platform| platform.oci_architecture() == architecture);
-    found.copied().ok_or_else(|| Error::BadFile {
-        path: bundle.path().to_owned(),
-        reason: format!("it has no images for {architecture}"),
-        hint: "add the platform to `platforms` in images/*/image.yaml: `cargo xtask release`".to_owned(),
-    })
+    let reason = || format!("it has no images for {architecture}");
+    let refused = || Refusal::new(Code::Platform, member::BUNDLE, reason());
+    found.copied().ok_or_else(|| Error::Bundle(ReadError::Refused(refused())))
 }
 
 fn missing(inventory: &Inventory, digest: &Digest, length: u64) -> u64 {

@@ -1,7 +1,10 @@
 //! Whether a device can take a deployment: facts by one script on its shell's standard input, every problem at once, each with the
 //! command that mends it. Changes nothing there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use xedge_bundle::Code;
+use xedge_model::Class;
 
 use crate::contact::Place;
 use crate::error::{Error, Result};
@@ -24,6 +27,8 @@ pub struct Finding {
     pub mend: String,
     /// Whether nothing works before it is mended.
     pub blocks: bool,
+    /// The stable code, where a device refuses releases for it.
+    pub code: Option<Code>,
 }
 
 /// What the device's shell said.
@@ -101,6 +106,21 @@ impl Probed {
         }
     }
 
+    /// TCP ports that the stacks there publish beyond the device itself.
+    pub fn published(&self) -> Vec<u16> {
+        // `0.0.0.0:8000-8001->80-81/tcp, [::]:1883->1883/tcp, 127.0.0.1:9->9/tcp, 80/tcp`
+        let one = |word: &str| {
+            let (outer, inner) = word.split_once("->")?;
+            let (address, ports) = outer.rsplit_once(':')?;
+            let is_own = address.starts_with("127.") || address.contains("::1");
+            let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+            let range = first.parse::<u16>().ok()?..=last.parse().ok()?;
+            (inner.ends_with("/tcp") && !is_own).then_some(range)
+        };
+        let words = self.get("published").unwrap_or_default().split([',', ' ']);
+        words.filter_map(one).flatten().collect::<BTreeSet<u16>>().into_iter().collect()
+    }
+
     /// Everything that is in the way, what blocks first.
     pub fn findings(&self, needs: &Needs) -> Vec<Finding> {
         let mut all: Vec<Finding> = Vec::new();
@@ -118,7 +138,7 @@ impl Probed {
     fn system(&self, needs: &Needs) -> Option<Finding> {
         if !self.is("kernel", "Linux") {
             let what = format!("its system is {}, not Linux", self.get("kernel").unwrap_or("unknown"));
-            return Some(blocks(what, "uname -a"));
+            return Some(blocks(what, "uname -a").with(Code::Platform));
         }
         let found = self.architecture();
         if found.is_some_and(|found| {
@@ -133,53 +153,61 @@ impl Probed {
         };
         let way_out = if found == Some("arm") { " (a 64-bit board takes the 64-bit system)" } else { "" };
         let what = format!("its architecture is {machine}{wanted}{way_out}");
-        Some(blocks(what, "uname -m; docker version"))
+        Some(blocks(what, "uname -m; docker version").with(Code::Platform))
     }
 
     fn rights(&self) -> Option<Finding> {
         let user = self.get("user").unwrap_or("the user");
         let docker =
             self.get("groups").is_some_and(|groups| groups.split(' ').any(|group| group == "docker"));
+        // sudo leaves files with a dot in their name out.
+        let file = format!("/etc/sudoers.d/010-{}", user.replace('.', "_"));
         let also = if docker { "" } else { " and is not in the group docker" };
         match self.get("root") {
             Some("self" | "sudo") => None,
             Some("password") => Some(blocks(
                 format!("{user} needs a password for sudo{also}; the agent runs as root"),
-                &format!("echo '{user} ALL=(ALL) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/010-{user}"),
+                &format!("echo '{user} ALL=(ALL) NOPASSWD: ALL' | sudo tee {file}"),
             )),
             _ => Some(blocks(
                 format!("{user} is not root{also}, and there is no sudo"),
                 &format!(
-                    "su -c 'apt install sudo && adduser {user} sudo && echo \"{user} ALL=(ALL) NOPASSWD: ALL\" > /etc/sudoers.d/010-{user}'"
+                    "su - -c 'apt install sudo && adduser {user} sudo && echo \"{user} ALL=(ALL) NOPASSWD: ALL\" > {file}'"
                 ),
             )),
         }
     }
 
     fn engine(&self) -> Option<Finding> {
-        if self.has("socket") && (!self.is("engine", "") || self.is("root", "password")) {
+        let is_unasked = self.is("root", "password") || self.is("docker", "podman");
+        if self.has("socket") && (!self.is("engine", "") || is_unasked) {
             return None;
         }
-        if self.has("docker") {
+        if self.has("docker") && !self.is("docker", "podman") {
             let start = if self.has("systemd") {
                 "sudo systemctl enable --now docker"
             } else {
                 "sudo service docker start"
             };
-            return Some(blocks("Docker is installed and does not answer".to_owned(), start));
+            return Some(
+                blocks("Docker is installed and does not answer".to_owned(), start).with(Code::NoEngine),
+            );
         }
-        if self.has("podman") {
-            return Some(blocks(
-                "Podman is installed and its socket does not answer".to_owned(),
-                "sudo systemctl enable --now podman.socket podman-restart.service",
-            ));
+        if self.has("podman") || self.has("docker") {
+            return Some(
+                blocks(
+                    "Podman is installed and its socket does not answer".to_owned(),
+                    "sudo systemctl enable --now podman.socket podman-restart.service",
+                )
+                .with(Code::NoEngine),
+            );
         }
         let install = if self.has("apt") {
             "sudo apt install docker.io"
         } else {
             "curl -fsSL https://get.docker.com | sudo sh"
         };
-        Some(blocks("there is no container Engine".to_owned(), install))
+        Some(blocks("there is no container Engine".to_owned(), install).with(Code::NoEngine))
     }
 
     fn disk(&self) -> Option<Finding> {
@@ -203,6 +231,7 @@ impl Probed {
                 format!("only {} MB of its disk are free", free / 1_000_000),
                 "df -h; sudo apt clean; sudo docker system df",
             )
+            .with(Code::NoSpace)
         })
     }
 
@@ -211,11 +240,17 @@ impl Probed {
             return None;
         }
         // Raspberry Pi OS switches the controller off by default.
-        let file = self.get("cmdline").unwrap_or("/boot/firmware/cmdline.txt");
-        Some(blocks(
-            "its kernel limits no memory: the memory control group is off".to_owned(),
-            &format!("sudo sed -i '1 s/$/ cgroup_enable=memory cgroup_memory=1/' {file} && sudo reboot"),
-        ))
+        let words = "cgroup_enable=memory cgroup_memory=1";
+        let mend = match self.get("cmdline") {
+            Some(file) => format!("sudo sed -i '1 s/$/ {words}/' {file} && sudo reboot"),
+            None => format!(
+                "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&{words} /' /etc/default/grub && sudo update-grub && sudo reboot"
+            ),
+        };
+        Some(
+            blocks("its kernel limits no memory: the memory control group is off".to_owned(), &mend)
+                .with(Code::MemoryLimits),
+        )
     }
 
     fn clock(&self, now: i64) -> Option<Finding> {
@@ -224,7 +259,7 @@ impl Probed {
         (off.abs() > SKEW).then(|| {
             let word = if off < 0 { "behind" } else { "ahead" };
             let what = format!("its clock is {} s {word} this machine's", off.abs());
-            Finding { what, mend: "sudo timedatectl set-ntp true; date".to_owned(), blocks: false }
+            note(what, "sudo timedatectl set-ntp true; date")
         })
     }
 
@@ -234,7 +269,7 @@ impl Probed {
             _ => format!("sudo firewall-cmd --permanent --add-port={port}/tcp && sudo firewall-cmd --reload"),
         };
         let what = format!("its firewall is on, and the release publishes port {port}");
-        Some(Finding { what, mend, blocks: false })
+        Some(note(what, &mend))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -259,7 +294,28 @@ fn numbers(version: &str) -> Option<(u64, u64, u64)> {
 }
 
 fn blocks(what: String, mend: &str) -> Finding {
-    Finding { what, mend: mend.to_owned(), blocks: true }
+    Finding { what, mend: mend.to_owned(), blocks: true, code: None }
+}
+
+fn note(what: String, mend: &str) -> Finding {
+    Finding { blocks: false, ..blocks(what, mend) }
+}
+
+impl Finding {
+    fn with(self, code: Code) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
+    /// Whose fault it is.
+    pub fn class(&self) -> Class {
+        self.code.map_or(Class::Environment, Code::class)
+    }
+
+    /// What it is, and its code at the end.
+    pub fn in_words(&self) -> String {
+        let code = self.code.map(|code| format!(" [{code}]")).unwrap_or_default();
+        format!("{}{code}", self.what)
+    }
 }
 
 #[cfg(test)]

@@ -19,20 +19,26 @@ elif sudo -n true 2>/dev/null; then say root sudo; as="sudo -n"
 else say root password
 fi
 
-there docker && say docker yes
+# Podman has a program of Docker's name too, which knows other words.
+if there docker; then
+    case "$(docker --version 2>/dev/null)" in *[Pp]odman*) say docker podman; docker=podman ;; *) say docker yes; docker=docker ;; esac
+fi
 there podman && say podman yes
 for socket in /var/run/docker.sock /run/podman/podman.sock; do
     [ -S "$socket" ] && say socket "$socket"
 done
-there docker && say engine "$($as docker version --format '{{.Server.Version}} {{.Server.Arch}}' 2>/dev/null)"
+[ "${docker-}" = docker ] && say engine "$($as docker version --format '{{.Server.Version}} {{.Server.Arch}}' 2>/dev/null)"
+for tool in "${docker-}" podman; do
+    there "${tool:-none}" && say published "$($as "$tool" ps --filter label=xedge.release --format '{{.Ports}}' 2>/dev/null | tr '\n' ' ')" && break
+done
 
 below=$2
 while [ ! -d "$below" ] && [ "$below" != / ]; do below=$(dirname "$below"); done
 say free "$(df -Pk "$below" 2>/dev/null | awk 'NR==2 {print $4}')"
 $as sh -c 'test -w "$1"' sh "$below" 2>/dev/null || say unwritable "$below"
 awk -v at="$below" '
-    index(at "/", ($2 == "/" ? "/" : $2 "/")) == 1 && length($2) >= best { best = length($2); flags = $4 }
-    END { if (("," flags ",") ~ /,noexec,/) print "noexec=" at }' /proc/mounts 2>/dev/null
+    index(at "/", ($2 == "/" ? "/" : $2 "/")) == 1 && length($2) >= best { best = length($2); flags = $4; point = $2 }
+    END { if (("," flags ",") ~ /,noexec,/) print "noexec=" point }' /proc/mounts 2>/dev/null
 
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     case " $(cat /sys/fs/cgroup/cgroup.controllers) " in *" memory "*) say memory yes ;; *) say memory no ;; esac

@@ -126,13 +126,8 @@ impl Session {
     }
 
     /// Installs the bundle of the last head; `event` sees every step.
-    pub fn apply(
-        &mut self,
-        adopt: Option<&str>,
-        check_only: bool,
-        event: &mut dyn FnMut(&Event),
-    ) -> Result<Applied> {
-        let apply = ToDevice::Apply { adopt: adopt.map(str::to_owned), check_only };
+    pub fn apply(&mut self, adopt: Option<&str>, event: &mut dyn FnMut(&Event)) -> Result<Applied> {
+        let apply = ToDevice::Apply { adopt: adopt.map(str::to_owned), check_only: false };
         match self.ask(&apply, event)? {
             ToHost::Applied(applied) => Ok(applied),
             other => Err(self.surprise("an installation", &other)),

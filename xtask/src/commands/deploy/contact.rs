@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_deploy::{
     BundleFile, Cancel, Enrolment, Error as Deploy, Needs, Place, Probed, Session, Ssh, Transport as _,
-    enrol, install, persist,
+    WAITS, enrol, install, persist,
 };
 use xedge_model::Platform;
 use xedge_wire::DeviceFacts;
@@ -64,7 +64,7 @@ pub(super) fn ready(cx: &Context<'_>, host: &str, probed: &Probed, needs: &Needs
         return Err(Deploy::Unready { host: host.to_owned(), findings }.into());
     }
     for finding in findings {
-        cx.printer.warn(&format!("{host}: {}: `{}`", finding.what, finding.mend));
+        cx.printer.warn(&format!("{host}: {}: `{}`", finding.in_words(), finding.mend));
     }
     Ok(())
 }
@@ -102,7 +102,7 @@ fn greet(
     cancel: &Cancel,
     show: &mut Show<'_>,
 ) -> xedge_deploy::Result<DeviceFacts> {
-    persist(ssh, cancel, show, &mut |ssh, _| Ok(Session::open(ssh, place, VERSION)?.device().clone()))
+    persist(ssh, cancel, &WAITS, show, &mut |ssh, _| Ok(Session::open(ssh, place, VERSION)?.device().clone()))
 }
 
 /// Brings a program there; whether it was not in use already.
@@ -115,7 +115,7 @@ fn bring(
     show: &mut Show<'_>,
 ) -> Result<bool> {
     let length = program.metadata().map_or(0, |meta| meta.len());
-    let installed = persist(ssh, cancel, show, &mut |ssh, show| {
+    let installed = persist(ssh, cancel, &WAITS, show, &mut |ssh, show| {
         show.to_send(length);
         install(ssh, place, program, &mut |bytes| show.sent(bytes))
     })?;
@@ -148,7 +148,7 @@ fn pin(
         (None, _) => false,
     };
     let enrolment = Enrolment { root: bundle.root_bytes(), class: flags.class.as_deref(), again };
-    let output = persist(ssh, cancel, show, &mut |ssh, _| enrol(ssh, place, &enrolment))?;
+    let output = persist(ssh, cancel, &WAITS, show, &mut |ssh, _| enrol(ssh, place, &enrolment))?;
     let said: serde_json::Value = serde_json::from_str(output.text.trim()).unwrap_or_default();
     let id = said["id"].as_str().unwrap_or("it");
     cx.printer.good(

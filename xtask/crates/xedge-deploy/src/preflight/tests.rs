@@ -1,6 +1,7 @@
 //! What is found on devices that are not ready.
 
 use super::*;
+use xedge_model::Failure as _;
 
 const GOOD: &str = "Welcome to the device\nkernel=Linux\nmachine=aarch64\nuser=pi\ngroups=pi docker\nclock=1000\napt=yes\nsystemd=yes\n\
     root=sudo\ndocker=yes\nsocket=/var/run/docker.sock\nengine=20.10.24 arm64\nfree=900000\nmemory=yes\nend=yes\n";
@@ -61,6 +62,20 @@ fn each_problem_has_its_command() {
         (&[("noexec", Some("/var"))], "noexec", "remount,exec /var", true),
         (&[("unwritable", Some("/var/lib"))], "below /var/lib", "mount", true),
         (&[("memory", Some("no"))], "limits no memory", "cgroup_enable=memory cgroup_memory=1", true),
+        (&[("memory", Some("no"))], "limits no memory", "GRUB_CMDLINE_LINUX", true),
+        (
+            &[("root", Some("password")), ("user", Some("a.b"))],
+            "a.b needs",
+            "tee /etc/sudoers.d/010-a_b",
+            true,
+        ),
+        (&[("root", Some("none"))], "there is no sudo", "su - -c 'apt install sudo", true),
+        (
+            &[("socket", None), ("docker", Some("podman")), ("podman", Some("yes")), ("engine", None)],
+            "Podman is installed",
+            "podman.socket",
+            true,
+        ),
         (
             &[("memory", Some("no")), ("cmdline", Some("/boot/cmdline.txt"))],
             "limits no memory",
@@ -77,6 +92,68 @@ fn each_problem_has_its_command() {
         assert!(found.mend.contains(mend), "{found:?} says `{mend}`");
         assert_eq!(found.blocks, blocks, "{found:?}");
     }
+}
+
+/// A machine of a test: programs in place of the real ones, before the script.
+fn script(before: &str) -> Probed {
+    let line = format!("{before}\n{SCRIPT}");
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-c", &line, "sh", "/nonexistent", "/var/lib/xedge"]).output().expect("a shell");
+    Probed::parse(&String::from_utf8_lossy(&output.stdout))
+}
+
+#[test]
+fn podmans_program_of_dockers_name_is_podman() {
+    let shim = "docker() { [ \"$1\" = --version ] && echo podman version 4.3.1; }; podman() { :; }";
+    let probed = script(shim);
+    assert_eq!(
+        (probed.get("docker"), probed.get("engine"), probed.get("end")),
+        (Some("podman"), None, Some("yes"))
+    );
+    let mut probed = Probed::parse(GOOD);
+    probed.facts.extend([("docker".into(), "podman".into()), ("podman".into(), "yes".into())]);
+    probed.facts.remove("engine");
+    assert_eq!(probed.findings(&needs()), []);
+}
+
+#[test]
+fn ports_of_what_is_installed_are_read_as_the_engine_shows_them() {
+    let shown = "0.0.0.0:1883->1883/tcp, :::1883->1883/tcp 0.0.0.0:8000-8001->80-81/tcp, 127.0.0.1:9->9/tcp, [::1]:9->9/tcp, \
+                 0.0.0.0:53->53/udp, 80/tcp";
+    let mut probed = Probed::parse(GOOD);
+    assert_eq!(probed.published(), Vec::<u16>::new());
+    probed.facts.insert("published".into(), shown.into());
+    assert_eq!(probed.published(), [1883, 8000, 8001]);
+}
+
+#[test]
+fn what_may_not_run_programs_is_named_as_it_is_mounted() {
+    let mounts = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(mounts.path(), "a / ext4 rw 0 0\nb /var ext4 rw,noexec 0 0\nc /var/libx ext4 rw 0 0\n")
+        .expect("written");
+    let text = SCRIPT.replace("/proc/mounts", mounts.path().to_str().expect("text"));
+    let output = std::process::Command::new("sh")
+        .args(["-c", &text, "sh", "/nonexistent", "/var/lib/xedge"])
+        .output()
+        .expect("a shell");
+    assert_eq!(Probed::parse(&String::from_utf8_lossy(&output.stdout)).get("noexec"), Some("/var"));
+}
+
+#[test]
+fn what_a_device_refuses_has_its_code_and_class() {
+    for (changes, code, class) in [
+        (&[("engine", Some("20.10 arm"))][..], "platform", Class::Integrity),
+        (&[("engine", Some(""))], "no-engine", Class::Environment),
+        (&[("memory", Some("no"))], "memory-limits", Class::Environment),
+        (&[("free", Some("1000"))], "no-space", Class::Environment),
+        (&[("free", Some("1000")), ("engine", Some("20.10 arm"))], "platform", Class::Integrity),
+    ] {
+        let error = Error::Unready { host: "rpi".into(), findings: with(changes) };
+        assert_eq!((error.code(), error.class()), (Some(code), class), "{error}");
+        assert!(error.to_string().contains(&format!(" [{code}]: `")), "{error}");
+    }
+    let error = Error::Unready { host: "rpi".into(), findings: with(&[("root", Some("none"))]) };
+    assert_eq!((error.code(), error.class()), (None, Class::Environment));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use xedge_agent::session::{Served, serve};
 use xedge_agent::trust::{Enrolment, enrol};
 use xedge_agent::{Clock, Device, Home, records, values};
 use xedge_deploy::{Cancel, Place};
+use xedge_wire::{ToHost, write_line};
 
 use crate::forge::NOW;
 use crate::release::Release;
@@ -27,8 +28,11 @@ pub struct Bench {
     pub cancel: Cancel,
 }
 
-/// The time of the forge, going on as ever.
-struct Running(Instant);
+/// The time of the forge, going on as ever, or a hundred times as fast.
+struct Running {
+    start: Instant,
+    speed: u32,
+}
 
 impl Clock for Running {
     fn unix(&self) -> i64 {
@@ -36,11 +40,11 @@ impl Clock for Running {
     }
 
     fn monotonic(&self) -> Duration {
-        self.0.elapsed()
+        self.start.elapsed() * self.speed
     }
 
     fn sleep(&self, time: Duration) {
-        std::thread::sleep(time);
+        std::thread::sleep(time / self.speed);
     }
 }
 
@@ -85,6 +89,39 @@ impl Bench {
         fs::write(self.folder.join("kill"), event.to_lowercase()).unwrap();
     }
 
+    /// The agent dies whenever it tells of this event.
+    pub fn kill_always_at(&self, event: &str) {
+        fs::write(self.folder.join("kill"), format!("{} always", event.to_lowercase())).unwrap();
+    }
+
+    /// In place of the agent, something that says this and ends.
+    pub fn answer_with(&self, message: &ToHost) {
+        let mut line = Vec::new();
+        write_line(&mut line, message).unwrap();
+        let text = String::from_utf8(line).unwrap();
+        fs::write(
+            self.folder.join("xedge-agent"),
+            format!("#!/bin/sh\nread -r hello\ncat <<'END'\n{text}END\n"),
+        )
+        .unwrap();
+    }
+
+    /// The agent's patience ends a hundred times as soon.
+    pub fn hurry(&self) {
+        fs::write(self.folder.join("hurry"), "").unwrap();
+    }
+
+    /// Somebody else at work on the device, until it is let go.
+    pub fn lock(&self) -> records::Lock {
+        let clock = Running { start: Instant::now(), speed: 1 };
+        records::Lock::take(&self.home(), &clock, Duration::ZERO).unwrap()
+    }
+
+    /// Number of the release that is installed.
+    pub fn installed(&self) -> Option<u64> {
+        records::load_state(&self.home().stack("edge")).unwrap().current.map(|release| release.seq)
+    }
+
     pub fn secret(&self, name: &str) -> Vec<u8> {
         fs::read(self.home().stack("edge").secret(name, 1)).unwrap()
     }
@@ -110,7 +147,9 @@ fn agent() {
         return;
     };
     let folder = Utf8PathBuf::from(folder);
-    let (home, machine, clock) = (Home::new(folder.join("home")), Machine::real(), Running(Instant::now()));
+    let speed = if folder.join("hurry").exists() { 100 } else { 1 };
+    let clock = Running { start: Instant::now(), speed };
+    let (home, machine) = (Home::new(folder.join("home")), Machine::real());
     let engine = folder.join("engine");
     let connect = || -> xedge_agent::Result<Box<dyn Engine>> { Ok(Box::new(Fake::open(&engine, || 1))) };
     let served =
@@ -157,9 +196,12 @@ struct Deadly {
 impl Write for Deadly {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Ok(word) = fs::read_to_string(&self.kill)
+            && let (word, always) = word.split_once(' ').map_or((&*word, false), |(word, _)| (word, true))
             && String::from_utf8_lossy(bytes).contains(&format!("\"step\":\"{word}\""))
         {
-            fs::remove_file(&self.kill)?;
+            if !always {
+                fs::remove_file(&self.kill)?;
+            }
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
         }
         self.to_host.write(bytes)

@@ -14,10 +14,10 @@ mod release;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use xedge_deploy::{Delivered, Delivery, Error, Local, Observer, Session, deliver, plan};
+use xedge_deploy::{Delivered, Delivery, Error, Local, Observer, Session, WAITS, deliver, persist, plan};
 use xedge_model::stack::SecretReference;
 use xedge_model::{Class, Failure as _};
-use xedge_wire::{DeviceFacts, Event};
+use xedge_wire::{DeviceFacts, Event, ToHost, WIRE};
 
 use device::Bench;
 use release::Release;
@@ -70,8 +70,17 @@ fn go(
     values: &BTreeMap<String, String>,
     seen: &mut Seen,
 ) -> Result<Delivered, Error> {
-    let delivery =
-        Delivery { bundle: &release.file, values, adopt: None, check_only: false, version: "0.1.0" };
+    go_with(bench, release, values, &WAITS, seen)
+}
+
+fn go_with(
+    bench: &Bench,
+    release: &Release,
+    values: &BTreeMap<String, String>,
+    waits: &[Duration],
+    seen: &mut Seen,
+) -> Result<Delivered, Error> {
+    let delivery = Delivery { bundle: &release.file, values, adopt: None, version: "0.1.0", waits };
     let mut transport = Local::new(&bench.cancel);
     let mut contents = |secrets: &[&SecretReference]| {
         Ok(secrets
@@ -151,23 +160,100 @@ fn an_agent_that_is_killed_while_it_installs_is_asked_again() {
     assert_eq!((delivered.applied.seq, delivered.retries), (1, 1), "{:?}", seen.retries);
 }
 
+/// Tries with short waits; fails unless it gave up after as many new connections as there are waits.
+#[track_caller]
+fn gives_up(bench: &Bench, release: &Release) {
+    const SHORT: [Duration; 3] = [Duration::from_millis(1); 3];
+    let mut seen = Seen::default();
+    let error = go_with(bench, release, &values(), &SHORT, &mut seen).unwrap_err();
+    assert!(matches!(error, Error::Broken { .. }), "{error}");
+    assert_eq!(seen.retries.len(), SHORT.len(), "{:?}", seen.retries);
+}
+
 #[test]
 fn it_gives_up_when_nothing_gets_through() {
+    let (bench, release) = (Bench::new(), Release::new(1, &vec![9; 3_000_000], 7));
+    bench.enrol(&release);
+    // Before the greeting, and behind the head: that it was sent again is no progress.
+    for cut in [0, release.file.head_length() + 400] {
+        bench.cut_after(&[cut; 20]);
+        gives_up(&bench, &release);
+    }
+}
+
+#[test]
+fn it_gives_up_on_an_agent_that_dies_whenever_it_installs() {
+    let (bench, release) = (Bench::new(), Release::new(1, &vec![9; 100_000], 7));
+    bench.enrol(&release);
+    bench.kill_always_at("Loading");
+    gives_up(&bench, &release);
+}
+
+#[test]
+fn waiting_for_the_next_try_can_be_stopped() {
     let (bench, release) = (Bench::new(), Release::new(1, &[9; 100], 7));
     bench.enrol(&release);
     bench.cut_after(&[0; 20]);
-    // Waiting for the next try can be stopped, which ends everything at once.
     let cancel = bench.cancel.clone();
     let stopper = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(2_500));
+        std::thread::sleep(Duration::from_millis(500));
         cancel.cancel();
     });
-    let (start, mut seen) = (Instant::now(), Seen::default());
-    let error = go(&bench, &release, &values(), &mut seen).unwrap_err();
+    let start = Instant::now();
+    let waits = [Duration::from_mins(1)];
+    let error = go_with(&bench, &release, &values(), &waits, &mut Seen::default()).unwrap_err();
     stopper.join().unwrap();
     assert_eq!(error.class(), Class::Interrupted, "{error}");
-    assert!(!seen.retries.is_empty());
     assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_step_that_gets_further_each_time_is_not_given_up() {
+    let bench = Bench::new();
+    let (mut local, waits) = (Local::new(&bench.cancel), [Duration::ZERO; 2]);
+    let broken = || Error::Broken { host: "h".into(), what: "send".into(), detail: String::new() };
+    for (further, expected) in [(true, 10), (false, 3)] {
+        let mut tries = 0;
+        let done = persist(&mut local, &bench.cancel, &waits, &mut (), &mut |_, observer| {
+            tries += 1;
+            observer.sent(if further { tries } else { 5 });
+            // The first bytes count too.
+            if tries < if further { 10 } else { 99 } { Err(broken()) } else { Ok(()) }
+        });
+        assert_eq!(done.is_ok(), further);
+        assert_eq!(tries, expected);
+    }
+}
+
+#[test]
+fn nothing_is_installed_behind_a_value_that_was_not_taken() {
+    let (bench, release) = (Bench::new(), Release::new(1, &[7; 1_000], 7));
+    bench.enrol(&release);
+    bench.hurry();
+    let lock = bench.lock();
+    let error = go_with(&bench, &release, &values(), &[], &mut Seen::default()).unwrap_err();
+    assert_eq!((error.code(), error.class()), (Some("busy"), Class::Environment), "{error}");
+    drop(lock);
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(bench.installed(), None, "it was installed although the command had failed");
+}
+
+#[test]
+fn a_device_on_which_somebody_else_is_at_work_is_asked_again() {
+    let (bench, release) = (Bench::new(), Release::new(1, &[7; 1_000], 7));
+    bench.enrol(&release);
+    bench.hurry();
+    let lock = bench.lock();
+    let release_it = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1_500));
+        drop(lock);
+    });
+    let mut seen = Seen::default();
+    let waits = [Duration::from_millis(300); 20];
+    let delivered = go_with(&bench, &release, &values(), &waits, &mut seen).unwrap();
+    release_it.join().unwrap();
+    assert_eq!((delivered.applied.seq, bench.site().as_str()), (1, "north"));
+    assert!(seen.retries.iter().any(|error| error.contains("another xedge-agent is at work")), "{seen:?}");
 }
 
 #[test]
@@ -178,7 +264,8 @@ fn values_are_checked_here_and_missing_ones_named_before_layers_travel() {
     let error = go(&bench, &release, &BTreeMap::new(), &mut seen).unwrap_err();
     assert!(error.to_string().contains("no value for `site`"), "{error}");
     assert_eq!(error.hint().unwrap(), "give it once, such as `--set site=lab`");
-    assert_eq!((error.class(), seen.sent), (Class::Input, 0));
+    assert_eq!((error.code(), error.class(), seen.sent), (Some("device-values"), Class::Input, 0));
+    assert!(error.to_string().ends_with(" [device-values]"), "{error}");
 
     let bad = BTreeMap::from([("site".to_owned(), "North 1".to_owned()), ("x".to_owned(), "y".to_owned())]);
     let error = go(&bench, &release, &bad, &mut seen).unwrap_err();
@@ -194,7 +281,7 @@ fn secrets_that_are_missing_here_stop_it_before_layers_travel() {
     bench.enrol(&release);
     let values = values();
     let delivery =
-        Delivery { bundle: &release.file, values: &values, adopt: None, check_only: false, version: "0.1.0" };
+        Delivery { bundle: &release.file, values: &values, adopt: None, version: "0.1.0", waits: &WAITS };
     let mut asked = Vec::new();
     let mut contents = |secrets: &[&SecretReference]| -> Result<Vec<Vec<u8>>, Error> {
         asked.extend(secrets.iter().map(|secret| (secret.name.clone(), secret.owner)));
@@ -231,7 +318,15 @@ fn a_device_of_other_keys_is_told_the_way_out() {
     bench.enrol(&release);
     let error = go(&bench, &production, &values(), &mut Seen::default()).unwrap_err();
     assert!(error.hint().unwrap().contains("--reenroll"), "{error}: {:?}", error.hint());
-    assert_eq!(error.class(), Class::Integrity);
+    assert_eq!((error.code(), error.class()), (Some("development-keys"), Class::Integrity));
+    assert!(error.to_string().ends_with(" [development-keys]"), "{error}");
+}
+
+#[test]
+fn a_bundle_for_other_processors_is_refused_with_its_code() {
+    let release = Release::new(1, &[7; 1_000], 7);
+    let error = plan(&release.file, "riscv64", &xedge_wire::Inventory::default()).unwrap_err();
+    assert_eq!((error.code(), error.class()), (Some("platform"), Class::Integrity));
 }
 
 #[test]
@@ -240,7 +335,7 @@ fn a_device_that_is_not_enrolled_or_has_no_agent_says_so() {
     let mut contents = |_: &[&SecretReference]| Ok::<Vec<Vec<u8>>, Error>(Vec::new());
     let values = values();
     let delivery =
-        Delivery { bundle: &release.file, values: &values, adopt: None, check_only: false, version: "0.1.0" };
+        Delivery { bundle: &release.file, values: &values, adopt: None, version: "0.1.0", waits: &WAITS };
     let mut local = Local::new(&bench.cancel);
     let done = deliver(&mut local, &bench.place(), &delivery, &bench.cancel, &mut contents, &mut ());
     assert!(matches!(done, Err(Error::Device { .. })), "{done:?}");
@@ -251,6 +346,20 @@ fn a_device_that_is_not_enrolled_or_has_no_agent_says_so() {
     let done = deliver(&mut local, &nowhere, &delivery, &bench.cancel, &mut contents, &mut ());
     assert!(matches!(done, Err(Error::NoAgent { .. })), "{done:?}");
     assert!(done.unwrap_err().hint().unwrap().contains("cargo xtask deploy --host"));
+}
+
+#[test]
+fn an_agent_of_another_protocol_is_older_or_newer() {
+    let bench = Bench::new();
+    for (wire, hint) in
+        [(WIRE - 1, "a deployment replaces it"), (WIRE + 1, "use the xedge that deployed to it last")]
+    {
+        bench.answer_with(&ToHost::Hello { wire, agent: "9".into(), device: Box::default() });
+        let error = Session::open(&Local::new(&bench.cancel), &bench.place(), "0.1.0").unwrap_err();
+        assert_eq!(matches!(error, Error::Older { .. }), wire < WIRE, "{error}");
+        assert_eq!(matches!(error, Error::Newer { .. }), wire > WIRE, "{error}");
+        assert!(error.hint().unwrap().contains(hint), "{error}");
+    }
 }
 
 #[test]
