@@ -94,9 +94,15 @@ impl Context {
         let engine = crate::system::connect(&socket)?;
         let unsettled = |device: &Device| device.engine.is_none();
         if Device::find(&self.home)?.as_ref().is_some_and(unsettled) {
-            let _lock = Lock::take(&self.home, &self.clock, Duration::from_secs(10))?;
-            if let Some(device) = Device::find(&self.home)?.filter(unsettled) {
-                Device { engine: Some(socket), ..device }.save(&self.home)?;
+            match Lock::take(&self.home, &self.clock, Duration::ZERO) {
+                Ok(_lock) => {
+                    if let Some(device) = Device::find(&self.home)?.filter(unsettled) {
+                        Device { engine: Some(socket), ..device }.save(&self.home)?;
+                    }
+                }
+                // Whoever is at work connects as well, and the next one does it again.
+                Err(Error::Busy { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(engine)

@@ -11,6 +11,11 @@ pub(super) fn fresh(name: &str, seq: u64) -> String {
     format!("{name}{MARK}new-{seq}")
 }
 
+/// Whether a name is one of these.
+pub(super) fn is_out_of_place(name: &str) -> bool {
+    name.contains(MARK)
+}
+
 /// A free name for the container `id` of release `seq` when it leaves its place. A release that was installed twice, with
 /// another secret in between, has two containers of one service.
 pub(super) fn aside(engine: &dyn Engine, name: &str, seq: u64, id: &str) -> Result<String> {

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use camino::Utf8Path;
 use xedge_model::atomic::{self, WriteError};
 
-use super::{Agent, gc, heads, undo};
+use super::{Agent, gc, heads, names, undo};
 use crate::engine::Restart;
 use crate::home::StackHome;
 use crate::state::{Installed, Journal, StackState};
@@ -69,13 +69,15 @@ fn forget_head(home: &StackHome, journal: &Journal) {
 }
 
 /// Removes containers of the stack that the state does not speak of: those of an operation that was cut short. They do not
-/// run and never start by themselves; a container that does was not left behind by one, and is not touched.
+/// run, and never start by themselves or have no name of their own, for Podman changes no policy; any other container was not
+/// left behind by one, and is not touched.
 pub(super) fn sweep(agent: Agent<'_>, home: &StackHome, stack: &str) -> Result<()> {
     let state = records::load_state(home)?;
     let kept = undo::kept(&state);
     for container in agent.engine.containers(Some(stack))? {
-        let still = !container.running && !container.restarting && container.restart == Restart::No;
-        if still && !kept.contains(container.id.as_str()) {
+        let still = !container.running && !container.restarting;
+        let left = container.restart == Restart::No || names::is_out_of_place(&container.name);
+        if still && left && !kept.contains(container.id.as_str()) {
             agent.clock.step("sweep");
             agent.engine.remove(&container.id)?;
         }

@@ -42,6 +42,8 @@ pub struct Faults {
     pub dies_done: bool,
     /// The number of the call from which on nothing new can be kept.
     pub full_at: Option<u64>,
+    /// Whether it is like Podman: a container has its policy from the start, and keeps it.
+    pub fixed_policies: bool,
     /// Address of every container; 127.0.0.1 where none is named.
     pub address: Option<String>,
 }
@@ -366,7 +368,7 @@ impl Engine for Fake {
                 image: spec.image.clone(),
                 spec: spec.clone(),
                 labels: all,
-                restart: Restart::No,
+                restart: if self.faults()?.fixed_policies { spec.restart } else { Restart::No },
                 check,
                 since: None,
                 restarts: 0,
@@ -430,7 +432,9 @@ impl Engine for Fake {
         self.call(&format!("set the restart policy of container {id}"), || {
             let mut record = self.found(id)?;
             record.settle((self.now)(), &self.behaviour(&record)?);
-            record.restart = restart;
+            if !self.faults()?.fixed_policies {
+                record.restart = restart;
+            }
             Ok(self.keep(&record)?)
         })
     }

@@ -1,13 +1,13 @@
 //! What an operation must not touch, and where it must not stop: cases of people and machines that do the unexpected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use xedge_model::{Class, Failure as _};
 
 use super::super::{Data, recover_all, remove, rollback, turn};
 use super::bench::{Bench, FORKS, STACK, folder, own};
-use crate::engine::fake::Behaviour;
+use crate::engine::fake::{Behaviour, Faults};
 use crate::engine::{Engine as _, Fake, NetworkSpec, VolumeSpec};
 use crate::state::{Accept, Drop, Journal, Operation, Phase};
 use crate::{TrustStore, records, secrets};
@@ -155,4 +155,30 @@ fn a_change_is_not_taken_back_in_an_engine_that_has_nothing_of_it() {
         bench.remove(Data::Keep).unwrap();
         assert_eq!(bench.runs(), None, "whoever removed all by hand can be done with it");
     }
+}
+
+/// Podman changes no restart policy, and what a change leaves behind there has the one that it was made with.
+#[test]
+fn leftovers_go_also_where_policies_are_fixed() {
+    let (_keep, path) = folder();
+    let bench = Bench::at(&path);
+    bench.engine.set_faults(&Faults { fixed_policies: true, ..Faults::default() }).unwrap();
+    bench.install(1).unwrap();
+    let before = bench.engine.containers(Some(STACK)).unwrap().len();
+    bench.on_step(move |_, name| assert_ne!(name, "prepared", "the power fails"));
+    let cut = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bench.install(2)));
+    assert!(cut.is_err(), "{cut:?}");
+    assert!(bench.engine.containers(Some(STACK)).unwrap().len() > before);
+    bench.on_step(|_, _| ());
+    secrets::put(&bench.stack(), "password", own().0, b"secret-2").unwrap();
+    bench.install(2).unwrap();
+    let state = records::load_state(&bench.stack()).unwrap();
+    let kept: BTreeSet<String> = [state.current, state.previous]
+        .into_iter()
+        .flatten()
+        .flat_map(|release| release.services.into_values().map(|placed| placed.container))
+        .collect();
+    let all: BTreeSet<String> =
+        bench.engine.containers(Some(STACK)).unwrap().into_iter().map(|found| found.id).collect();
+    assert_eq!(all, kept, "nothing is left over");
 }

@@ -86,11 +86,11 @@ impl Bench {
     }
 
     pub fn secret(&self, name: &str) -> Vec<u8> {
-        fs::read(self.home().stack("edge").secret(name)).unwrap()
+        fs::read(self.home().stack("edge").secret(name, 1)).unwrap()
     }
 
     pub fn secret_mode(&self, name: &str) -> u32 {
-        self.home().stack("edge").secret(name).metadata().unwrap().permissions().mode() & 0o7777
+        self.home().stack("edge").secret(name, 1).metadata().unwrap().permissions().mode() & 0o7777
     }
 
     pub fn site(&self) -> String {
