@@ -4,14 +4,16 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use xedge_agent::check::Look;
 use xedge_agent::engine::{Docker, Engine};
+use xedge_agent::facts::Machine;
 use xedge_agent::pull::{From, Logins, pull};
 use xedge_agent::staged::Staged;
 use xedge_agent::trust::{Enrolment, enrol};
-use xedge_agent::{Device, Home, TrustStore};
+use xedge_agent::{Clock, Device, Home, TrustStore};
 use xedge_bundle::statement::KeyStatus;
 use xedge_model::scenario::Level;
 use xedge_model::{Failure as _, Platform};
@@ -85,7 +87,17 @@ fn a_device_fetches_it(bench: &Bench) {
     assert_eq!(trust.status(), KeyStatus::Development);
     let engine = Docker::connect("/var/run/docker.sock").unwrap();
     let logins = Logins::default();
-    let from = From { home: &home, engine: &engine, trust: &trust, now: now(), logins: &logins };
+    let (machine, device, clock) = (Machine::real(), Device::load(&home).unwrap(), Now);
+    let look = Look {
+        home: &home,
+        machine: &machine,
+        engine: &engine,
+        clock: &clock,
+        device: &device,
+        trust: &trust,
+        agent: "0.1.0",
+    };
+    let from = From { look: &look, now: now(), logins: &logins };
     let releases = format!("{}/xedge-releases/own", serving.address);
 
     refused(&from, &format!("{releases}:bundle-r9"), "failed to fetch");
@@ -96,8 +108,8 @@ fn a_device_fetches_it(bench: &Bench) {
     let other = tempfile::tempdir().unwrap();
     let other_home = Home::new(Utf8Path::from_path(other.path()).unwrap());
     let stranger = other_trust(bench, &other_home);
-    let error =
-        pull(&From { home: &other_home, trust: &stranger, ..from }, &releases, &mut |_| ()).unwrap_err();
+    let strange = Look { home: &other_home, trust: &stranger, ..look };
+    let error = pull(&From { look: &strange, ..from }, &releases, &mut |_| ()).unwrap_err();
     assert!(error.code().is_some(), "{error}");
     assert!(!has(&id), "nothing of it came into the Engine");
 
@@ -196,6 +208,21 @@ fn other_trust(bench: &Bench, home: &Home) -> TrustStore {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     since.as_secs().try_into().unwrap()
+}
+
+/// This machine's clock, for a device that waits for nothing.
+struct Now;
+
+impl Clock for Now {
+    fn unix(&self) -> i64 {
+        now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _time: Duration) {}
 }
 
 /// The embedded registry on a free port, until it is dropped.
