@@ -135,7 +135,7 @@ fn production_keys_take_the_place_of_development_ones() {
         let trust = xedge_agent::TrustStore::open(&home).unwrap();
         xedge_agent::source_file::verify_file(&bundle, &trust, now.try_into().unwrap())
     };
-    assert_eq!(takes().unwrap_err().code(), Some("root-unknown"));
+    assert_eq!(takes().unwrap_err().code(), Some("development-keys"));
     xedge_agent::trust::enrol(&home, &new, &device, xedge_agent::trust::Enrolment::Again).unwrap();
     assert_eq!(takes().unwrap().manifest().seq, 2);
 
