@@ -56,7 +56,6 @@ fn two_services_arrive_and_one_of_them_changes() {
 }
 
 /// Prints how the usual way compares, with an image of 340 MB. How long it takes is not what is tested.
-#[expect(clippy::print_stderr, reason = "a figure for people")]
 fn compare(device: &Device, update: &Value) {
     let start = Instant::now();
     let ssh =
