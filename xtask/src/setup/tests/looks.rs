@@ -380,6 +380,8 @@ fn lacks_gpgv(fake: &Fake, apt_get: &str) -> Surroundings {
         .program("root/usr/lib/podman/aardvark-dns", "")
         .program("bin/mosquitto_pub", "")
         .program("bin/mosquitto_sub", "")
+        .program("bin/ssh", "")
+        .program("bin/ssh-keygen", "")
         .program("bin/dpkg", "")
         .program("bin/dpkg-query", "")
         .program("bin/apt-cache", "")

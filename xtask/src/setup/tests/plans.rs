@@ -48,7 +48,7 @@ fn a_complete_machine_needs_nothing() {
 #[test]
 fn a_fresh_debian_gets_everything_with_one_update_and_one_install() {
     let install = format!(
-        "{APT} {NEEDED} rustc-web libstd-rust-web-dev:arm64 qemu-user-static {ENGINES} docker-compose \
+        "{APT} {NEEDED} rustc-web libstd-rust-web-dev:arm64 qemu-user-static openssh-client {ENGINES} docker-compose \
          mosquitto-clients {TESTS} python3-venv"
     );
     check(
@@ -189,13 +189,13 @@ fn other_systems_get_their_own_commands_and_nothing_runs() {
         (
             Family::Ubuntu,
             format!(
-                "{APT} {NEEDED} qemu-user-static {ENGINES} docker-compose mosquitto-clients {TESTS} python3-venv"
+                "{APT} {NEEDED} qemu-user-static openssh-client {ENGINES} docker-compose mosquitto-clients {TESTS} python3-venv"
             ),
         ),
         (
             Family::Fedora,
             "dnf install -y moby-engine gnupg2 ca-certificates gcc glibc-static qemu-user-static-aarch64 \
-             crun iproute podman netavark aardvark-dns docker-compose mosquitto httpd-tools openssl python3"
+             openssh-clients crun iproute podman netavark aardvark-dns docker-compose mosquitto httpd-tools openssl python3"
                 .to_owned(),
         ),
         (Family::Other, "# install Docker Engine or Podman with this system's package manager".to_owned()),
@@ -386,6 +386,7 @@ fn doctor_lists_every_problem_at_once_with_its_command() {
             "linker-arm64",
             "rust-target-arm64",
             "emulation-arm64",
+            "ssh",
             "oci-runtime",
             "podman",
             "compose",
