@@ -27,10 +27,11 @@ fn image() -> String {
     format!("it-adhoc/own-{}", std::process::id())
 }
 
-fn bench() -> Bench {
+fn bench(test: &str) -> Bench {
     let mut bench = Bench::new();
-    // A file of its own is a layer of its own, which the Engine then lacks.
-    bench.own_broker(&image(), "listener", &format!("# of process {}\nlistener", std::process::id()));
+    // A file of its own is a layer of its own, which the Engine then lacks, and which no other test's containers run.
+    let own = format!("# {test} of process {}\nlistener", std::process::id());
+    bench.own_broker(&image(), "listener", &own);
     bench
 }
 
@@ -47,7 +48,7 @@ fn release(bench: &Bench, more: &[&str]) -> Ran {
 
 #[test]
 fn an_image_is_released_behind_a_smoke_gate_and_fetched_by_a_device() {
-    let bench = bench();
+    let bench = bench("whole");
     let file = config(&bench, "listener 1883 0.0.0.0\nallow_anonymous true\nmax_connections 7\n");
     let ran = release(&bench, &["--config", &file, "--port", "18837", "--memory", "64m", "--cpus", "0.5"])
         .expect(0);
@@ -142,7 +143,7 @@ fn refused(from: &From<'_>, reference: &str, why: &str) {
 
 #[test]
 fn a_dry_run_of_a_deployment_of_an_image_only_plans() {
-    let bench = bench();
+    let bench = bench("dry-run");
     let image = image();
     let line = [
         "deploy",
@@ -164,7 +165,7 @@ fn a_dry_run_of_a_deployment_of_an_image_only_plans() {
 
 #[test]
 fn flags_that_do_not_fit_are_refused_before_anything_runs() {
-    let bench = bench();
+    let bench = bench("flags");
     let seed =
         config(&bench, "listener 1883\nallow_anonymous false\npassword_file /mosquitto/config/passwd\n");
     release(&bench, &["--config", &seed]).expect(3).says("line 3: password_file").says("--mqtt-user");

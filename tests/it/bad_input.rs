@@ -138,7 +138,7 @@ fn misspelt_names_get_the_near_name() {
 
 #[test]
 fn a_name_without_a_near_one_gets_the_known_ones() {
-    let keys = "known here: format, simulation, profile, stack, nodes, network, expect";
+    let keys = "known here: format, simulation, level, profile, stack, nodes, network, expect";
     seed_and("zzzzzzzzzzzz: 1\n", answer((26, 1), "unknown key `zzzzzzzzzzzz`").hint(keys));
 }
 
@@ -180,7 +180,7 @@ fn an_image_is_one_of_images_or_an_error() {
         answer((12, 14), "unknown image `xedgesim/mosquito`").hint("did you mean `xedgesim/mosquitto`?");
     refused(&SEED.replace(CONTEXT, "").replace(IMAGE, "xedgesim/mosquito:latest"), near);
     let foreign = answer((12, 14), "unknown image `eclipse-mosquitto`")
-        .hint("known here: xedgesim/gateway, xedgesim/mosquitto");
+        .hint("known here: xedgesim/agent, xedgesim/gateway, xedgesim/mosquitto");
     refused(&SEED.replace(CONTEXT, "").replace(IMAGE, "eclipse-mosquitto:2"), foreign);
     let from_context =
         |name: &str| format!("unknown image `{name}`: a Dockerfile is built as an image of images/");

@@ -70,6 +70,8 @@ fn test(cx: &Context<'_>) -> Result<()> {
         // Devices are a job of their own, and a filter by name must not meet tests of other crates.
         let own = ["test", "--package", PACKAGE, "--locked", "--lib", "--bins"];
         cargo(cx, "test", &own, &format!("`cargo {}`", own.join(" ")))?;
+        let documents = ["test", "--package", PACKAGE, "--locked", "--doc"];
+        cargo(cx, "test", &documents, &format!("`cargo {}`", documents.join(" ")))?;
         filtered(cx, "test", command(cx), &IT, &["--skip", DEVICE], "`cargo xtask ci test`")?;
     }
     for package in packages {
