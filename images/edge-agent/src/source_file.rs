@@ -97,22 +97,10 @@ fn offset(offer: &Offer, head: u64, name: &str) -> u64 {
 /// What a file offers, and how long its head is.
 fn offer(path: &Utf8Path, trust: &TrustStore, now: i64) -> Result<(Offer, u64)> {
     let stack = read_offer(open(path)?, &trust.trust_any(), now)?.manifest().stack.clone();
-    let mut reader = Counting { inner: open(path)?, count: 0 };
-    let offer = read_offer(&mut reader, &trust.trust(&stack), now)?;
-    Ok((offer, reader.count))
-}
-
-struct Counting {
-    inner: File,
-    count: u64,
-}
-
-impl Read for Counting {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(to)?;
-        self.count += count as u64;
-        Ok(count)
-    }
+    let mut file = open(path)?;
+    let offer = read_offer(&mut file, &trust.trust(&stack), now)?;
+    let head = file.stream_position().map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok((offer, head))
 }
 
 fn bundles(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {

@@ -75,10 +75,11 @@ async fn send(
 
 /// What the file offers, and the length of its head.
 fn offer(cx: &Context<'_>, trust: &Trust, file: &Utf8Path) -> Result<(Offer, u64)> {
-    let mut reader = Counting { inner: open(file)?, count: 0 };
+    let mut opened = open(file)?;
     let anchor = Anchor { root: trust.root_bytes(), floor: None };
-    let offer = read_offer(&mut reader, &anchor, cx.environment.now_unix())?;
-    Ok((offer, reader.count))
+    let offer = read_offer(&mut opened, &anchor, cx.environment.now_unix())?;
+    let head = opened.stream_position().map_err(|source| read_error(file, source))?;
+    Ok((offer, head))
 }
 
 /// Writes the image into the layout, under no name. Its time is the stamp's, so the same bundle is the same image.
@@ -156,18 +157,4 @@ fn open(path: &Utf8Path) -> Result<File> {
 
 fn read_error(path: &Utf8Path, source: io::Error) -> Error {
     Error::Read { path: path.to_owned(), source }
-}
-
-/// Counts what is read.
-struct Counting {
-    inner: File,
-    count: u64,
-}
-
-impl Read for Counting {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(to)?;
-        self.count += count as u64;
-        Ok(count)
-    }
 }
