@@ -36,6 +36,7 @@ fn plan() -> RunPlan {
         ],
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
+        links: vec![],
         retained: None,
         limits: Limits { connect: Duration::from_secs(2), drain: Duration::from_secs(2), ..Limits::NATIVE },
     }
