@@ -46,8 +46,12 @@ async fn play(plan: &RunPlan, habits: Habits) -> Vec<Event> {
     let broker = TestBroker::start(habits).await;
     let recorder = Recorder::new(Instant::now());
     let tally = Arc::new(Tally::new(plan));
-    let setting =
-        Setting { plan, addresses: vec![broker.address], recorder: recorder.clone(), tally: tally.clone() };
+    let setting = Setting {
+        plan,
+        addresses: tokio::sync::watch::Sender::new(vec![broker.address]).subscribe(),
+        recorder: recorder.clone(),
+        tally: tally.clone(),
+    };
     let fleet = Fleet::start(&setting).await;
     let start = Instant::now();
     fleet.publish(start);

@@ -215,7 +215,7 @@ impl Measurement<'_> {
         let tally = Arc::new(Tally::new(self.plan));
         let setting = Setting {
             plan: self.plan,
-            addresses: self.addresses(broker).await?,
+            addresses: watch::Sender::new(self.addresses(broker).await?).subscribe(),
             recorder: self.stage.recorder.clone(),
             tally: tally.clone(),
         };
