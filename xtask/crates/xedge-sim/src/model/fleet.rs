@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use xedge_model::scenario::Role;
 
-use super::client::Client;
+use super::client::{Addresses, Client};
 use super::cloud::Cloud;
 use super::gateway::Gateway;
 use super::sensor::{Schedule, Sensor};
@@ -24,8 +24,8 @@ const AT_ONCE: usize = 64;
 /// What models connect to and write to.
 pub(crate) struct Setting<'a> {
     pub(crate) plan: &'a RunPlan,
-    /// Where the broker is reached; models are spread over these.
-    pub(crate) addresses: Vec<SocketAddr>,
+    /// Where the broker is reached now; models are spread over these.
+    pub(crate) addresses: watch::Receiver<Vec<SocketAddr>>,
     pub(crate) recorder: Recorder,
     pub(crate) tally: Arc<Tally>,
 }
@@ -49,12 +49,11 @@ impl Fleet {
             for (index, (in_role, model)) in
                 indexed(plan).enumerate().filter(|(_, (_, m))| roles.contains(&m.role))
             {
-                let address = setting.addresses[index % setting.addresses.len()];
                 let client = Client {
                     id: Arc::from(model.id.as_str()),
                     login: Login::new(&model.id, model.config.user.as_deref(), &plan.credentials, false),
                     settings: model.config.clone(),
-                    address,
+                    addresses: Addresses { now: setting.addresses.clone(), index },
                     recorder: setting.recorder.clone(),
                     phase: fleet.phase.subscribe(),
                     turnstile: turnstile.clone(),
