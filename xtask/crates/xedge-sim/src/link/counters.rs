@@ -50,9 +50,9 @@ pub struct LinkStats {
     /// How often it was partitioned, in either direction.
     pub partitions: u64,
     /// Away from the node, or from `from` to `to`.
-    pub up: Direction,
+    pub up: OneWay,
     /// The other way.
-    pub down: Direction,
+    pub down: OneWay,
     /// Time of a byte to a listener of our own and back, measured while the run prepared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round_trip: Option<RoundTrip>,
@@ -80,7 +80,7 @@ impl LinkStats {
 
 /// One direction: what was asked for and what happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Direction {
+pub struct OneWay {
     /// Latency that was asked for.
     pub latency_us: u64,
     /// Jitter that was asked for.
@@ -93,7 +93,7 @@ pub struct Direction {
     pub passed: Passed,
 }
 
-impl Direction {
+impl OneWay {
     pub(super) fn new(shape: &Shape, passed: Passed) -> Self {
         let (latency_us, jitter_us) = (micros(shape.latency), micros(shape.jitter));
         Self { latency_us, jitter_us, rate_bits: shape.rate, passed }

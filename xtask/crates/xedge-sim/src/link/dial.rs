@@ -42,16 +42,6 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-impl Stream {
-    /// The socket of it.
-    pub(crate) fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Shaped(shaped) => shaped.get_ref(),
-        }
-    }
-}
-
 /// A route that was opened: the handshake went through.
 pub(super) struct Opened {
     ties: Vec<Tie>,

@@ -13,9 +13,10 @@ mod shaped;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use control::{LinkControl, Ways};
-pub use counters::{Direction, LinkStats, Passed, RoundTrip};
+pub use counters::{LinkStats, OneWay, Passed, RoundTrip};
 pub(crate) use dial::{Stream, connect};
 
 use self::wire::{Link, Way};
@@ -41,6 +42,11 @@ impl Links {
     /// What every link did so far, in the order of the scenario.
     pub(crate) fn stats(&self) -> Vec<LinkStats> {
         self.links.iter().map(|link| link.stats()).collect()
+    }
+
+    /// The longest way there and back of any link.
+    pub(crate) fn longest_round_trip(&self) -> Duration {
+        self.links.iter().map(|link| link.round_trip()).max().unwrap_or_default()
     }
 
     /// The way from a node to another: `None` if nothing lies in between. `opener` is who connects, one of node `from`'s.

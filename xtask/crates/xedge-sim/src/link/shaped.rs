@@ -35,11 +35,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shaped<S> {
         Self { inner, ties, out, going: Bytes::new(), broken: None, back, ended: false, timer }
     }
 
-    /// The stream behind the links.
-    pub(crate) fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
     /// Everything that can be done now.
     fn work(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         // Before the look at them, so that nothing changes unheard in between.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::counters::{Direction, LinkStats, Passed, RoundTrip};
+use super::counters::{LinkStats, OneWay, Passed, RoundTrip};
 use crate::plan::{Ends, LinkPlan, Shape};
 use crate::seed::Draws;
 
@@ -191,7 +191,7 @@ impl Link {
 
     pub(super) fn stats(&self) -> LinkStats {
         let crowd = locked(&self.crowd);
-        let direction = |way| Direction::new(self.shape(way), self.wire(way).passed);
+        let direction = |way| OneWay::new(self.shape(way), self.wire(way).passed);
         LinkStats {
             name: self.plan.name.clone(),
             connections: crowd.connections,
