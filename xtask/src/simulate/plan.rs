@@ -52,6 +52,7 @@ pub(super) fn run_plan(
         models: expand(scenario),
         expectations,
         credentials: credentials(values),
+        links: Vec::new(),
         retained: None,
         limits: limits(scenario, Limits::NATIVE),
     })

@@ -40,6 +40,7 @@ fn plan() -> RunPlan {
         models: vec![model(1), model(2)],
         expectations: vec![Expectation::BrokerStarts],
         credentials: Credentials::new(),
+        links: vec![],
         retained: None,
         limits: Limits::NATIVE,
     }

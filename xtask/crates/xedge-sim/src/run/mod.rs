@@ -23,6 +23,7 @@ use self::stage::Stage;
 use crate::check::{self, Claim, Roster, Seen, State, Verdict, stats};
 use crate::engine::Engine;
 use crate::history::{History, Kind, Recorder};
+use crate::link::Links;
 use crate::model::{Fleet, Setting, Tally, stimulus};
 use crate::plan::{ContainerPlan, Place, RunPlan};
 use crate::probe::Broker;
@@ -86,6 +87,7 @@ pub async fn run(
         keep: plan.keep,
         limits: plan.limits,
         credentials: &plan.credentials,
+        links: Links::new(&plan.links, plan.seed),
         recorder: recorder.clone(),
         progress,
         labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
@@ -217,7 +219,9 @@ impl Measurement<'_> {
         let tally = Arc::new(Tally::new(self.plan));
         let setting = Setting {
             plan: self.plan,
-            addresses: self.addresses(broker).await?,
+            addresses: watch::Sender::new(self.addresses(broker).await?).subscribe(),
+            broker: &broker.node_id,
+            links: &self.stage.links,
             recorder: self.stage.recorder.clone(),
             tally: tally.clone(),
         };
