@@ -110,7 +110,9 @@ pub fn from_history(expectation: &Expectation, seen: &Seen, roster: &Roster) -> 
         | Expectation::RetainedSurvivesRestart
         | Expectation::ServiceHealthy(_)
         | Expectation::ServiceAnswers(..)
-        | Expectation::ServiceRuns(..) => None,
+        | Expectation::ServiceRuns(..)
+        | Expectation::Measure(_)
+        | Expectation::Logs { .. } => None,
     }
 }
 
