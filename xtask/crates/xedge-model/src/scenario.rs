@@ -22,6 +22,7 @@ mod short;
 mod timeline;
 mod units;
 
+pub use check::wrong;
 pub use config::{ModelConfig, Protocol, Tls, Will};
 pub use expect::{Expectation, UnknownExpectation};
 pub use link::{Direction, Link, LinkShape, NamedLink, Network, NetworkModel, Stall};

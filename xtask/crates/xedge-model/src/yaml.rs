@@ -28,6 +28,11 @@ impl YamlError {
         &self.message
     }
 
+    /// Where it is.
+    pub fn place(&self) -> crate::tree::At {
+        crate::tree::At { line: self.line, column: self.column }
+    }
+
     /// The same problem with another hint.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
