@@ -26,7 +26,7 @@ impl Scenario {
 
     /// Whether links may be there that nothing goes through: a matrix takes one at a time.
     pub(super) fn links_may_idle(&self) -> bool {
-        false
+        self.matrix.is_some()
     }
 
     /// Fills in the short form: a node for each of these services, given with the image that it names.
