@@ -6,6 +6,7 @@ pub mod engine;
 mod error;
 pub mod history;
 pub mod lock;
+pub mod lockstep;
 pub mod model;
 pub mod mqtt;
 pub mod plan;

@@ -283,7 +283,7 @@ fn count(readings: &BTreeSet<Reading<'_>>) -> u64 {
     readings.len() as u64
 }
 
-fn conclude(expectation: &Expectation, complaints: &[String], held: String) -> Claim {
+pub(crate) fn conclude(expectation: &Expectation, complaints: &[String], held: String) -> Claim {
     if complaints.is_empty() {
         return Claim::new(expectation, State::Held, held);
     }

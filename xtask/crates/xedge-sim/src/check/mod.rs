@@ -13,6 +13,7 @@ use xedge_model::scenario::Expectation;
 
 use crate::history::Event;
 
+pub(crate) use delivery::conclude;
 pub use delivery::{end_to_end, gateway_receives, sensors_publish};
 pub use roster::{CloudEntry, GatewayEntry, Roster, SensorEntry};
 pub use stats::{NodeStats, Percentiles};
