@@ -109,7 +109,9 @@ pub fn from_history(expectation: &Expectation, events: &[Event], roster: &Roster
         | Expectation::RetainedSurvivesRestart
         | Expectation::ServiceHealthy(_)
         | Expectation::ServiceAnswers(..)
-        | Expectation::ServiceRuns(..) => None,
+        | Expectation::ServiceRuns(..)
+        | Expectation::Measure(_)
+        | Expectation::Logs { .. } => None,
     }
 }
 

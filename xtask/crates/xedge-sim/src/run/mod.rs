@@ -184,7 +184,9 @@ impl Measurement<'_> {
             | Expectation::RetainedSurvivesRestart
             | Expectation::ServiceHealthy(_)
             | Expectation::ServiceAnswers(..)
-            | Expectation::ServiceRuns(..) => return Ok(None),
+            | Expectation::ServiceRuns(..)
+            | Expectation::Measure(_)
+            | Expectation::Logs { .. } => return Ok(None),
         };
         let kind = Kind::Probe { name: claim.id.clone(), result: claim.text.clone() };
         self.stage.recorder.record(&Arc::from(plan.node_id.as_str()), kind);
