@@ -7,6 +7,7 @@ mod error;
 pub mod history;
 pub mod link;
 pub mod lock;
+pub mod lockstep;
 pub mod model;
 pub mod mqtt;
 pub mod plan;

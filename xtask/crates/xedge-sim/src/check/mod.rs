@@ -13,6 +13,7 @@ use serde::Serialize;
 use xedge_model::Class;
 use xedge_model::scenario::Expectation;
 
+pub(crate) use delivery::conclude;
 pub use delivery::{end_to_end, gateway_receives, sensors_publish};
 pub use readings::Readings;
 pub use roster::{CloudEntry, GatewayEntry, Roster, SensorEntry};
