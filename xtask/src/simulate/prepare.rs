@@ -9,7 +9,7 @@ use xedge_model::yaml::{Source, Spanned};
 use xedge_model::{Digest, ImageName};
 use xedge_sim::EngineKind;
 
-use super::claims;
+use super::{claims, virtual_time};
 use super::production::{self, Difference, differences};
 use crate::commands::Context;
 use crate::error::Result;
@@ -52,6 +52,7 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
         scenario.check_services(&source)?;
     }
     let images = images(cx, &source, &scenario)?;
+    virtual_time::check(cx, &source, &scenario)?;
     check_settings(&source, &scenario, &images, rendered.as_ref())?;
     if let Some(rendered) = &rendered {
         check_users(&source, &scenario, rendered)?;
@@ -73,6 +74,11 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
 }
 
 impl Prepared {
+    /// Whether anything of it runs in containers.
+    pub(crate) fn needs_engine(&self) -> bool {
+        !self.images.is_empty()
+    }
+
     /// What differs from production all the same in an engine of this kind.
     pub(super) fn differences(&self, engine: EngineKind) -> Vec<Difference> {
         let Some(rendered) = &self.rendered else { return Vec::new() };

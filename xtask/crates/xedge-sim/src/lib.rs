@@ -22,11 +22,12 @@ pub use engine::{
 };
 pub use error::Error;
 pub use lock::RunLock;
+pub use lockstep::VirtualPlan;
 pub use plan::{
     ContainerExtras, ContainerPlan, Credentials, FilePlan, HealthPace, Limits, ModelPlan, ModelSettings,
     Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, VolumePlan, expand,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
-pub use run::outcome::{ContainerFacts, Honesty, Outcome};
-pub use run::{Progress, run};
+pub use run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};
+pub use run::{Progress, run, run_virtual};
 pub use sweep::{Swept, remove_kept, sweep};

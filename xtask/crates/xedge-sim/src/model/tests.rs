@@ -38,6 +38,7 @@ fn plan() -> RunPlan {
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
         retained: None,
         limits: Limits { connect: Duration::from_secs(2), drain: Duration::from_secs(2), ..Limits::NATIVE },
+        virtual_time: None,
     }
 }
 

@@ -13,6 +13,8 @@ use camino::Utf8PathBuf;
 use xedge_model::scenario::{Expectation, ModelConfig, Role};
 use xedge_model::{Digest, Platform};
 
+use crate::lockstep::VirtualPlan;
+
 pub use expand::expand;
 pub use extras::{ContainerExtras, HealthPace, Need};
 pub(crate) use order::start_order;
@@ -45,6 +47,8 @@ pub struct RunPlan {
     pub retained: Option<RetainedProbe>,
     /// How long things may take.
     pub limits: Limits,
+    /// All of it again for a run in virtual time, where nothing else takes part.
+    pub virtual_time: Option<VirtualPlan>,
 }
 
 /// One container.

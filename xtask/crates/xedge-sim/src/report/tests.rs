@@ -42,6 +42,7 @@ fn plan() -> RunPlan {
         credentials: Credentials::new(),
         retained: None,
         limits: Limits::NATIVE,
+        virtual_time: None,
     }
 }
 
