@@ -9,9 +9,9 @@ use xedge_model::yaml::{Source, Spanned};
 use xedge_model::{Digest, ImageName};
 use xedge_sim::EngineKind;
 
-use super::claims;
 use super::inputs::{Inputs, mounts};
 use super::production::{self, Difference, differences};
+use super::{claims, virtual_time};
 use crate::commands::Context;
 use crate::error::Result;
 use crate::project::{ImageSource, image_named};
@@ -56,6 +56,7 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
     let inputs = Inputs::read(cx, &source, &scenario)?;
     let digest = inputs.digest(source.text());
     let images = images(cx, &source, &scenario)?;
+    virtual_time::check(cx, &source, &scenario)?;
     check_settings(&source, &scenario, &images, rendered.as_ref())?;
     if let Some(rendered) = &rendered {
         check_users(&source, &scenario, rendered)?;
@@ -78,6 +79,11 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
 }
 
 impl Prepared {
+    /// Whether anything of it runs in containers.
+    pub(crate) fn needs_engine(&self) -> bool {
+        !self.images.is_empty()
+    }
+
     /// What differs from production all the same in an engine of this kind.
     pub(super) fn differences(&self, engine: EngineKind) -> Vec<Difference> {
         let Some(rendered) = &self.rendered else { return Vec::new() };

@@ -182,14 +182,14 @@ fn put_in(text: &str, pairs: &[(&str, &str)]) -> String {
 
 /// Every pick of one value for each name, the last name moving fastest.
 fn combinations(axes: &[Axis]) -> Vec<Vec<&str>> {
-    axes.iter().fold(vec![Vec::new()], |done, axis| {
-        let with = |picked: Vec<&'_ str>| {
-            axis.values
-                .iter()
-                .map(move |value| picked.iter().copied().chain([value.as_str()]).collect::<Vec<&str>>())
-        };
-        done.into_iter().flat_map(|picked: Vec<&str>| with(picked).collect::<Vec<_>>()).collect()
-    })
+    let mut all = vec![Vec::new()];
+    for axis in axes {
+        let longer = all.iter().flat_map(|picked: &Vec<&str>| {
+            axis.values.iter().map(|value| [picked.as_slice(), &[value.as_str()]].concat())
+        });
+        all = longer.collect();
+    }
+    all
 }
 
 #[cfg(test)]

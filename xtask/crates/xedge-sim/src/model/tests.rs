@@ -40,6 +40,7 @@ fn plan() -> RunPlan {
         links: vec![],
         retained: None,
         limits: Limits { connect: Duration::from_secs(2), drain: Duration::from_secs(2), ..Limits::NATIVE },
+        virtual_time: None,
     }
 }
 

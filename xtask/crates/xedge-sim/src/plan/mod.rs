@@ -14,6 +14,8 @@ use camino::Utf8PathBuf;
 use xedge_model::scenario::{Expectation, ModelConfig, Role};
 use xedge_model::{Digest, Platform};
 
+use crate::lockstep::VirtualPlan;
+
 pub use expand::expand;
 pub use extras::{ContainerExtras, HealthPace, Need};
 pub use link::{Chance, Ends, LinkPlan, Shape};
@@ -49,6 +51,8 @@ pub struct RunPlan {
     pub retained: Option<RetainedProbe>,
     /// How long things may take.
     pub limits: Limits,
+    /// All of it again for a run in virtual time, where nothing else takes part.
+    pub virtual_time: Option<VirtualPlan>,
 }
 
 /// One container.

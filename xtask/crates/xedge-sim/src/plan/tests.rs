@@ -34,6 +34,7 @@ fn good() -> RunPlan {
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
         retained: None,
         limits: Limits::NATIVE,
+        virtual_time: None,
     }
 }
 

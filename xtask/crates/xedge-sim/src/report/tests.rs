@@ -43,6 +43,7 @@ fn plan() -> RunPlan {
         links: vec![],
         retained: None,
         limits: Limits::NATIVE,
+        virtual_time: None,
     }
 }
 

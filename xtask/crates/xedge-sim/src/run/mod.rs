@@ -8,6 +8,7 @@ mod restart;
 mod service;
 mod stage;
 mod start;
+mod timeless;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,9 +64,18 @@ pub enum Progress {
     },
     /// A claim was decided.
     Claim(Claim),
+    /// Virtual time went by.
+    Passed {
+        /// How much of it, in each of two runs.
+        virtual_time: Duration,
+        /// On the clock of this machine.
+        took: Duration,
+    },
     /// Something went wrong that does not change the verdict.
     Warning(String),
 }
+
+pub use timeless::run_virtual;
 
 /// Runs a plan. Whatever happens, the report folder gets history and logs, and everything in the Engine is removed, unless
 /// the plan says to keep it. Sending `true` through `cancel` ends the run with [`Error::Interrupted`].
@@ -270,6 +280,7 @@ impl Measurement<'_> {
             send_lag,
             ack_latency: stats::ack_latency(history, &self.roster),
             delivery_latency: stats::delivery_latency(history),
+            virtual_time: None,
         };
         let verdict = Verdict::over(&claims);
         Outcome { verdict, claims, nodes: stats::per_node(history), facts, leftovers: aftermath.leftovers }

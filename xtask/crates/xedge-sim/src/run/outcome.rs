@@ -9,6 +9,7 @@ use xedge_model::{Digest, Platform};
 
 use crate::check::{Claim, NodeStats, Percentiles, Verdict};
 use crate::engine::EngineFacts;
+use crate::lockstep::LinkCount;
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -36,6 +37,22 @@ pub(super) struct Facts {
     pub(super) send_lag: Option<Percentiles>,
     pub(super) ack_latency: Option<Percentiles>,
     pub(super) delivery_latency: Option<Percentiles>,
+    pub(super) virtual_time: Option<VirtualFacts>,
+}
+
+/// What a run in virtual time adds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VirtualFacts {
+    /// Digest over everything that happened; two runs had the same one.
+    pub trace: Digest,
+    /// How much happened.
+    pub events: u64,
+    /// Messages that links lost.
+    pub lost: u64,
+    /// Messages that were under way at the end.
+    pub in_flight: u64,
+    /// What each direction of each link did.
+    pub links: BTreeMap<String, LinkCount>,
 }
 
 /// A container that took part.
@@ -136,7 +153,15 @@ impl Outcome {
 
     /// What may be said about repeating this run.
     pub fn honesty(&self) -> Honesty {
-        Honesty { stimulus: "L2 same stimulus", outcome: "L1 measured" }
+        match &self.facts.virtual_time {
+            Some(_) => Honesty { stimulus: "L3 identical trace", outcome: "L3 identical trace" },
+            None => Honesty { stimulus: "L2 same stimulus", outcome: "L1 measured" },
+        }
+    }
+
+    /// What a run in virtual time adds.
+    pub fn virtual_time(&self) -> Option<&VirtualFacts> {
+        self.facts.virtual_time.as_ref()
     }
 
     /// Whether the run was shorter than its scenario says.
@@ -179,6 +204,7 @@ impl Outcome {
             send_lag: None,
             ack_latency: None,
             delivery_latency: None,
+            virtual_time: None,
         };
         let verdict = Verdict::over(&claims);
         Self { verdict, claims, nodes: BTreeMap::new(), facts, leftovers: vec![] }
