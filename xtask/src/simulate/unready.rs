@@ -10,24 +10,23 @@ use crate::error::{Error, Result};
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
     let claims = || scenario.expect.iter().flat_map(|list| &list.value);
+    let is_measured =
+        claims().any(|claim| matches!(claim.value, Expectation::Measure(_) | Expectation::Logs { .. }));
+    let in_real_time = !scenario.is_virtual();
     let unready = [
         (
             "links",
             !scenario.links.is_empty() || is_shaped(scenario) || nodes().any(|node| node.via.is_some()),
         ),
-        ("timeline", !scenario.timeline.is_empty()),
-        (
-            "measured claims",
-            claims().any(|claim| matches!(claim.value, Expectation::Measure(_) | Expectation::Logs { .. })),
-        ),
+        ("a timeline", !scenario.timeline.is_empty()),
+        ("measured claims", is_measured),
         ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
         ("`script`", nodes().any(|node| node.script.is_some())),
         ("`lockstep`", nodes().any(Node::is_lockstep)),
-        ("virtual time", scenario.is_virtual()),
         ("these settings of models", nodes().any(|node| node.is_built_in() && has_new(&node.config))),
-        ("`runs`", scenario.runs.is_some()),
     ];
-    match unready.iter().find(|(_, asked)| *asked) {
+    let mut unready = unready.iter().filter(|(what, _)| in_real_time || *what == "measured claims");
+    match unready.find(|(_, asked)| *asked) {
         None => Ok(()),
         Some((what, _)) => {
             let reason = format!("it uses {what}, which this version cannot run");
