@@ -105,6 +105,12 @@ pub(crate) enum Command {
     Render(Render),
     /// Run scenarios against the images by digest; write reports and signed evidence
     Sim(Sim),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// Which kind
+        #[arg(value_enum, default_value_t = Schema::Scenario)]
+        of: Schema,
+    },
     /// Build, render, gate, push and bundle in one go; print digests, references and the bundle's path
     Release(Release),
     /// Push gated images by digest; print one reference by digest per line
@@ -155,6 +161,13 @@ impl Command {
             _ => EngineChoice::Auto,
         }
     }
+}
+
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Schema {
+    /// scenarios/*.yaml
+    Scenario,
 }
 
 /// `setup`.

@@ -16,6 +16,7 @@ mod push;
 mod registry;
 mod release;
 mod render;
+mod schema;
 mod secrets;
 mod setup;
 pub(crate) mod sim;
@@ -80,6 +81,9 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
     if let Command::EmbeddedForward { network, to } = &cli.command {
         return forward(network, *to);
     }
+    if let Command::Schema { of } = &cli.command {
+        return schema::run(printer, *of);
+    }
     let project = Project::find(cli.global.project.as_deref(), &environment)?;
     let passphrase_file = cli.global.passphrase_file;
     let engine = cli.command.engine();
@@ -107,6 +111,8 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Device(command) => device::run(cx, &command),
         Command::Gc(_) => gc::run(cx),
         Command::Ci(flags) => ci::run(cx, &flags),
+        // Done above, since it needs no project.
+        Command::Schema { of } => schema::run(printer, of),
         Command::EmbeddedForward { network, to } => forward(&network, to),
     }
 }
