@@ -111,9 +111,21 @@ impl Device {
             if output.status.success() && running == "2\n" {
                 return;
             }
-            assert!(start.elapsed() < Duration::from_mins(1), "{running} services run, {output:?}");
+            assert!(
+                start.elapsed() < Duration::from_mins(1),
+                "{running} services run, {output:?}\n{}",
+                self.shown()
+            );
             sleep(Duration::from_secs(1));
         }
+    }
+
+    /// What the Engine has and who holds the ports, for a failure's message.
+    fn shown(&self) -> String {
+        self.run(
+            "docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Status}} {{.Ports}}'; ss -ltnp; \
+             cat /var/lib/xedge/stacks/*/journal.json; tail -n 40 /var/log/dockerd.log; true",
+        )
     }
 
     /// Everything that a refusal must leave as it is: containers with their starts, and what is committed.
