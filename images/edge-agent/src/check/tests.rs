@@ -309,6 +309,24 @@ fn a_port_of_a_process_is_found_with_its_number() {
 }
 
 #[test]
+fn a_port_that_an_engine_keeps_for_nobody_is_told_from_one_that_is_taken() {
+    let bench = Bench::new();
+    bench.file("proc/net/tcp", "head\n 0: 00000000:075B 00000000:0000 0A 0:0 0:0 0 0 0 17 1\n");
+    bench.file("proc/257/comm", "docker-proxy\n");
+    let sockets = bench.root().join("machine/proc/257/fd");
+    std::fs::create_dir_all(&sockets).unwrap();
+    std::os::unix::fs::symlink("socket:[17]", sockets.join("4")).unwrap();
+    let wanted = [PortSpec { address: String::new(), host: 1883, container: 1883, protocol: "tcp".into() }];
+    let kept = || kept_for_nobody(&bench.machine, &bench.engine.published().unwrap(), &wanted);
+    assert_eq!(kept(), Some(1883));
+    bench.file("proc/257/comm", "nginx\n");
+    assert_eq!(kept(), None, "somebody else's, whom no restart of the Engine moves");
+    bench.file("proc/257/comm", "docker-proxy\n");
+    bench.running("other", 1883, None);
+    assert_eq!(kept(), None, "a container has it");
+}
+
+#[test]
 fn a_port_of_another_container_is_its_containers() {
     let mut bench = Bench::new();
     bench.service(None, Some(41_883));
