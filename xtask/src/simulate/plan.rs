@@ -50,6 +50,7 @@ pub(super) fn run_plan(
         keep: flags.keep,
         containers,
         models: expand(scenario),
+        authorities: BTreeMap::new(),
         expectations,
         credentials: credentials(values),
         links: Vec::new(),

@@ -73,6 +73,7 @@ pub fn per_node(history: &History) -> BTreeMap<String, NodeStats> {
             | Kind::Stopped { .. }
             | Kind::Completed { .. }
             | Kind::Subscribed { .. }
+            | Kind::Declined { .. }
             | Kind::Probe { .. } => {}
         }
     }
