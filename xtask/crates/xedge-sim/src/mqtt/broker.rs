@@ -40,6 +40,7 @@ struct State {
     retained: Vec<Publish>,
     clients: BTreeMap<String, Client>,
     count: u64,
+    delivered: u64,
 }
 
 /// What the broker knows of a client; of one that wants a session also while it is away.
@@ -256,7 +257,8 @@ fn publish_to_all(
 }
 
 fn deliver(publish: &Publish, times: usize, state: &mut State) {
-    let id = u16::try_from(state.count % 65_535).unwrap() + 1;
+    state.delivered += 1;
+    let id = u16::try_from(state.delivered % 65_535).unwrap() + 1;
     for client in state.clients.values_mut() {
         let granted = client.filters.iter().filter(|(filter, _)| topic::matches(filter, &publish.topic));
         let Some(granted) = granted.map(|(_, qos)| *qos).max() else { continue };
