@@ -50,6 +50,7 @@ pub(super) fn run_plan(
         keep: flags.keep,
         containers,
         models: expand(scenario),
+        timeline: scenario.timeline.clone(),
         expectations,
         credentials: credentials(values),
         retained: None,

@@ -2,23 +2,17 @@
 //! Whoever makes a part work takes its line away.
 
 use camino::Utf8Path;
-use xedge_model::scenario::{Expectation, Implementation, ModelConfig, NetworkModel, Node, Scenario};
+use xedge_model::scenario::{Implementation, ModelConfig, NetworkModel, Node, Scenario};
 
 use crate::error::{Error, Result};
 
 /// Refuses a scenario that asks for more than there is.
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
-    let claims = || scenario.expect.iter().flat_map(|list| &list.value);
     let unready = [
         (
             "links",
             !scenario.links.is_empty() || is_shaped(scenario) || nodes().any(|node| node.via.is_some()),
-        ),
-        ("timeline", !scenario.timeline.is_empty()),
-        (
-            "measured claims",
-            claims().any(|claim| matches!(claim.value, Expectation::Measure(_) | Expectation::Logs { .. })),
         ),
         ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
         ("`script`", nodes().any(|node| node.script.is_some())),

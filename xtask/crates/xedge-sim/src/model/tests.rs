@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use xedge_model::scenario::{Expectation, ModelConfig, Role};
 
 use super::{Fleet, Setting, Tally};
-use crate::check::{self, Claim, Roster, Seen, State, stats};
+use crate::check::{self, Claim, Faults, Roster, Seen, State, stats};
 use crate::history::{History, Kind, Recorder};
 use crate::mqtt::broker::{Habits, TestBroker};
 use crate::plan::{Credentials, Limits, ModelPlan, ModelSettings, RunPlan, Secret};
@@ -34,6 +34,7 @@ fn plan() -> RunPlan {
             model("s-1", Role::Sensor),
             model("s-2", Role::Sensor),
         ],
+        timeline: vec![],
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
         retained: None,
@@ -85,7 +86,7 @@ async fn a_good_broker_holds_every_claim() {
         (claim.counts["acknowledged"], claim.counts["duplicates"], claim.counts["far_ends"]),
         (20, 0, 2)
     );
-    let latency = stats::delivery_latency(&history).unwrap();
+    let latency = stats::delivery_latency(&history, &Faults::default()).all.unwrap();
     assert_eq!(latency.count, 20);
 }
 

@@ -4,13 +4,14 @@ mod expand;
 mod extras;
 mod order;
 mod secret;
+mod timeline;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use xedge_model::scenario::{Expectation, ModelConfig, Role};
+use xedge_model::scenario::{Expectation, ModelConfig, Role, TimelineEntry};
 use xedge_model::{Digest, Platform};
 
 pub use expand::expand;
@@ -37,6 +38,8 @@ pub struct RunPlan {
     pub containers: Vec<ContainerPlan>,
     /// Built-in models, one entry a client.
     pub models: Vec<ModelPlan>,
+    /// What is done to nodes and links in the publishing phase.
+    pub timeline: Vec<TimelineEntry>,
     /// What must hold.
     pub expectations: Vec<Expectation>,
     /// Passwords by user: of the models, and of the users that expectations name.

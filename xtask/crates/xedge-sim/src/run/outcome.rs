@@ -7,7 +7,8 @@ use serde::Serialize;
 use xedge_model::scenario::Role;
 use xedge_model::{Digest, Platform};
 
-use crate::check::{Claim, NodeStats, Percentiles, Verdict};
+use super::resources::Resources;
+use crate::check::{Claim, Fault, NodeStats, Percentiles, Verdict};
 use crate::engine::EngineFacts;
 
 /// What came of a run.
@@ -36,6 +37,8 @@ pub(super) struct Facts {
     pub(super) send_lag: Option<Percentiles>,
     pub(super) ack_latency: Option<Percentiles>,
     pub(super) delivery_latency: Option<Percentiles>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) resources: BTreeMap<String, Resources>,
 }
 
 /// A container that took part.
@@ -134,6 +137,16 @@ impl Outcome {
         self.facts.delivery_latency.as_ref()
     }
 
+    /// What the timeline did, and the effect that was seen.
+    pub fn faults(&self) -> &[Fault] {
+        &self.facts.faults
+    }
+
+    /// What the containers used that claims are about.
+    pub fn resources(&self) -> &BTreeMap<String, Resources> {
+        &self.facts.resources
+    }
+
     /// What may be said about repeating this run.
     pub fn honesty(&self) -> Honesty {
         Honesty { stimulus: "L2 same stimulus", outcome: "L1 measured" }
@@ -179,6 +192,8 @@ impl Outcome {
             send_lag: None,
             ack_latency: None,
             delivery_latency: None,
+            faults: vec![],
+            resources: BTreeMap::new(),
         };
         let verdict = Verdict::over(&claims);
         Self { verdict, claims, nodes: BTreeMap::new(), facts, leftovers: vec![] }
