@@ -19,9 +19,6 @@ pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
         ("`lockstep`", nodes().any(Node::is_lockstep)),
         ("virtual time", scenario.is_virtual()),
         ("these settings of models", nodes().any(|node| node.is_built_in() && has_new(&node.config))),
-        ("`limits.lag_p99`", scenario.limits.is_some()),
-        ("`limits` of a node", nodes().any(|node| node.limits.is_some())),
-        ("`volumes` of a node", nodes().any(|node| !node.volumes.is_empty() || has_mounts(node))),
         ("`runs`", scenario.runs.is_some()),
     ];
     match unready.iter().find(|(_, asked)| *asked) {
@@ -31,10 +28,6 @@ pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
             Err(Error::BadFile { path: file.to_owned(), reason }.into())
         }
     }
-}
-
-fn has_mounts(node: &Node) -> bool {
-    node.docker.as_ref().is_some_and(|docker| !docker.value.volumes.0.is_empty())
 }
 
 /// Links of `network` that do more than lead straight to the other side.

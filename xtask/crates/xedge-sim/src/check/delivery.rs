@@ -189,7 +189,7 @@ impl Ends {
     }
 }
 
-fn conclude(expectation: &Expectation, complaints: &[String], held: String) -> Claim {
+pub(crate) fn conclude(expectation: &Expectation, complaints: &[String], held: String) -> Claim {
     if complaints.is_empty() {
         return Claim::new(expectation, State::Held, held);
     }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Behaviour, Outgoing, Phase};
 use crate::history::{Kind, Recorder};
+use crate::link::Route;
 use crate::mqtt::{Connection, Login, Packet, Publish, Refused};
 use crate::plan::ModelSettings;
 
@@ -25,6 +26,8 @@ pub(super) struct Client {
     pub(super) login: Login,
     pub(super) settings: ModelSettings,
     pub(super) addresses: Addresses,
+    /// The links between it and the broker; `None` without any.
+    pub(super) route: Option<Route>,
     pub(super) recorder: Recorder,
     pub(super) phase: watch::Receiver<Phase>,
     /// Limits how many connect at once: a broker's backlog is short.
@@ -88,7 +91,8 @@ impl Client {
         let mut last = String::new();
         while *self.phase.borrow() != Phase::End {
             let permit = self.turnstile.clone().acquire_owned().await.ok()?;
-            let opened = Connection::open(self.addresses.now(), &self.login, ATTEMPT).await;
+            let opened =
+                Connection::open_along(self.route.as_ref(), self.addresses.now(), &self.login, ATTEMPT).await;
             drop(permit);
             match opened {
                 Ok(connection) => {

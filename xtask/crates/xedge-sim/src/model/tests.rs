@@ -9,8 +9,9 @@ use xedge_model::scenario::{Expectation, ModelConfig, Role};
 use super::{Fleet, Setting, Tally};
 use crate::check::{self, Claim, Faults, Roster, Seen, State, stats};
 use crate::history::{History, Kind, Recorder};
+use crate::link::Links;
 use crate::mqtt::broker::{Habits, TestBroker};
-use crate::plan::{Credentials, Limits, ModelPlan, ModelSettings, RunPlan, Secret};
+use crate::plan::{Credentials, Ends, Limits, LinkPlan, ModelPlan, ModelSettings, RunPlan, Secret, Shape};
 
 fn model(id: &str, role: Role) -> ModelPlan {
     let mut config = ModelSettings::new(&ModelConfig::default(), role, id);
@@ -37,19 +38,27 @@ fn plan() -> RunPlan {
         timeline: vec![],
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
+        links: vec![],
         retained: None,
         limits: Limits { connect: Duration::from_secs(2), drain: Duration::from_secs(2), ..Limits::NATIVE },
+        virtual_time: None,
     }
 }
 
 /// Runs the models of a plan against a broker; the history.
 async fn play(plan: &RunPlan, habits: Habits) -> History {
+    play_over(plan, habits, &Links::new(&plan.links, plan.seed)).await
+}
+
+async fn play_over(plan: &RunPlan, habits: Habits, links: &Links) -> History {
     let broker = TestBroker::start(habits).await;
     let recorder = Recorder::new(Instant::now());
     let tally = Arc::new(Tally::new(plan));
     let setting = Setting {
         plan,
         addresses: tokio::sync::watch::Sender::new(vec![broker.address]).subscribe(),
+        broker: "broker",
+        links,
         recorder: recorder.clone(),
         tally: tally.clone(),
     };
@@ -143,4 +152,23 @@ async fn the_stimulus_is_the_same_in_every_run() {
     assert_eq!(first, super::stimulus(&plan));
     plan.seed += 1;
     assert_ne!(first, super::stimulus(&plan));
+}
+
+#[tokio::test]
+async fn models_of_a_node_take_its_link_and_come_back_after_a_reset() {
+    let shape = Shape { latency: Duration::from_millis(5), ..Shape::default() };
+    let lan = LinkPlan { name: "lan".into(), ends: Ends::Of(vec!["s-1".into()]), up: shape, down: shape };
+    let plan = RunPlan { links: vec![lan], ..plan() };
+    let links = Links::new(&plan.links, plan.seed);
+    let control = links.control("lan").unwrap();
+    let faults = async {
+        sleep(Duration::from_millis(300)).await;
+        control.reset()
+    };
+    let (history, torn) = tokio::join!(play_over(&plan, Habits::default(), &links), faults);
+    assert_eq!((torn, states(&history)), (1, [State::Held; 3]), "{:?}", claims(&history));
+    let stats = control.stats();
+    assert_eq!((stats.connections, stats.reset), (2, 1), "s-1 twice, and nobody else");
+    assert!(stats.up.passed.pieces >= 12 && stats.up.passed.delay_min_us >= 5_000, "{stats:?}");
+    assert_eq!(stats.up.passed.loss_stalls + stats.down.passed.held, 0);
 }

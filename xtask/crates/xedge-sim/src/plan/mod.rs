@@ -2,6 +2,7 @@
 
 mod expand;
 mod extras;
+mod link;
 mod order;
 mod secret;
 mod timeline;
@@ -14,8 +15,11 @@ use camino::Utf8PathBuf;
 use xedge_model::scenario::{Expectation, ModelConfig, Role, TimelineEntry};
 use xedge_model::{Digest, Platform};
 
+use crate::lockstep::VirtualPlan;
+
 pub use expand::expand;
 pub use extras::{ContainerExtras, HealthPace, Need};
+pub use link::{Chance, Ends, LinkPlan, Shape};
 pub(crate) use order::start_order;
 pub use secret::{Credentials, Secret, redact};
 
@@ -40,6 +44,8 @@ pub struct RunPlan {
     pub models: Vec<ModelPlan>,
     /// What is done to nodes and links in the publishing phase.
     pub timeline: Vec<TimelineEntry>,
+    /// Links that connections take.
+    pub links: Vec<LinkPlan>,
     /// What must hold.
     pub expectations: Vec<Expectation>,
     /// Passwords by user: of the models, and of the users that expectations name.
@@ -48,6 +54,8 @@ pub struct RunPlan {
     pub retained: Option<RetainedProbe>,
     /// How long things may take.
     pub limits: Limits,
+    /// All of it again for a run in virtual time, where nothing else takes part.
+    pub virtual_time: Option<VirtualPlan>,
 }
 
 /// One container.

@@ -30,10 +30,12 @@ fn good() -> RunPlan {
         containers: vec![container("broker", Role::Broker)],
         models: vec![model("s", Role::Sensor), model("gw", Role::Gateway)],
         timeline: vec![],
+        links: vec![],
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
         retained: None,
         limits: Limits::NATIVE,
+        virtual_time: None,
     }
 }
 

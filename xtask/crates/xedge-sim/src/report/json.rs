@@ -11,7 +11,7 @@ use crate::check::{Claim, Fault, NodeStats, Percentiles};
 use crate::engine::EngineFacts;
 use crate::plan::RunPlan;
 use crate::run::Resources;
-use crate::run::outcome::{ContainerFacts, Honesty, Outcome};
+use crate::run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};
 
 /// Version of the shape; goes up when a field changes its meaning or goes away.
 const SCHEMA: u32 = 1;
@@ -45,6 +45,8 @@ struct Results<'a> {
     delivery_latency: Option<&'a Percentiles>,
     faults: &'a [Fault],
     resources: &'a BTreeMap<String, Resources>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    virtual_time: Option<&'a VirtualFacts>,
     nodes: &'a BTreeMap<String, NodeStats>,
     leftovers: &'a [String],
 }
@@ -72,6 +74,7 @@ pub(super) fn of_outcome(outcome: &Outcome) -> Report<'_> {
             delivery_latency: outcome.delivery_latency(),
             faults: outcome.faults(),
             resources: outcome.resources(),
+            virtual_time: outcome.virtual_time(),
             nodes: outcome.nodes(),
             leftovers: outcome.leftovers(),
         }),

@@ -41,8 +41,10 @@ fn plan() -> RunPlan {
         timeline: vec![],
         expectations: vec![Expectation::BrokerStarts],
         credentials: Credentials::new(),
+        links: vec![],
         retained: None,
         limits: Limits::NATIVE,
+        virtual_time: None,
     }
 }
 

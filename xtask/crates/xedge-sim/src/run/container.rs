@@ -11,6 +11,7 @@ use super::outage::Outages;
 use super::stage::Stage;
 use crate::engine::Engine;
 use crate::history::Recorder;
+use crate::link::Links;
 use crate::plan::{ContainerPlan, Credentials, Limits, Place};
 use crate::{Error, RunLock};
 
@@ -74,6 +75,7 @@ pub async fn probe_container(
         keep: false,
         limits: plan.limits,
         credentials: &plan.credentials,
+        links: Links::default(),
         recorder: Recorder::new(Instant::now()),
         progress,
         labels: Stage::labels(&plan.run_id, false, place, &lock),

@@ -10,6 +10,7 @@ mod restart;
 mod service;
 mod stage;
 mod start;
+mod timeless;
 mod timeline;
 
 pub use resources::Resources;
@@ -32,6 +33,7 @@ use self::timeline::Timeline;
 use crate::check::{self, Claim, Faults, Findings, Roster, Seen, State, Verdict, stats};
 use crate::engine::Engine;
 use crate::history::{History, Kind, Recorder};
+use crate::link::Links;
 use crate::model::{Fleet, Setting, Tally, stimulus};
 use crate::plan::{ContainerPlan, Place, RunPlan};
 use crate::probe::Broker;
@@ -71,9 +73,18 @@ pub enum Progress {
     },
     /// A claim was decided.
     Claim(Claim),
+    /// Virtual time went by.
+    Passed {
+        /// How much of it, in each of two runs.
+        virtual_time: Duration,
+        /// On the clock of this machine.
+        took: Duration,
+    },
     /// Something went wrong that does not change the verdict.
     Warning(String),
 }
+
+pub use timeless::run_virtual;
 
 /// Runs a plan. Whatever happens, the report folder gets history and logs, and everything in the Engine is removed, unless
 /// the plan says to keep it. Sending `true` through `cancel` ends the run with [`Error::Interrupted`].
@@ -95,6 +106,7 @@ pub async fn run(
         keep: plan.keep,
         limits: plan.limits,
         credentials: &plan.credentials,
+        links: Links::new(&plan.links, plan.seed),
         recorder: recorder.clone(),
         progress,
         labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
@@ -236,6 +248,8 @@ impl Measurement<'_> {
         let setting = Setting {
             plan: self.plan,
             addresses: addresses.subscribe(),
+            broker: &broker.node_id,
+            links: &self.stage.links,
             recorder: self.stage.recorder.clone(),
             tally: tally.clone(),
         };
@@ -299,6 +313,7 @@ impl Measurement<'_> {
             delivery_latency: findings.delivery.all,
             faults: faults.into_list(),
             resources,
+            virtual_time: None,
         };
         let verdict = Verdict::over(&claims);
         Outcome { verdict, claims, nodes: stats::per_node(history), facts, leftovers: aftermath.leftovers }

@@ -10,6 +10,7 @@ use xedge_model::{Digest, Platform};
 use super::resources::Resources;
 use crate::check::{Claim, Fault, NodeStats, Percentiles, Verdict};
 use crate::engine::EngineFacts;
+use crate::lockstep::LinkCount;
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -39,6 +40,22 @@ pub(super) struct Facts {
     pub(super) delivery_latency: Option<Percentiles>,
     pub(super) faults: Vec<Fault>,
     pub(super) resources: BTreeMap<String, Resources>,
+    pub(super) virtual_time: Option<VirtualFacts>,
+}
+
+/// What a run in virtual time adds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VirtualFacts {
+    /// Digest over everything that happened; two runs had the same one.
+    pub trace: Digest,
+    /// How much happened.
+    pub events: u64,
+    /// Messages that links lost.
+    pub lost: u64,
+    /// Messages that were under way at the end.
+    pub in_flight: u64,
+    /// What each direction of each link did.
+    pub links: BTreeMap<String, LinkCount>,
 }
 
 /// A container that took part.
@@ -149,7 +166,15 @@ impl Outcome {
 
     /// What may be said about repeating this run.
     pub fn honesty(&self) -> Honesty {
-        Honesty { stimulus: "L2 same stimulus", outcome: "L1 measured" }
+        match &self.facts.virtual_time {
+            Some(_) => Honesty { stimulus: "L3 identical trace", outcome: "L3 identical trace" },
+            None => Honesty { stimulus: "L2 same stimulus", outcome: "L1 measured" },
+        }
+    }
+
+    /// What a run in virtual time adds.
+    pub fn virtual_time(&self) -> Option<&VirtualFacts> {
+        self.facts.virtual_time.as_ref()
     }
 
     /// Whether the run was shorter than its scenario says.
@@ -194,6 +219,7 @@ impl Outcome {
             delivery_latency: None,
             faults: vec![],
             resources: BTreeMap::new(),
+            virtual_time: None,
         };
         let verdict = Verdict::over(&claims);
         Self { verdict, claims, nodes: BTreeMap::new(), facts, leftovers: vec![] }
