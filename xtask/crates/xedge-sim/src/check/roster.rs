@@ -23,6 +23,8 @@ pub struct SensorEntry {
     pub id: String,
     /// Topic that it publishes to.
     pub topic: String,
+    /// Quality of service.
+    pub qos: u8,
     /// Whether its readings are acknowledged (`QoS` 1 or 2).
     pub acknowledged: bool,
     /// How many readings were planned.
@@ -54,6 +56,7 @@ impl Roster {
             id: m.id.clone(),
             topic: m.config.topic.clone(),
             acknowledged: m.config.qos > 0,
+            qos: m.config.qos,
             planned: Schedule::of(m, plan).count(),
         });
         let models = plan.models_of(Role::Gateway).map(|m| GatewayEntry {

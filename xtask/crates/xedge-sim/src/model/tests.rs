@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use xedge_model::scenario::{Expectation, ModelConfig, Protocol, Role};
 
 use super::{Fleet, Setting, Tally};
-use crate::check::{self, Claim, Roster, Seen, State, stats};
+use crate::check::{self, Claim, Faults, Roster, Seen, State, stats};
 use crate::history::{History, Kind, Recorder};
 use crate::link::Links;
 use crate::mqtt::Will;
@@ -40,11 +40,13 @@ fn plan() -> RunPlan {
             model("s-2", Role::Sensor),
         ],
         authorities: BTreeMap::new(),
+        timeline: vec![],
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
         links: vec![],
         retained: None,
         limits: Limits { connect: Duration::from_secs(2), drain: Duration::from_secs(2), ..Limits::NATIVE },
+        virtual_time: None,
     }
 }
 
@@ -98,7 +100,7 @@ async fn a_good_broker_holds_every_claim() {
         (claim.counts["acknowledged"], claim.counts["duplicates"], claim.counts["far_ends"]),
         (20, 0, 2)
     );
-    let latency = stats::delivery_latency(&history).unwrap();
+    let latency = stats::delivery_latency(&history, &Faults::default()).all.unwrap();
     assert_eq!(latency.count, 20);
 }
 

@@ -6,6 +6,7 @@ mod link;
 mod order;
 mod secret;
 mod session;
+mod timeline;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use xedge_model::scenario::{Expectation, ModelConfig, Role};
+use xedge_model::scenario::{Expectation, ModelConfig, Role, TimelineEntry};
 use xedge_model::{Digest, Platform};
+
+use crate::lockstep::VirtualPlan;
 
 pub use expand::expand;
 pub use extras::{ContainerExtras, HealthPace, Need};
@@ -42,6 +45,8 @@ pub struct RunPlan {
     pub containers: Vec<ContainerPlan>,
     /// Built-in models, one entry a client.
     pub models: Vec<ModelPlan>,
+    /// What is done to nodes and links in the publishing phase.
+    pub timeline: Vec<TimelineEntry>,
     /// Links that connections take.
     pub links: Vec<LinkPlan>,
     /// What must hold.
@@ -54,6 +59,8 @@ pub struct RunPlan {
     pub retained: Option<RetainedProbe>,
     /// How long things may take.
     pub limits: Limits,
+    /// All of it again for a run in virtual time, where nothing else takes part.
+    pub virtual_time: Option<VirtualPlan>,
 }
 
 /// One container.
