@@ -20,7 +20,7 @@ const SLICE_US: u64 = 1_000_000;
 
 /// What came of one passage.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Passage {
+pub(crate) struct Passage {
     /// Digest over everything that happened.
     pub trace: Digest,
     /// How much happened.
@@ -71,7 +71,7 @@ fn conclude(plan: &VirtualPlan, mut kernel: Kernel<'_>, expectations: &[Expectat
 
 /// Goes through a plan twice, side by side, and adds the claim that both were the same. Scripts work in folders below
 /// `folder`. Dropping the future ends everything.
-pub async fn run_twice(
+pub(crate) async fn run_twice(
     plan: &VirtualPlan,
     expectations: &[Expectation],
     folder: &Utf8Path,
