@@ -7,7 +7,7 @@ use xedge_model::Platform;
 use xedge_model::scenario::{Docker, Node, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
-    ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, expand,
+    ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, expand, links,
 };
 
 use super::prepare::{Prepared, containers};
@@ -52,7 +52,7 @@ pub(super) fn run_plan(
         models: expand(scenario),
         expectations,
         credentials: credentials(values),
-        links: Vec::new(),
+        links: links(scenario),
         retained: None,
         limits: limits(scenario, Limits::NATIVE),
     })

@@ -26,7 +26,7 @@ pub use lock::RunLock;
 pub use plan::{
     Chance, ContainerExtras, ContainerPlan, Credentials, Ends, FilePlan, HealthPace, Limits, LinkPlan,
     ModelPlan, ModelSettings, Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape, VolumePlan,
-    expand,
+    expand, links,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
 pub use run::outcome::{ContainerFacts, Honesty, Outcome};

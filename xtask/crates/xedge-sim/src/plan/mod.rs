@@ -16,7 +16,7 @@ use xedge_model::{Digest, Platform};
 
 pub use expand::expand;
 pub use extras::{ContainerExtras, HealthPace, Need};
-pub use link::{Chance, Ends, LinkPlan, Shape};
+pub use link::{Chance, Ends, LinkPlan, Shape, links};
 pub(crate) use order::start_order;
 pub use secret::{Credentials, Secret, redact};
 
