@@ -11,10 +11,6 @@ pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
     let claims = || scenario.expect.iter().flat_map(|list| &list.value);
     let unready = [
-        (
-            "links",
-            !scenario.links.is_empty() || is_shaped(scenario) || nodes().any(|node| node.via.is_some()),
-        ),
         ("timeline", !scenario.timeline.is_empty()),
         (
             "measured claims",
@@ -41,20 +37,6 @@ pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
 
 fn has_mounts(node: &Node) -> bool {
     node.docker.as_ref().is_some_and(|docker| !docker.value.volumes.0.is_empty())
-}
-
-/// Links of `network` that do more than lead straight to the other side.
-fn is_shaped(scenario: &Scenario) -> bool {
-    scenario.network.as_ref().is_some_and(|network| {
-        let some =
-            |latency: Option<u64>, loss: Option<f64>| latency.unwrap_or(0) > 0 || loss.unwrap_or(0.0) > 0.0;
-        let latency = network.default_latency_us.as_ref().map(|latency| latency.value);
-        let loss = network.default_loss_rate.as_ref().map(|loss| loss.value);
-        let is_model = network.model.as_ref().is_some_and(|model| model.value == NetworkModel::Latency);
-        is_model
-            || some(latency, loss)
-            || network.links.iter().any(|link| some(link.latency_us, link.loss_rate))
-    })
 }
 
 /// Whether anything but the first few settings is used.

@@ -30,9 +30,12 @@ pub(crate) enum Stream {
 /// Connects to `address` along `route`.
 pub(crate) async fn connect(address: SocketAddr, route: Option<&Route>) -> io::Result<Stream> {
     let Some(route) = route else { return Ok(Stream::Plain(dial(address).await?)) };
-    let opened = route.open().await?;
-    let stream = dial(address).await?;
-    Ok(Stream::Shaped(Box::new(opened.around(stream))))
+    connect_opened(address, route.open().await?).await
+}
+
+/// Connects to `address` along a route whose handshake went through.
+pub(super) async fn connect_opened(address: SocketAddr, opened: Opened) -> io::Result<Stream> {
+    Ok(Stream::Shaped(Box::new(opened.around(dial(address).await?))))
 }
 
 async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
@@ -40,6 +43,17 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     // A reading must leave when it is due, not when the kernel has collected enough.
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Self::Shaped(shaped) = self
+            && shaped.is_torn()
+        {
+            // The other side is to hear of it as of a reset; where it is gone already, it need not.
+            let _ = shaped.get_ref().set_zero_linger();
+        }
+    }
 }
 
 /// A route that was opened: the handshake went through.

@@ -8,6 +8,8 @@
 mod control;
 mod counters;
 mod dial;
+mod echo;
+mod gates;
 mod lane;
 mod shaped;
 mod wire;
@@ -18,6 +20,7 @@ use std::time::Duration;
 pub use control::LinkControl;
 pub use counters::{LinkStats, OneWay, Passed, RoundTrip};
 pub(crate) use dial::{Stream, connect};
+pub(crate) use gates::{Gates, Naming};
 
 use self::wire::{Link, Way};
 use crate::plan::{Ends, LinkPlan};

@@ -4,6 +4,7 @@ mod expand;
 mod extras;
 mod link;
 mod order;
+pub(crate) mod reach;
 mod secret;
 mod validate;
 

@@ -23,7 +23,7 @@ use self::stage::Stage;
 use crate::check::{self, Claim, Roster, Seen, State, Verdict, stats};
 use crate::engine::Engine;
 use crate::history::{History, Kind, Recorder};
-use crate::link::Links;
+use crate::link::{Gates, Links};
 use crate::model::{Fleet, Setting, Tally, stimulus};
 use crate::plan::{ContainerPlan, Place, RunPlan};
 use crate::probe::Broker;
@@ -88,6 +88,7 @@ pub async fn run(
         limits: plan.limits,
         credentials: &plan.credentials,
         links: Links::new(&plan.links, plan.seed),
+        gates: Gates::default(),
         recorder: recorder.clone(),
         progress,
         labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
@@ -132,6 +133,7 @@ impl Measurement<'_> {
     async fn run(&self) -> Result<Measured, Error> {
         self.phase("prepare");
         let containers = &self.plan.containers;
+        let _measuring = self.stage.links.measure();
         let broker = self.plan.broker()?;
         self.stage.open(containers).await?;
         let facts = start::all(self.stage, containers).await?;
@@ -243,6 +245,7 @@ impl Measurement<'_> {
     fn conclude(&self, measured: Measured, history: &History, aftermath: Aftermath) -> Outcome {
         let plan = self.plan;
         let Measured { containers, claims: probed } = measured;
+        let links = self.stage.links.stats();
         let send_lag = stats::send_lag(history, &self.roster);
         let seen = Seen::of(history, &self.roster);
         let claims: Vec<Claim> = plan
@@ -252,6 +255,7 @@ impl Measurement<'_> {
                 check::from_history(expectation, &seen, &self.roster)
                     .or_else(|| probed.iter().find(|c| c.id == expectation.to_string()).cloned())
             })
+            .chain(check::links_used(&links))
             .chain(check::generator_kept_up(send_lag.as_ref(), plan.limits.lag_p99))
             .collect();
         for claim in &claims {
@@ -266,6 +270,7 @@ impl Measurement<'_> {
             kept: plan.keep,
             engine: self.stage.engine.facts().clone(),
             containers,
+            links,
             stimulus: stimulus(plan),
             send_lag,
             ack_latency: stats::ack_latency(history, &self.roster),

@@ -9,6 +9,7 @@ use xedge_model::{Digest, Platform};
 
 use crate::check::{Claim, NodeStats, Percentiles, Verdict};
 use crate::engine::EngineFacts;
+use crate::link::LinkStats;
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ pub(super) struct Facts {
     pub(super) kept: bool,
     pub(super) engine: EngineFacts,
     pub(super) containers: Vec<ContainerFacts>,
+    pub(super) links: Vec<LinkStats>,
     pub(super) stimulus: Digest,
     pub(super) send_lag: Option<Percentiles>,
     pub(super) ack_latency: Option<Percentiles>,
@@ -114,6 +116,11 @@ impl Outcome {
         &self.facts.containers
     }
 
+    /// What every link did.
+    pub fn links(&self) -> &[LinkStats] {
+        &self.facts.links
+    }
+
     /// Digest over every planned reading.
     pub fn stimulus(&self) -> &Digest {
         &self.facts.stimulus
@@ -175,6 +182,7 @@ impl Outcome {
             kept: false,
             engine,
             containers: vec![],
+            links: vec![],
             stimulus: Digest::of(b""),
             send_lag: None,
             ack_latency: None,
