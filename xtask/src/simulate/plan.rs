@@ -54,6 +54,7 @@ pub(super) fn run_plan(
         models: expand(scenario),
         expectations,
         credentials: credentials(values),
+        links: Vec::new(),
         retained: None,
         limits: limits(scenario, Limits::NATIVE),
         virtual_time: scenario.is_virtual().then(|| virtual_plan(cx, prepared, duration, flags)),
