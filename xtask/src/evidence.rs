@@ -174,10 +174,11 @@ fn shown(cx: &Context<'_>, file: &Utf8Path) -> String {
     }
 }
 
-/// The scenario file, and the locks that its images were made from.
+/// The scenario file, the files that it names, and the locks that its images were made from.
 fn configuration(cx: &Context<'_>, prepared: &Prepared, images: &Images) -> Vec<ResourceDescriptor> {
     let scenario = (&prepared.file, &prepared.digest);
     let files: BTreeMap<String, Digest> = std::iter::once(scenario)
+        .chain(prepared.inputs.digests())
         .chain(images.locks())
         .map(|(file, digest)| (shown(cx, file), digest.clone()))
         .collect();

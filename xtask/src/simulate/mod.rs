@@ -2,9 +2,11 @@
 
 mod claims;
 mod foreign;
+mod inputs;
 mod plan;
 mod prepare;
 mod production;
+mod settings;
 mod unready;
 mod virtual_time;
 

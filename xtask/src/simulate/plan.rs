@@ -11,7 +11,7 @@ use xedge_sim::{
 };
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, Images, claims, production, unready, virtual_time};
+use super::{Flags, Images, claims, production, settings, unready, virtual_time};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -52,6 +52,7 @@ pub(super) fn run_plan(
         keep: flags.keep,
         containers,
         models: expand(scenario),
+        timeline: scenario.timeline.clone(),
         expectations,
         credentials: credentials(values),
         links: Vec::new(),
@@ -67,11 +68,14 @@ fn virtual_plan(cx: &Context<'_>, prepared: &Prepared, duration: Duration, flags
     VirtualPlan { duration, seed: flags.seed.unwrap_or(plan.seed), ..plan }
 }
 
-/// The scenario's word on how long a start may take, where it has one.
+/// The scenario's word on how long things may take, where it has one.
 pub(super) fn limits(scenario: &Scenario, limits: Limits) -> Limits {
-    match &scenario.simulation.ready_s {
-        Some(seconds) => Limits { ready: Duration::from_secs_f64(seconds.value), ..limits },
-        None => limits,
+    let ready = scenario.simulation.ready_s.as_ref().map(|seconds| Duration::from_secs_f64(seconds.value));
+    let lag = scenario.limits.as_ref().and_then(|own| own.lag_p99.as_ref());
+    Limits {
+        ready: ready.unwrap_or(limits.ready),
+        lag_p99: lag.map_or(limits.lag_p99, |lag| lag.value.0),
+        ..limits
     }
 }
 
@@ -94,6 +98,7 @@ pub(super) fn containers_for(
         if let (Some(image), Some(id)) = (image, images.id(&node.id.value, platform)) {
             let mut plan = container(node, docker, image, platform);
             plan.image_ref = id.to_string();
+            settings::apply(node, &prepared.inputs, &mut plan);
             apply_service(cx, prepared, values, node, &mut plan)?;
             plans.push(plan);
         }

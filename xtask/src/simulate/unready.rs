@@ -2,32 +2,23 @@
 //! Whoever makes a part work takes its line away.
 
 use camino::Utf8Path;
-use xedge_model::scenario::{Expectation, Implementation, ModelConfig, NetworkModel, Node, Scenario};
+use xedge_model::scenario::{Implementation, ModelConfig, NetworkModel, Node, Scenario};
 
 use crate::error::{Error, Result};
 
 /// Refuses a scenario that asks for more than there is.
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
-    let claims = || scenario.expect.iter().flat_map(|list| &list.value);
     let unready = [
         (
             "links",
             !scenario.links.is_empty() || is_shaped(scenario) || nodes().any(|node| node.via.is_some()),
-        ),
-        ("timeline", !scenario.timeline.is_empty()),
-        (
-            "measured claims",
-            claims().any(|claim| matches!(claim.value, Expectation::Measure(_) | Expectation::Logs { .. })),
         ),
         ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
         ("`script`", nodes().any(|node| node.script.is_some())),
         ("`lockstep`", nodes().any(Node::is_lockstep)),
         ("virtual time", scenario.is_virtual()),
         ("these settings of models", nodes().any(|node| node.is_built_in() && has_new(&node.config))),
-        ("`limits.lag_p99`", scenario.limits.is_some()),
-        ("`limits` of a node", nodes().any(|node| node.limits.is_some())),
-        ("`volumes` of a node", nodes().any(|node| !node.volumes.is_empty() || has_mounts(node))),
         ("`runs`", scenario.runs.is_some()),
     ];
     match unready.iter().find(|(_, asked)| *asked) {
@@ -37,10 +28,6 @@ pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
             Err(Error::BadFile { path: file.to_owned(), reason }.into())
         }
     }
-}
-
-fn has_mounts(node: &Node) -> bool {
-    node.docker.as_ref().is_some_and(|docker| !docker.value.volumes.0.is_empty())
 }
 
 /// Links of `network` that do more than lead straight to the other side.

@@ -132,7 +132,9 @@ pub enum Error {
         message: String,
     },
     /// A script did not play its part.
-    #[error("failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}")]
+    #[error(
+        "failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}"
+    )]
     Script {
         /// Node of the scenario.
         node: String,
@@ -261,9 +263,9 @@ impl Failure for Error {
                 "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
                     .into(),
             ),
-            Self::Script { .. } => {
-                Some("mend the script, whose last lines these are, and run it again with `cargo xtask sim`".into())
-            }
+            Self::Script { .. } => Some(
+                "mend the script, whose last lines these are, and run it again with `cargo xtask sim`".into(),
+            ),
             Self::NoPython { .. } => {
                 Some("`apt-get install python3` as root, or everything with `cargo xtask setup`".into())
             }

@@ -1,6 +1,9 @@
 //! Claims over a history: pure functions, no time, no network. A claim that nothing could have broken is not held.
 
 mod delivery;
+mod faults;
+mod logs;
+mod measure;
 mod readings;
 mod roster;
 mod seen;
@@ -15,6 +18,9 @@ use xedge_model::scenario::Expectation;
 
 pub(crate) use delivery::conclude;
 pub use delivery::{end_to_end, gateway_receives, sensors_publish};
+pub use faults::{Fault, Faults, SeenStep, Window};
+pub use logs::from_logs;
+pub use measure::{Findings, Latencies};
 pub use readings::Readings;
 pub use roster::{CloudEntry, GatewayEntry, Roster, SensorEntry};
 pub use seen::{Arrivals, Heard, Seen};
@@ -99,11 +105,13 @@ impl Verdict {
 }
 
 /// The claim of an expectation that the history alone can answer; `None` for those that need a probe.
-pub fn from_history(expectation: &Expectation, seen: &Seen, roster: &Roster) -> Option<Claim> {
+pub fn from_history(expectation: &Expectation, findings: &Findings<'_>) -> Option<Claim> {
+    let (seen, roster) = (findings.seen, findings.roster);
     match expectation {
         Expectation::SensorsPublish => Some(sensors_publish(seen, roster)),
         Expectation::GatewayReceives => Some(gateway_receives(seen, roster)),
         Expectation::EndToEnd => Some(end_to_end(seen, roster)),
+        Expectation::Measure(wanted) => Some(measure::measure(wanted, findings)),
         Expectation::BrokerStarts
         | Expectation::AnonymousRefused
         | Expectation::WrongPasswordRefused(_)
@@ -112,7 +120,6 @@ pub fn from_history(expectation: &Expectation, seen: &Seen, roster: &Roster) -> 
         | Expectation::ServiceHealthy(_)
         | Expectation::ServiceAnswers(..)
         | Expectation::ServiceRuns(..)
-        | Expectation::Measure(_)
         | Expectation::Logs { .. } => None,
     }
 }

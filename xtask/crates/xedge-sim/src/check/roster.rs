@@ -23,6 +23,8 @@ pub struct SensorEntry {
     pub id: String,
     /// Topic that it publishes to.
     pub topic: String,
+    /// Quality of service.
+    pub qos: u8,
     /// Whether its readings are acknowledged (`QoS` 1).
     pub acknowledged: bool,
     /// How many readings were planned.
@@ -53,6 +55,7 @@ impl Roster {
         let sensors = plan.models_of(Role::Sensor).map(|m| SensorEntry {
             id: m.id.clone(),
             topic: m.config.topic.clone(),
+            qos: m.config.qos,
             acknowledged: m.config.qos == 1,
             planned: Schedule::of(m, plan).count(),
         });

@@ -155,7 +155,10 @@ impl Checker<'_> {
         for (from, node) in (0..).zip(&self.plan.nodes) {
             for route in self.kernel.routes.of(from).iter().filter(|route| route.lost > 0) {
                 let to = &self.plan.nodes[route.to as usize].id;
-                complaints.push(format!("{} of {} messages of {} to {to} were lost", route.lost, route.sent, node.id));
+                complaints.push(format!(
+                    "{} of {} messages of {} to {to} were lost",
+                    route.lost, route.sent, node.id
+                ));
             }
         }
         for (number, id) in self.of_role(Role::Sensor) {

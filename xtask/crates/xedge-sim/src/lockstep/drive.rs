@@ -42,11 +42,7 @@ pub(crate) struct Passage {
 }
 
 /// Goes through a plan once; scripts work below `folder`.
-async fn pass(
-    plan: &VirtualPlan,
-    expectations: &[Expectation],
-    folder: &Utf8Path,
-) -> Result<Passage, Error> {
+async fn pass(plan: &VirtualPlan, expectations: &[Expectation], folder: &Utf8Path) -> Result<Passage, Error> {
     let mut kernel = Kernel::new(plan)?;
     let mut cast = Cast::start(plan, folder).await?;
     let step = if cast.is_empty() { SLICE_US } else { micros(plan.quantum) };

@@ -45,9 +45,10 @@ fn nodes(node: &Node, links: &[LinkPlan], root: &Utf8Path) -> Vec<VirtualNode> {
         None => vec![group.clone()],
     };
     let link = |name: &str, direction| links.iter().position(|link| link.name == named(name, direction));
-    let via = node.via.as_ref().and_then(|via| {
-        Some((link(&via.value, Direction::Up)?, link(&via.value, Direction::Down)?))
-    });
+    let via = node
+        .via
+        .as_ref()
+        .and_then(|via| Some((link(&via.value, Direction::Up)?, link(&via.value, Direction::Down)?)));
     let runs = runs(node, root);
     ids.into_iter()
         .map(|id| {
@@ -160,7 +161,8 @@ mod tests {
 
     #[test]
     fn nodes_and_links_are_those_of_the_scenario() {
-        let plan = plan("
+        let plan = plan(
+            "
 simulation: { duration_s: 2.5, seed: 9, time_quantum_us: 5000 }
 links:
   lan: { latency: 20ms, jitter: 5ms, stall: { p: 0.01, for: 200ms }, rate: 2mbit, down: { loss: 0.5 } }
@@ -171,7 +173,8 @@ nodes:
   - { id: p, type: sensor, script: scenarios/models/sensor.py, config: { unit: C } }
   - { id: gw, type: gateway, implementation: model }
   - { id: c, type: cloud, implementation: model }
-");
+",
+        );
         let ids: Vec<&str> = plan.nodes.iter().map(|node| node.id.as_str()).collect();
         assert_eq!(ids, ["s-1", "s-2", "p", "gw", "c"]);
         assert_eq!((plan.quantum.as_millis(), plan.duration.as_millis(), plan.seed), (5, 2_500, 9));
@@ -184,7 +187,10 @@ nodes:
         assert_eq!(names, ["lan.up", "lan.down", "wan.up", "wan.down", "s->gw", "default"]);
         assert_eq!((plan.nodes[0].via, plan.nodes[3].via, plan.default_link), (Some((0, 1)), None, Some(5)));
         let lan = &plan.links[1].shape;
-        assert_eq!((lan.latency_us, lan.jitter_us, lan.rate_bps, lan.loss), (20_000, 5_000, Some(2_000_000), 0.5));
+        assert_eq!(
+            (lan.latency_us, lan.jitter_us, lan.rate_bps, lan.loss),
+            (20_000, 5_000, Some(2_000_000), 0.5)
+        );
         assert_eq!(lan.stall, Some((0.01, 200_000)));
         assert_eq!(plan.links[3].ends, Some(("c".into(), "gw".into())));
         // Upstream's default latency, the listed loss.

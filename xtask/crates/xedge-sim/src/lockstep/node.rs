@@ -234,7 +234,9 @@ mod tests {
 
     #[test]
     fn the_length_of_a_reading_is_that_of_its_text() {
-        for (seq, due, value) in [(0, 0, 0), (9, 10, 999), (10, 99_999, 1_000), (3_600, 3_599_999_999, 10_000)] {
+        for (seq, due, value) in
+            [(0, 0, 0), (9, 10, 999), (10, 99_999, 1_000), (3_600, 3_599_999_999, 10_000)]
+        {
             let text = Reading::text("sensor-1", seq, due, value);
             assert_eq!(reading_length("sensor-1", [seq, due, value / 100]), text.len() as u64, "{text}");
         }

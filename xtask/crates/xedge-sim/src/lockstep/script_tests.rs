@@ -9,9 +9,9 @@ use serde_json::{Map, json};
 use xedge_model::scenario::Role;
 use xedge_model::{Class, Failure};
 
+use super::plan::ScriptPlan;
 use super::tests::{CLAIMS, node, plan};
 use super::{Passage, Patience, Runs, VirtualNode, VirtualPlan, run_twice};
-use super::plan::ScriptPlan;
 use crate::Error;
 use crate::check::State;
 
@@ -65,7 +65,8 @@ fn scripted(folder: &Utf8Path, id: &str, role: Role, part: &str) -> VirtualNode 
 }
 
 fn with(folder: &Utf8Path, part: &str) -> VirtualPlan {
-    let nodes = vec![scripted(folder, "s", Role::Sensor, part), node("gw", Role::Gateway), node("c", Role::Cloud)];
+    let nodes =
+        vec![scripted(folder, "s", Role::Sensor, part), node("gw", Role::Gateway), node("c", Role::Cloud)];
     VirtualPlan {
         quantum: Duration::from_millis(10),
         patience: Patience { ready: Duration::from_secs(20), step: Duration::from_secs(2) },
@@ -82,7 +83,10 @@ async fn a_script_takes_part_and_its_readings_arrive() {
     let folder = folder();
     let passage = go(&folder.path, &with(&folder.path, GOOD)).await.unwrap();
     assert!(passage.claims.iter().all(|claim| claim.state == State::Held), "{:?}", passage.claims);
-    assert_eq!((passage.nodes["s"].sent, passage.nodes["gw"].received, passage.nodes["c"].received), (10, 10, 1));
+    assert_eq!(
+        (passage.nodes["s"].sent, passage.nodes["gw"].received, passage.nodes["c"].received),
+        (10, 10, 1)
+    );
 }
 
 #[tokio::test]
@@ -145,7 +149,10 @@ async fn failure(part: &str) -> String {
     let error = go(&folder.path, &plan).await.unwrap_err();
     assert_eq!(error.class(), Class::Input);
     let text = error.to_string();
-    assert!(text.starts_with("failed to lead node s through time (models/s.py, line 12 of the scenario), at "), "{text}");
+    assert!(
+        text.starts_with("failed to lead node s through time (models/s.py, line 12 of the scenario), at "),
+        "{text}"
+    );
     nothing_runs(&folder.path).await;
     text
 }
@@ -164,18 +171,24 @@ async fn nothing_runs(folder: &Utf8Path) {
 
 #[tokio::test]
 async fn a_script_that_hangs_is_not_waited_for() {
-    let text = failure("
+    let text = failure(
+        "
 def answer(until, heard):
     print('thinking about', until, file=sys.stderr)
     time.sleep(600 if until > 500_000 else 0)
     return done()
-").await;
+",
+    )
+    .await;
     assert!(text.contains("at 0.500000 s: it did not answer within 0.5 s\n"), "{text}");
     assert!(text.ends_with("thinking about 510000"), "{text}");
-    let text = failure("
+    let text = failure(
+        "
 def begin():
     time.sleep(600)
-").await;
+",
+    )
+    .await;
     assert!(text.contains("at its start: it did not answer within 3 s"), "{text}");
 }
 
@@ -185,7 +198,10 @@ async fn a_script_that_talks_nonsense_is_quoted() {
         ("return 'hello\\n'", "expected `DONE`, it said: `hello`"),
         ("return 'DONE\\nnothing\\n'", "expected a JSON list of events, it said: `nothing`"),
         ("return done(say(0))", "the past is over"),
-        ("return done(say(until - 1, dst='gatewy'))", "it sends `TRANSMIT` to `gatewy`, and there is no such node"),
+        (
+            "return done(say(until - 1, dst='gatewy'))",
+            "it sends `TRANSMIT` to `gatewy`, and there is no such node",
+        ),
         ("return done(say(until - 1, dst='gwx'))", "did you mean `gw`?"),
         ("return 'ERROR no idea\\n'", "expected `DONE`, it said: `ERROR no idea`"),
     ] {
@@ -198,22 +214,31 @@ async fn a_script_that_talks_nonsense_is_quoted() {
 
 #[tokio::test]
 async fn a_script_that_dies_is_shown_with_its_last_words() {
-    let text = failure("
+    let text = failure(
+        "
 def answer(until, heard):
     if until > 200_000:
         raise KeyError('humidity')
     return done()
-").await;
+",
+    )
+    .await;
     assert!(text.contains("at 0.200000 s: it ended with exit code 1\n"), "{text}");
     assert!(text.ends_with("KeyError: 'humidity'"), "{text}");
-    let text = failure("
+    let text = failure(
+        "
 def answer(until, heard):
     os.kill(os.getpid(), 9)
-").await;
+",
+    )
+    .await;
     assert!(text.contains("a signal ended it"), "{text}");
-    let text = failure("
+    let text = failure(
+        "
 import no_such_module
-").await;
+",
+    )
+    .await;
     assert!(text.contains("at its start: it ended with exit code 1\n"), "{text}");
     assert!(text.contains("No module named 'no_such_module'"), "{text}");
 }

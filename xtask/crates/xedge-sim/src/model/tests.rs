@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use xedge_model::scenario::{Expectation, ModelConfig, Role};
 
 use super::{Fleet, Setting, Tally};
-use crate::check::{self, Claim, Roster, Seen, State, stats};
+use crate::check::{self, Claim, Faults, Roster, Seen, State, stats};
 use crate::history::{History, Kind, Recorder};
 use crate::link::Links;
 use crate::mqtt::broker::{Habits, TestBroker};
@@ -35,6 +35,7 @@ fn plan() -> RunPlan {
             model("s-1", Role::Sensor),
             model("s-2", Role::Sensor),
         ],
+        timeline: vec![],
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
         links: vec![],
@@ -94,7 +95,7 @@ async fn a_good_broker_holds_every_claim() {
         (claim.counts["acknowledged"], claim.counts["duplicates"], claim.counts["far_ends"]),
         (20, 0, 2)
     );
-    let latency = stats::delivery_latency(&history).unwrap();
+    let latency = stats::delivery_latency(&history, &Faults::default()).all.unwrap();
     assert_eq!(latency.count, 20);
 }
 

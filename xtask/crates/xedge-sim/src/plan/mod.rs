@@ -5,13 +5,14 @@ mod extras;
 mod link;
 mod order;
 mod secret;
+mod timeline;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use xedge_model::scenario::{Expectation, ModelConfig, Role};
+use xedge_model::scenario::{Expectation, ModelConfig, Role, TimelineEntry};
 use xedge_model::{Digest, Platform};
 
 use crate::lockstep::VirtualPlan;
@@ -41,6 +42,8 @@ pub struct RunPlan {
     pub containers: Vec<ContainerPlan>,
     /// Built-in models, one entry a client.
     pub models: Vec<ModelPlan>,
+    /// What is done to nodes and links in the publishing phase.
+    pub timeline: Vec<TimelineEntry>,
     /// Links that connections take.
     pub links: Vec<LinkPlan>,
     /// What must hold.

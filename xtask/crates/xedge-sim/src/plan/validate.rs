@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use xedge_model::scenario::{Expectation, Role};
 
-use super::{ContainerPlan, FilePlan, RetainedProbe, RunPlan, start_order};
+use super::{ContainerPlan, FilePlan, RetainedProbe, RunPlan, start_order, timeline};
 use crate::Error;
 use crate::mqtt::topic;
 
@@ -20,6 +20,7 @@ impl RunPlan {
             return Err(self.wrong("it claims nothing"));
         }
         self.containers.iter().try_for_each(|c| self.check_container(c))?;
+        timeline::check(self).map_err(|message| self.wrong(message))?;
         start_order(&self.containers).map(drop).map_err(|left| {
             let ids: Vec<&str> = left.iter().map(|c| c.node_id.as_str()).collect();
             self.wrong(format!("these wait for each other, or for what is not there: {}", ids.join(", ")))

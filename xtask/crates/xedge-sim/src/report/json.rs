@@ -7,9 +7,10 @@ use serde::Serialize;
 use xedge_model::{Failure, atomic};
 
 use crate::Error;
-use crate::check::{Claim, NodeStats, Percentiles};
+use crate::check::{Claim, Fault, NodeStats, Percentiles};
 use crate::engine::EngineFacts;
 use crate::plan::RunPlan;
+use crate::run::Resources;
 use crate::run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};
 
 /// Version of the shape; goes up when a field changes its meaning or goes away.
@@ -42,6 +43,8 @@ struct Results<'a> {
     send_lag: Option<&'a Percentiles>,
     ack_latency: Option<&'a Percentiles>,
     delivery_latency: Option<&'a Percentiles>,
+    faults: &'a [Fault],
+    resources: &'a BTreeMap<String, Resources>,
     #[serde(skip_serializing_if = "Option::is_none")]
     virtual_time: Option<&'a VirtualFacts>,
     nodes: &'a BTreeMap<String, NodeStats>,
@@ -69,6 +72,8 @@ pub(super) fn of_outcome(outcome: &Outcome) -> Report<'_> {
             send_lag: outcome.send_lag(),
             ack_latency: outcome.ack_latency(),
             delivery_latency: outcome.delivery_latency(),
+            faults: outcome.faults(),
+            resources: outcome.resources(),
             virtual_time: outcome.virtual_time(),
             nodes: outcome.nodes(),
             leftovers: outcome.leftovers(),

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Progress;
 use super::guard::guarded;
+use super::outage::Outages;
 use super::stage::Stage;
 use crate::engine::Engine;
 use crate::history::Recorder;
@@ -79,6 +80,7 @@ pub async fn probe_container(
         progress,
         labels: Stage::labels(&plan.run_id, false, place, &lock),
         published: 1,
+        outages: Outages::default(),
     };
     let (result, aftermath) = guarded(&stage, &all, cancel, observe(&stage, plan, &all)).await;
     drop(lock);

@@ -7,7 +7,8 @@ use serde::Serialize;
 use xedge_model::scenario::Role;
 use xedge_model::{Digest, Platform};
 
-use crate::check::{Claim, NodeStats, Percentiles, Verdict};
+use super::resources::Resources;
+use crate::check::{Claim, Fault, NodeStats, Percentiles, Verdict};
 use crate::engine::EngineFacts;
 use crate::lockstep::LinkCount;
 
@@ -37,6 +38,8 @@ pub(super) struct Facts {
     pub(super) send_lag: Option<Percentiles>,
     pub(super) ack_latency: Option<Percentiles>,
     pub(super) delivery_latency: Option<Percentiles>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) resources: BTreeMap<String, Resources>,
     pub(super) virtual_time: Option<VirtualFacts>,
 }
 
@@ -151,6 +154,16 @@ impl Outcome {
         self.facts.delivery_latency.as_ref()
     }
 
+    /// What the timeline did, and the effect that was seen.
+    pub fn faults(&self) -> &[Fault] {
+        &self.facts.faults
+    }
+
+    /// What the containers used that claims are about.
+    pub fn resources(&self) -> &BTreeMap<String, Resources> {
+        &self.facts.resources
+    }
+
     /// What may be said about repeating this run.
     pub fn honesty(&self) -> Honesty {
         match &self.facts.virtual_time {
@@ -204,6 +217,8 @@ impl Outcome {
             send_lag: None,
             ack_latency: None,
             delivery_latency: None,
+            faults: vec![],
+            resources: BTreeMap::new(),
             virtual_time: None,
         };
         let verdict = Verdict::over(&claims);

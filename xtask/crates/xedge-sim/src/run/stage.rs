@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use xedge_model::scenario::Role;
 
 use super::Progress;
+use super::outage::Outages;
 use super::outcome::ContainerFacts;
 use crate::engine::{Creation, Engine, Labels, Status, volume_tar};
 use crate::history::{Kind, Recorder};
@@ -41,6 +42,8 @@ pub(super) struct Stage<'a> {
     pub(super) labels: Labels,
     /// How often brokers publish their port.
     pub(super) published: usize,
+    /// What the timeline does to containers.
+    pub(super) outages: Outages,
 }
 
 impl Stage<'_> {
@@ -345,10 +348,16 @@ impl Stage<'_> {
         }
     }
 
-    /// Whether all containers are up that are not to complete.
+    /// Whether all containers are up that are not to complete, and are not down because the timeline wants it.
     pub(super) async fn all_up(&self, plans: &[ContainerPlan]) -> Result<(), Error> {
         for plan in plans.iter().filter(|plan| !plan.extras.completes) {
-            self.up(plan, "during the run").await?;
+            let before = self.outages.calm(&plan.node_id);
+            let up = self.up(plan, "during the run").await;
+            if before.is_some() && self.outages.calm(&plan.node_id) == before {
+                up?;
+            } else if let Err(error @ Error::EngineLost { .. }) = up {
+                return Err(error);
+            }
         }
         Ok(())
     }
