@@ -52,6 +52,7 @@ pub(super) fn run_plan(
         keep: flags.keep,
         containers,
         models: expand(scenario),
+        authorities: BTreeMap::new(),
         timeline: scenario.timeline.clone(),
         expectations,
         credentials: credentials(values),

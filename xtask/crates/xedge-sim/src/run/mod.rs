@@ -196,7 +196,9 @@ impl Measurement<'_> {
     /// The claim of an expectation that is a question to a fresh broker.
     async fn ask(&self, expectation: &Expectation, plan: &ContainerPlan) -> Result<Option<Claim>, Error> {
         let address = *self.addresses(plan).await?.first().expect("`addresses` gives at least one");
-        let broker = Broker { address, credentials: &self.plan.credentials, limit: self.plan.limits.probe };
+        let tls = plan.tls().map_err(|error| Error::plan(self.stage.run_id, error.to_string()))?;
+        let (credentials, limit) = (&self.plan.credentials, self.plan.limits.probe);
+        let broker = Broker { address, credentials, limit, tls: tls.as_ref() };
         let claim = match expectation {
             // `Stage::run` has ended with an error where there was no CONNACK.
             Expectation::BrokerStarts => Claim::new(expectation, State::Held, "the broker answers a CONNECT"),
@@ -253,7 +255,7 @@ impl Measurement<'_> {
             recorder: self.stage.recorder.clone(),
             tally: tally.clone(),
         };
-        let fleet = Fleet::start(&setting).await;
+        let fleet = Fleet::start(&setting).await?;
         self.phase("publish");
         let start = Instant::now() + LEAD;
         fleet.publish(start);
