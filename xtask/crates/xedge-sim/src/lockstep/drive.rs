@@ -84,7 +84,14 @@ pub(crate) async fn run_twice(
     let mut done = BTreeMap::new();
     while let Some(joined) = passes.join_next().await {
         let (name, passage) = joined.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
-        done.insert(name, passage?);
+        match passage {
+            Ok(passage) => drop(done.insert(name, passage)),
+            Err(error) => {
+                // No script may outlive what is said about the other.
+                passes.shutdown().await;
+                return Err(error);
+            }
+        }
     }
     let [mut first, second] = ["first", "second"].map(|name| done.remove(name).expect("both were joined"));
     first.claims.push(Checker::repeats(&first.trace, &second.trace));
