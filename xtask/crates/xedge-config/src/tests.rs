@@ -1,9 +1,11 @@
 //! Tests of rendering and writing, on the project's own templates and on changed copies of them.
 
+mod bad_input;
 mod disk;
 mod late;
 mod origin;
 mod render;
+mod values;
 
 use std::fs;
 
