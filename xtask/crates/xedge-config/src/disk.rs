@@ -115,7 +115,8 @@ impl Rendered {
             self.files().iter().map(|file| (file.path(), file.bytes())).collect();
         wanted.insert(Utf8Path::new(RECORD), record.as_bytes());
         let found = walk(folder)?;
-        let mut paths: Vec<&Utf8Path> = wanted.keys().copied().chain(found.keys().map(Utf8PathBuf::as_path)).collect();
+        let mut paths: Vec<&Utf8Path> =
+            wanted.keys().copied().chain(found.keys().map(Utf8PathBuf::as_path)).collect();
         paths.sort_unstable();
         paths.dedup();
         let mut text = String::new();

@@ -107,7 +107,9 @@ fn middle<'t>(from: &[&'t str], to: &[&'t str], lines: &mut Vec<Line<'t>>) {
         if i < from.len() && j < to.len() && from[i] == to[j] {
             lines.push(Line::Same(from[i]));
             (i, j) = (i + 1, j + 1);
-        } else if i < from.len() && (j == to.len() || shared[(i + 1) * width + j] >= shared[i * width + j + 1]) {
+        } else if i < from.len()
+            && (j == to.len() || shared[(i + 1) * width + j] >= shared[i * width + j + 1])
+        {
             lines.push(Line::Gone(from[i]));
             i += 1;
         } else {
@@ -130,7 +132,7 @@ mod tests {
         let to = "a\nb\nc\nd\nE\nf\ng\nh\ni\nj\nk\nl\nm";
         assert_eq!(
             unified("x", Some(from), Some(to)),
-            "--- a/x\n+++ b/x\n@@ -2,11 +2,12 @@\n b\n c\n d\n-e\n+E\n f\n g\n h\n i\n j\n k\n l\n+m\n\\ No newline at end of file\n"
+            "--- a/x\n+++ b/x\n@@ -2,7 +2,7 @@\n b\n c\n d\n-e\n+E\n f\n g\n h\n@@ -10,3 +10,4 @@\n j\n k\n l\n+m\n\\ No newline at end of file\n"
         );
         assert_eq!(unified("x", Some(from), Some(from)), "");
         assert_eq!(unified("x", None, Some("a\n")), "--- /dev/null\n+++ b/x\n@@ -0,0 +1,1 @@\n+a\n");
@@ -140,13 +142,22 @@ mod tests {
     /// `patch` is the judge of what is a unified diff.
     #[test]
     fn patch_turns_the_one_into_the_other() {
-        let texts = ["", "a\n", "a\nb\nc", "b\nc\na\n", "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n", "1\n2\nx\n4\n5\n6\n7\n8\n9\n11\n12\ny\n", "c\n"];
+        let texts = [
+            "",
+            "a\n",
+            "a\nb\nc",
+            "b\nc\na\n",
+            "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n",
+            "1\n2\nx\n4\n5\n6\n7\n8\n9\n11\n12\ny\n",
+            "c\n",
+        ];
         for from in texts {
             for to in texts.iter().filter(|to| **to != from) {
                 let folder = tempfile::tempdir().unwrap();
                 fs::write(folder.path().join("x"), from).unwrap();
                 fs::write(folder.path().join("d"), unified("x", Some(from), Some(to))).unwrap();
-                let ran = Command::new("patch").args(["-p1", "-s", "-i", "d"]).current_dir(folder.path()).output();
+                let ran =
+                    Command::new("patch").args(["-p1", "-s", "-i", "d"]).current_dir(folder.path()).output();
                 let ran = ran.expect("patch starts: Debian's package `patch` has it");
                 assert!(ran.status.success(), "{from:?} {to:?}: {}", String::from_utf8_lossy(&ran.stdout));
                 // patch takes an emptied file away.

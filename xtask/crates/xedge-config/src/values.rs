@@ -104,11 +104,7 @@ impl Values {
 
     /// A value that no template of any stack asks for is a typing error, or a setting that only looks as if it did
     /// something; on whatever class of devices.
-    pub(crate) fn check_used<'u>(
-        &self,
-        used: impl Fn(&str) -> bool,
-        known: &[&'u str],
-    ) -> Result<(), YamlError> {
+    pub(crate) fn check_used(&self, used: impl Fn(&str) -> bool, known: &[&str]) -> Result<(), YamlError> {
         for layer in &self.layers {
             for (name, at) in leaves(&layer.values) {
                 if !used(&name) {
