@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod late;
 mod origin;
+pub mod outputs;
 pub mod parity;
 pub mod passwd;
 mod render;

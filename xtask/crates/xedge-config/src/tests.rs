@@ -4,6 +4,7 @@ mod bad_input;
 mod disk;
 mod late;
 mod origin;
+mod outputs;
 mod render;
 mod values;
 
