@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::sim::bench::Bench;
+use crate::sim::bench::{Bench, copy_there};
 
 const STACK: &str = r#"format: 1
 name: pair
@@ -55,6 +55,8 @@ pub const SIDE_PORT: u16 = 11884;
 pub struct Shelf {
     /// What devices trust.
     pub root: PathBuf,
+    /// The data folder's keys and roots, which made them.
+    pub home: PathBuf,
     /// Release 1.
     pub first: PathBuf,
     /// Release 2: only the configuration of `side` is another one.
@@ -127,10 +129,12 @@ impl Shelf {
             ),
             last: with(&bench, &[(Part::Side, "max_connections 60\n", "")], || release("last")),
             root: {
-                let root = folder.join("root.json");
-                fs::copy(bench.home().join("trust/1.root.json"), &root).unwrap();
-                root
+                for part in ["keys", "trust"] {
+                    copy_there(bench.home().join(part).as_std_path(), &folder.join(part));
+                }
+                folder.join("trust/1.root.json")
             },
+            home: folder,
         }
     }
 }
