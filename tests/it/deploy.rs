@@ -95,7 +95,8 @@ fn the_key_that_signs_measurements_opens_before_anybody_is_called() {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         file.into_os_string().into_string().unwrap()
     };
-    let (right, wrong) = (phrase("right", "the right one of a test"), phrase("wrong", "another one of a test"));
+    let (right, wrong) =
+        (phrase("right", "the right one of a test"), phrase("wrong", "another one of a test"));
     let ran = |words: &[&str]| {
         let mut command = command(&root(), words);
         command.env("XEDGE_HOME", home.path());

@@ -36,7 +36,8 @@ fn of_a_changed_program_its_layer_and_little_else_travels() {
         lines(&ran.expect(0)).remove(0)
     };
     deploy(&first, &["--agent", agent().to_str().unwrap(), "--set", "site_id=kitchen"]);
-    let started = |name: &str| device.run(&format!("docker inspect {name} --format '{{{{.State.StartedAt}}}}'"));
+    let started =
+        |name: &str| device.run(&format!("docker inspect {name} --format '{{{{.State.StartedAt}}}}'"));
     let broker = started("mosquitto");
     let images = "docker inspect mosquitto gateway --format '{{.Image}}'";
     let whole = device.run(&format!("docker save $({images}) | wc -c")).trim().parse::<u64>().unwrap();
@@ -53,7 +54,8 @@ fn of_a_changed_program_its_layer_and_little_else_travels() {
 
 /// One layer, and what names it: evidence, manifests and configurations of images; nothing that was there before.
 fn only_what_changed(plan: &Value, first: &Remade, second: &Remade) {
-    let new: Vec<(&str, u64)> = second.members().filter(|(name, _)| !first.has(name, second.bytes(name))).collect();
+    let new: Vec<(&str, u64)> =
+        second.members().filter(|(name, _)| !first.has(name, second.bytes(name))).collect();
     let layers: Vec<&Value> = plan["lines"].as_array().unwrap().iter().skip(2).collect();
     let travels: Vec<&&Value> = layers.iter().filter(|line| line["travels"] != 0).collect();
     let [layer] = travels[..] else { panic!("not one layer: {plan:#}") };

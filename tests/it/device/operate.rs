@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use xedge_bundle::Envelope;
@@ -12,6 +13,7 @@ use xedge_sign::GateKey;
 use super::pair::{HUB_PORT, SIDE_PORT, Shelf};
 use super::stand::Board;
 use super::{Device, agent};
+use crate::sim::bench::{Bench, Running, copy_there};
 use crate::support::{self, Ran, finish};
 
 /// Two devices that one configuration of ssh knows as `one` and `two`.
@@ -37,17 +39,24 @@ impl Both {
     }
 
     /// A command about these hosts, in their order.
-    fn run(&self, words: &[&str], hosts: &[&str], more: &[&str]) -> Ran {
+    fn command(&self, words: &[&str], hosts: &[&str], more: &[&str]) -> Command {
         let mut command = support::command(&support::root(), words);
         command.args(hosts.iter().flat_map(|host| ["--host", host])).arg("--ssh-config").arg(&self.config);
         command.args(["--format", "json"]).args(more);
-        finish(command)
+        command
+    }
+
+    fn device(&self, word: &str, hosts: &[&str], more: &[&str]) -> Ran {
+        finish(self.command(&["device", word], hosts, more))
+    }
+
+    fn deployment(&self, bundle: &Path, hosts: &[&str], more: &[&str]) -> Command {
+        let files = ["--bundle", bundle.to_str().unwrap(), "--root", Shelf::get().root.to_str().unwrap()];
+        self.command(&["deploy"], hosts, &[&files, more].concat())
     }
 
     fn deploy(&self, bundle: &Path, hosts: &[&str], more: &[&str]) -> Ran {
-        let shelf = Shelf::get();
-        let files = ["--bundle", bundle.to_str().unwrap(), "--root", shelf.root.to_str().unwrap()];
-        self.run(&["deploy"], hosts, &[&files, more].concat())
+        finish(self.deployment(bundle, hosts, more))
     }
 }
 
@@ -62,17 +71,19 @@ fn devices_are_looked_after_from_one_place() {
     both.a_spare_device_is_measured(shelf);
     both.rollback_and_remove(shelf);
     both.a_container_from_before_is_taken_over(shelf);
+    both.an_image_is_a_stack_beside_others(shelf);
 }
 
 impl Both {
     /// Of what is missing, byte for byte, and then that travels.
     fn plans_change_nothing_and_are_kept(&self, shelf: &Shelf) {
         let hosts = ["one", "two"];
-        let all = "ls -A /var/lib/xedge /usr/local/bin; docker ps -aq; docker image ls -aq; docker volume ls -q";
+        let all =
+            "ls -A /var/lib/xedge /usr/local/bin; docker ps -aq; docker image ls -aq; docker volume ls -q";
         let (before, bare) = (self.one.run(all), self.two.run(all));
         let plans = lines(&self.deploy(&shelf.first, &hosts, &["--dry-run"]).expect(0));
         assert_eq!((self.one.run(all), self.two.run(all)), (before, bare), "a plan changed something");
-        let none = self.run(&["device", "status"], &["one"], &[]).expect(1);
+        let none = self.device("status", &["one"], &[]).expect(1);
         assert!(none.stderr.contains("xedge-agent"), "{}", none.stderr);
         for (plan, host) in plans.iter().zip(hosts) {
             assert_eq!(
@@ -114,38 +125,41 @@ impl Both {
     }
 
     fn status_logs_and_doctor_tell(&self, _shelf: &Shelf) {
-        let status = lines(&self.run(&["device", "status"], &["two", "one"], &[]).expect(0));
+        let status = lines(&self.device("status", &["two", "one"], &[]).expect(0));
         let told: Vec<_> =
             status.iter().map(|one| (&one["host"], &one["stacks"][0]["current"]["seq"])).collect();
         assert_eq!(told, [(&json!("two"), &json!(2)), (&json!("one"), &json!(6))]);
 
-        let logs = self.run(&["device", "logs"], &["two"], &["--service", "hub", "--lines", "500"]).expect(0);
+        let logs = self.device("logs", &["two"], &["--service", "hub", "--lines", "500"]).expect(0);
         assert!(logs.stdout.contains("mosquitto version"), "{}", logs.stdout);
-        let last = self.run(&["device", "logs"], &["two"], &["--service", "hub", "--lines", "1"]).expect(0);
+        let last = self.device("logs", &["two"], &["--service", "hub", "--lines", "1"]).expect(0);
         assert_eq!(last.stdout.lines().count(), 1, "{}", last.stdout);
-        let all = self.run(&["device", "logs"], &["two"], &["--lines", "500"]).expect(0);
+        let all = self.device("logs", &["two"], &["--lines", "500"]).expect(0);
         assert!(all.stdout.lines().count() > logs.stdout.lines().count(), "{}", all.stdout);
 
-        let well = self.run(&["device", "doctor"], &["two"], &[]);
+        let well = self.device("doctor", &["two"], &[]);
         assert_eq!((well.code, well.stdout.as_str()), (0, ""), "{}", well.stderr);
         self.two.run("docker stop pair-side");
-        let unwell = self.run(&["device", "doctor"], &["one", "two"], &[]).expect(1);
+        let unwell = self.device("doctor", &["one", "two"], &[]).expect(1);
         let problems = lines(&unwell);
         let [problem] = &problems[..] else { panic!("{problems:#?}") };
         assert_eq!(problem["host"], "two");
         assert!(problem["problem"].as_str().unwrap().contains("side does not run"), "{problem}");
     }
 
-    /// What does not run is not measured, and nothing is signed.
+    /// What ends while it is measured gets no figures that are signed.
     fn a_spare_device_is_measured(&self, shelf: &Shelf) {
-        let flags = ["--env", "staging", "--measure", "1"];
         let folder = support::root().join("target/xedge/staging/pair-r2");
         let _ = fs::remove_dir_all(&folder);
-        self.deploy(&shelf.second, &["two"], &flags).expect(2).says("side does not run");
+        let flags = |seconds| ["--env", "staging", "--measure", seconds];
+        let mut running = Running::start(self.deployment(&shelf.second, &["two"], &flags("6")));
+        running.until("measures two for 6 s");
+        self.two.run("docker stop pair-side");
+        running.finish().expect(2).says("side does not run");
         assert!(!folder.exists(), "something was signed");
         self.two.run("docker start pair-side");
 
-        let ran = self.deploy(&shelf.second, &["two"], &flags).expect(0);
+        let ran = self.deploy(&shelf.second, &["two"], &flags("1")).expect(0);
         let report = lines(&ran).pop().unwrap();
         let file = support::root().join(report["staging"].as_str().unwrap());
         assert!(file.starts_with(&folder), "{report}");
@@ -169,14 +183,14 @@ impl Both {
     fn rollback_and_remove(&self, shelf: &Shelf) {
         self.two.retain("mine");
         for seq in [1, 2] {
-            let rolled = &lines(&self.run(&["device", "rollback"], &["two"], &[]).expect(0))[0];
+            let rolled = &lines(&self.device("rollback", &["two"], &[]).expect(0))[0];
             assert_eq!((&rolled["host"], &rolled["seq"]), (&json!("two"), &json!(seq)));
             assert_eq!(self.two.runs_wholly(), seq);
             self.two.assert_retained("mine");
         }
         // The image stays for the container that somebody will start by hand.
         self.two.run("docker tag $(docker inspect pair-hub --format '{{.Image}}') by/hand");
-        self.run(&["device", "remove"], &["two"], &[]).expect(0);
+        self.device("remove", &["two"], &[]).expect(0);
         assert_eq!(self.two.run("docker ps -aq; docker volume ls -q"), "pair_hub-data\n", "data stays");
         // As from a stick; what was accepted before the removal still counts.
         let stick = self.two.bring(&shelf.first);
@@ -186,9 +200,9 @@ impl Both {
         assert_eq!(self.two.runs_wholly(), 2);
         self.two.assert_retained("mine");
 
-        self.run(&["device", "remove"], &["two"], &["--purge"]).expect(0);
+        self.device("remove", &["two"], &["--purge"]).expect(0);
         assert_eq!(self.two.run("docker ps -aq; docker volume ls -q"), "", "data goes");
-        self.run(&["device", "rollback"], &["two"], &[]).expect(3);
+        self.device("rollback", &["two"], &[]).expect(3);
     }
 
     fn a_container_from_before_is_taken_over(&self, shelf: &Shelf) {
@@ -205,7 +219,11 @@ impl Both {
 
         let before = device.picture();
         let ran = self.deploy(&shelf.last, &["two"], &[]).expect(1);
-        assert!(ran.stderr.contains("port-taken") && ran.stderr.contains("--adopt old-hub"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("port-taken") && ran.stderr.contains("--adopt old-hub"),
+            "{}",
+            ran.stderr
+        );
         self.deploy(&shelf.last, &["two"], &["--adopt", "side=none"]).expect(3);
         assert_eq!(device.picture(), before, "a refusal changed something");
 
@@ -220,11 +238,52 @@ impl Both {
         let again = self.deploy(&shelf.last, &["two"], &["--adopt", "hub=old-hub"]).expect(0);
         assert_eq!(lines(&again)[0]["unchanged"], true);
 
-        self.run(&["device", "rollback"], &["two"], &[]).expect(0);
-        assert_eq!(device.run("docker ps --no-trunc --format '{{.ID}} {{.Names}}'"), old.trim().to_owned() + " old-hub\n");
+        self.device("rollback", &["two"], &[]).expect(0);
+        assert_eq!(
+            device.run("docker ps --no-trunc --format '{{.ID}} {{.Names}}'"),
+            old.trim().to_owned() + " old-hub\n"
+        );
         device.assert_retained("by hand");
-        self.run(&["device", "remove"], &["two"], &["--purge"]).expect(0);
-        assert_eq!(device.run("docker volume ls -q"), "by-hand\n", "what was there before is nobody's to delete");
+        self.device("remove", &["two"], &["--purge"]).expect(0);
+        assert_eq!(
+            device.run("docker volume ls -q"),
+            "by-hand\n",
+            "what was there before is nobody's to delete"
+        );
+    }
+
+    /// The flags of a deploy script, behind a smoke gate, on a device that runs something else.
+    fn an_image_is_a_stack_beside_others(&self, shelf: &Shelf) {
+        let mut bench = Bench::new();
+        let image = format!("it-device/own-{}", std::process::id());
+        bench.own_broker(&image, "listener", "# own\nlistener");
+        for part in ["keys", "trust"] {
+            copy_there(&shelf.home.join(part), bench.home().join(part).as_std_path());
+        }
+        let config = bench.home().join("own.conf");
+        fs::write(&config, "listener 1883 0.0.0.0\nallow_anonymous true\nmax_connections 7\n").unwrap();
+        let mut deploy = bench.command(&["deploy", "--host", "one", "--format", "json", "--image", &image]);
+        deploy.arg("--ssh-config").arg(&self.config).args(["--name", "own", "--config", config.as_str()]);
+        deploy.args(["--port", "18840", "--memory", "64m", "--cpus", "0.5"]);
+        let ran = finish(deploy).expect(0).says("level smoke");
+        let gate = ran.stderr.find("service.answers(own, 1883)").unwrap_or_else(|| panic!("{}", ran.stderr));
+        assert!(ran.stderr.find("one: verifies").is_some_and(|there| gate < there), "{}", ran.stderr);
+        let report = &lines(&ran)[0];
+        assert_eq!((&report["stack"], &report["seq"]), (&json!("own"), &json!(1)), "{report}");
+
+        let limits = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{json .HostConfig.PortBindings}}";
+        let found = self.one.run(&format!("docker inspect own --format '{limits}'"));
+        assert!(found.starts_with("67108864 500000000 {") && found.contains("\"18840\""), "{found}");
+        let source = "{{range .Mounts}}{{if eq .Type \"bind\"}}{{.Source}} {{end}}{{end}}";
+        let mounted = self.one.run(&format!("cat $(docker inspect own --format '{source}')"));
+        assert!(mounted.contains("max_connections 7"), "{mounted}");
+        let names = self.one.run("docker ps --format '{{.Names}}' | sort");
+        assert_eq!(names, "own\npair-hub\npair-side\n", "several stacks, side by side");
+        // Which of them is meant must be said now.
+        self.device("remove", &["one"], &[]).expect(3).says("--stack NAME");
+        self.device("remove", &["one"], &["--stack", "own"]).expect(0);
+        assert_eq!(self.one.runs_wholly(), 6);
+        bench.assert_clean();
     }
 }
 

@@ -160,9 +160,7 @@ fn is_enrolled_for_production(device: &Device, keys: &Keys, production: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root.json");
     fs::write(&root, keys.root()).unwrap();
-    let theirs = |bundle: &Path, more: &[&str]| {
-        device.deploy_trusting(&root, bundle, more)
-    };
+    let theirs = |bundle: &Path, more: &[&str]| device.deploy_trusting(&root, bundle, more);
     let before = device.picture();
     assert_eq!(code(&theirs(production, &[]).expect(6)), "development-keys");
     assert_eq!(device.picture(), before);

@@ -14,8 +14,8 @@ use xedge_bundle::write::{Metadata, Writer};
 use xedge_bundle::{Envelope, VerifyingKey, member};
 use xedge_model::Digest;
 use xedge_sign::{
-    KeyName, KeyRing, NewKeys, Passphrase, ROOT_LIFETIME, Role, RootSpec, Zeroizing, make_root, make_snapshot,
-    make_targets, make_timestamp,
+    KeyName, KeyRing, NewKeys, Passphrase, ROOT_LIFETIME, Role, RootSpec, Zeroizing, make_root,
+    make_snapshot, make_targets, make_timestamp,
 };
 
 /// What encrypts production keys here.

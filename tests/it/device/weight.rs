@@ -48,7 +48,9 @@ fn the_agent_is_small_on_disk_and_in_memory() {
     let watch = Watch::start(&device);
     device.run(&format!("xedge-agent apply {stick}"));
     let applied = watch.peak(&device);
-    eprintln!("the agent: {file} bytes; {deployed} kB while it is deployed to, {applied} kB while it applies a file");
+    eprintln!(
+        "the agent: {file} bytes; {deployed} kB while it is deployed to, {applied} kB while it applies a file"
+    );
     assert!(deployed.max(applied) < MEMORY, "{deployed} and {applied} kB of memory");
 }
 
