@@ -5,6 +5,7 @@ mod foreign;
 mod plan;
 mod prepare;
 mod production;
+mod unready;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use xedge_sim::{
 };
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, Images, claims, production};
+use super::{Flags, Images, claims, production, unready};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -33,6 +33,7 @@ pub(super) fn run_plan(
     flags: Flags,
 ) -> Result<RunPlan> {
     let scenario = &prepared.scenario;
+    unready::check(&prepared.file, scenario)?;
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
     let containers = containers_for(cx, prepared, images, platform, values)?;
@@ -51,6 +52,7 @@ pub(super) fn run_plan(
         models: expand(scenario),
         expectations,
         credentials: credentials(values),
+        links: Vec::new(),
         retained: None,
         limits: limits(scenario, Limits::NATIVE),
     })

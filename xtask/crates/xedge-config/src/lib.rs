@@ -6,6 +6,7 @@ pub mod conf;
 mod disk;
 mod error;
 mod late;
+mod origin;
 pub mod parity;
 pub mod passwd;
 mod render;
@@ -14,6 +15,7 @@ mod template;
 
 pub use disk::{Drift, Written};
 pub use error::{Error, Place};
+pub use origin::Origin;
 pub use render::{environments, operation, render, stack, stacks};
 pub use rendered::{COMPOSE_FILE, Record, Rendered, RenderedFile};
 

@@ -5,18 +5,19 @@ use std::fs;
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use xedge_model::compose::Compose;
+use xedge_model::compose::{Compose, MountSource};
 use xedge_model::image::Mode;
 use xedge_model::stack::{
     DEVICE, DeviceValue, Environment, Operation, RelPath, SecretReference, StackDef, StackFile, is_name,
     placeholders,
 };
-use xedge_model::yaml::{Source, near};
+use xedge_model::yaml::{Source, YamlError, near};
 
 use crate::conf::Conf;
+use crate::origin::{self, Origin, Places};
 use crate::rendered::{COMPOSE_FILE, Content, Rendered, RenderedFile};
 use crate::template::Given;
-use crate::{Error, late, template};
+use crate::{Error, Place, late, template};
 
 const STACK_FILE: &str = "stack.yaml";
 const COMPOSE_MODE: u32 = 0o644;
@@ -24,24 +25,22 @@ const COMPOSE_MODE: u32 = 0o644;
 /// Renders a stack with the values of an environment; `root` is the templates folder.
 pub fn render(root: &Utf8Path, stack_name: &str, environment_name: &str) -> Result<Rendered, Error> {
     let (stack_source, def) = read_stack(root, stack_name)?;
-    let environment = environment(root, environment_name)?;
+    let (source, environment) = environment(root, environment_name)?;
     let declared = def.device_values();
     let given = Given { environment: &environment, device: &declared };
-    let rendering = Rendering { root, given, environment_name };
-    let (source, mut compose_text) = rendering.compose(&def)?;
-    let compose = Compose::parse(&source).map_err(|e| compose_error(&def, e))?;
+    let places = Places { environment: (&source, &environment), stack: (&stack_source, &def) };
+    let rendering = Rendering { root, given, places, environment_name };
+    let (compose, file) = rendering.compose(&def)?;
     let mut files = Vec::new();
     for file in &def.files {
         files.push(rendering.file(file)?);
     }
-    check_binds(&def, &source, &compose, &files)?;
-    let secrets = secrets(&def, &source, &compose)?;
-    compose_text.push_str(&compose.to_text());
-    late::check_compose(&rendering.name(COMPOSE_FILE), &compose_text, &compose)?;
-    files.push(RenderedFile::new(COMPOSE_FILE, COMPOSE_MODE, compose_text.into_bytes(), Content::Compose));
+    compose.check_binds(&files)?;
+    let secrets = compose.secrets()?;
+    files.push(file);
     check_device_values_used(root, &stack_source, &def)?;
     let device_values = asked(&declared, &files);
-    Ok(Rendered::new(stack_name, environment_name, files, compose, secrets, device_values))
+    Ok(Rendered::new(stack_name, environment_name, files, compose.compose, secrets, device_values))
 }
 
 /// Reads and checks one stack's definition.
@@ -77,7 +76,7 @@ pub fn environments(root: &Utf8Path) -> Result<Vec<String>, Error> {
     Ok(names.iter().filter_map(|name| name.strip_suffix(".yaml")).map(str::to_owned).collect())
 }
 
-fn environment(root: &Utf8Path, name: &str) -> Result<Environment, Error> {
+fn environment(root: &Utf8Path, name: &str) -> Result<(Source, Environment), Error> {
     let path = root.join("environments").join(format!("{name}.yaml"));
     if !is_name(name) || !path.is_file() {
         return Err(unknown("environment", name, &environments(root)?));
@@ -85,7 +84,7 @@ fn environment(root: &Utf8Path, name: &str) -> Result<Environment, Error> {
     let source = Source::new(path.as_str(), read(&path)?);
     let environment = Environment::parse(&source)?;
     check_used(root, &source, &environment)?;
-    Ok(environment)
+    Ok((source, environment))
 }
 
 /// A value that no template of any stack asks for is a typing error, or a setting that only looks as if it did something.
@@ -157,35 +156,62 @@ fn templates(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
 struct Rendering<'a> {
     root: &'a Utf8Path,
     given: Given<'a>,
+    places: Places<'a>,
     environment_name: &'a str,
 }
 
+/// A rendered template, before anything reads it.
+struct Draft {
+    /// Its name in messages.
+    name: String,
+    text: String,
+    origins: Vec<Origin>,
+}
+
+impl Draft {
+    /// A problem with a line of the text, with what the line comes from.
+    fn traced(&self, problem: Error) -> Error {
+        match problem.rendered_line().and_then(|line| self.origins.get(line - 1)) {
+            Some(origin) => Error::Traced { problem: Box::new(problem), origin: Box::new(origin.clone()) },
+            None => problem,
+        }
+    }
+}
+
 impl Rendering<'_> {
-    /// The rendered Compose template, and the comment that stands above the final file.
-    fn compose(&self, def: &StackDef) -> Result<(Source, String), Error> {
-        let text = self.template(&def.compose.value)?;
-        let name = self.name(def.compose.value.as_str());
-        let comment = format!(
-            "# Stack {} for {}, made by `cargo xtask render`: change templates/ instead of this file.\n",
-            def.name.value, self.environment_name
+    /// The Compose file as its template says it, and as it is written: in a fixed order, below a comment.
+    fn compose<'d>(&self, def: &'d StackDef) -> Result<(ComposeDraft<'d>, RenderedFile), Error> {
+        let draft = self.template(&def.compose.value)?;
+        let source = Source::new(&draft.name, &draft.text);
+        let compose = Compose::parse(&source).map_err(|e| compose_error(def, &draft.origins, e))?;
+        let text = format!(
+            "# Stack {} for {}, made by `cargo xtask render`: change templates/ instead of this file.\n{}",
+            def.name.value,
+            self.environment_name,
+            compose.to_text()
         );
-        Ok((Source::new(name, text), comment))
+        let origins = origin::of_compose(&text, &source, &draft.origins);
+        let written = Draft { name: self.name(COMPOSE_FILE), text, origins };
+        late::check_compose(&written.name, &written.text, &compose).map_err(|e| written.traced(e))?;
+        let file =
+            RenderedFile::new(COMPOSE_FILE, COMPOSE_MODE, written.text, Content::Compose, written.origins);
+        Ok((ComposeDraft { def, source, origins: draft.origins, compose }, file))
     }
 
     fn file(&self, file: &StackFile) -> Result<RenderedFile, Error> {
-        let text = self.template(&file.template.value)?;
+        let draft = self.template(&file.template.value)?;
         let output = &file.output.value;
-        let name = self.name(file.template.value.as_str());
         let content = match (output.as_path().file_name(), output.as_path().extension()) {
-            (Some("mosquitto.conf"), _) => Content::Conf(Conf::parse(&name, &text)?),
-            (_, Some("toml")) => Content::Toml(parse_toml(&name, &text)?),
-            _ => Content::Other,
+            (Some("mosquitto.conf"), _) => Conf::parse(&draft.name, &draft.text).map(Content::Conf),
+            (_, Some("toml")) => parse_toml(&draft.name, &draft.text).map(Content::Toml),
+            _ => Ok(Content::Other),
         };
+        let content = content.map_err(|problem| draft.traced(problem))?;
         let Mode(mode) = file.mode.value;
-        Ok(RenderedFile::new(output.as_str(), mode, text.into_bytes(), content))
+        Ok(RenderedFile::new(output.as_str(), mode, draft.text, content, draft.origins))
     }
 
-    fn template(&self, path: &RelPath) -> Result<String, Error> {
+    fn template(&self, path: &RelPath) -> Result<Draft, Error> {
         let full = self.root.join(path.as_path());
         if !full.is_file() {
             let known: Vec<String> = templates(self.root)?
@@ -195,9 +221,12 @@ impl Rendering<'_> {
                 .collect();
             return Err(unknown("template", path.as_str(), &known));
         }
-        let text = template::render(full.as_str(), &read(&full)?, &self.given)?;
-        late::check_names(&self.name(path.as_str()), &text, self.given.device)?;
-        Ok(text)
+        let template = read(&full)?;
+        let rendered = template::render(full.as_str(), &template, &self.given)?;
+        let origins = self.places.origins(full.as_str(), &template, &rendered.lines);
+        let draft = Draft { name: self.name(path.as_str()), text: rendered.text, origins };
+        late::check_names(&draft.name, &draft.text, self.given.device).map_err(|e| draft.traced(e))?;
+        Ok(draft)
     }
 
     /// The name of a rendered file in messages.
@@ -208,7 +237,7 @@ impl Rendering<'_> {
 
 fn parse_toml(name: &str, text: &str) -> Result<toml::Table, Error> {
     let malformed = |error: toml::de::Error| Error::Malformed {
-        file: name.to_owned(),
+        place: Box::new(Place::at_offset(name, text, error.span().map_or(0, |span| span.start))),
         message: error.message().to_owned(),
     };
     let table = toml::from_str(text).map_err(malformed)?;
@@ -216,43 +245,63 @@ fn parse_toml(name: &str, text: &str) -> Result<toml::Table, Error> {
     Ok(table)
 }
 
-/// A bind mount whose source is not rendered would be made by the Engine as an empty folder owned by root.
-fn check_binds(
-    def: &StackDef,
-    source: &Source,
-    compose: &Compose,
-    files: &[RenderedFile],
-) -> Result<(), Error> {
-    for service in compose.services.values() {
-        for (bind, _target, read_only) in service.value.binds() {
-            if !files.iter().any(|file| file.path().starts_with(bind.as_path())) {
-                let message = format!("the bind mount `./{bind}` holds no file of this stack");
-                return Err(compose_error(def, source.error_at(service, message)));
-            }
-            if !read_only {
-                let message =
-                    format!("the bind mount `./{bind}` must be `:ro`: what is signed must not change");
-                return Err(compose_error(def, source.error_at(service, message)));
-            }
-        }
-    }
-    Ok(())
+/// A Compose file with the text that it was read from, for what only shows next to the stack's other files.
+struct ComposeDraft<'d> {
+    def: &'d StackDef,
+    source: Source,
+    origins: Vec<Origin>,
+    compose: Compose,
 }
 
-/// The references to those of the stack's secrets that the Compose file uses.
-fn secrets(def: &StackDef, source: &Source, compose: &Compose) -> Result<Vec<SecretReference>, Error> {
-    let known: Vec<&str> = def.secrets.keys().map(String::as_str).collect();
-    for (name, at) in &compose.secrets {
-        if !known.contains(&name.as_str()) {
-            let error = source.unknown_name(at, "secret, not in stack.yaml:", name, &known);
-            return Err(compose_error(def, error));
+impl ComposeDraft<'_> {
+    /// A bind mount whose source is not rendered would be made by the Engine as an empty folder owned by root.
+    fn check_binds(&self, files: &[RenderedFile]) -> Result<(), Error> {
+        for service in self.compose.services.values() {
+            for mount in &service.value.volumes {
+                let MountSource::Bind(bind) = &mount.value.source else { continue };
+                if !files.iter().any(|file| file.path().starts_with(bind.as_path())) {
+                    let message = format!("the bind mount `./{bind}` holds no file of this stack");
+                    return Err(self.error(self.source.error_at(mount, message)));
+                }
+                if !mount.value.read_only {
+                    let message =
+                        format!("the bind mount `./{bind}` must be `:ro`: what is signed must not change");
+                    return Err(self.error(self.source.error_at(mount, message)));
+                }
+            }
         }
+        Ok(())
     }
-    Ok(def.references().into_iter().filter(|secret| compose.secrets.contains_key(&secret.name)).collect())
+
+    /// The references to those of the stack's secrets that the Compose file uses.
+    fn secrets(&self) -> Result<Vec<SecretReference>, Error> {
+        let known: Vec<&str> = self.def.secrets.keys().map(String::as_str).collect();
+        for (name, at) in &self.compose.secrets {
+            if !known.contains(&name.as_str()) {
+                return Err(self.error(self.source.unknown_name(
+                    at,
+                    "secret, not in stack.yaml:",
+                    name,
+                    &known,
+                )));
+            }
+        }
+        let used = |secret: &SecretReference| self.compose.secrets.contains_key(&secret.name);
+        Ok(self.def.references().into_iter().filter(used).collect())
+    }
+
+    fn error(&self, source: YamlError) -> Error {
+        compose_error(self.def, &self.origins, source)
+    }
 }
 
-fn compose_error(def: &StackDef, source: xedge_model::yaml::YamlError) -> Error {
-    Error::Compose { template: def.compose.value.as_path().to_owned(), source: Box::new(source) }
+fn compose_error(def: &StackDef, origins: &[Origin], source: YamlError) -> Error {
+    let origin = usize::try_from(source.line()).ok().and_then(|line| origins.get(line.checked_sub(1)?));
+    Error::Compose {
+        template: def.compose.value.as_path().to_owned(),
+        origin: origin.cloned().map(Box::new),
+        source: Box::new(source),
+    }
 }
 
 fn unknown(what: &'static str, name: &str, known: &[String]) -> Error {

@@ -1,5 +1,7 @@
 //! The one place that knows the template engine: strict, without loaders, filters of ours or automatic escaping.
 
+mod trace;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::syntax::SyntaxConfig;
@@ -10,6 +12,7 @@ use xedge_model::yaml::{Spanned, near};
 
 use crate::Error;
 use crate::error::Place;
+pub(crate) use trace::Line;
 
 /// What templates can use.
 pub(crate) struct Given<'a> {
@@ -43,16 +46,43 @@ pub(crate) fn is_of_device(asked: &str) -> bool {
     asked.strip_prefix(DEVICE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// A rendered template, and what each of its lines comes from.
+pub(crate) struct Text {
+    pub(crate) text: String,
+    pub(crate) lines: Vec<Line>,
+}
+
 /// Renders one template with an environment's values, and placeholders for a device's; `file` is its name in messages.
-pub(crate) fn render(file: &str, text: &str, given: &Given<'_>) -> Result<String, Error> {
-    let engine = engine();
+pub(crate) fn render(file: &str, text: &str, given: &Given<'_>) -> Result<Text, Error> {
+    check_marks(file, text)?;
+    let engine = engine(syntax());
     let template = engine.template_from_named_str(file, text).map_err(|e| problem(file, text, &e, None))?;
-    template.render(given.values()).map_err(|error| problem(file, text, &error, Some(given)))
+    let values = given.values();
+    let rendered = template.render(&values).map_err(|error| problem(file, text, &error, Some(given)))?;
+    let (traced, lines) = lines(text, &values).map_err(|error| problem(file, text, &error, None))?;
+    debug_assert_eq!(traced, rendered, "marks change nothing");
+    Ok(Text { text: rendered, lines })
+}
+
+/// What each line of a rendered template comes from; its trimming is done when it is marked.
+fn lines(text: &str, values: &Value) -> Result<(String, Vec<Line>), minijinja::Error> {
+    let marked = trace::mark(text, syntax())?;
+    let engine = engine(SyntaxConfig::default());
+    let rendered = engine.template_from_str(&marked.template)?.render(values)?;
+    Ok(marked.lines(&rendered))
+}
+
+/// Two characters that no text needs are ours, to mark what a line comes from.
+fn check_marks(file: &str, text: &str) -> Result<(), Error> {
+    let Some(offset) = text.find(trace::MARKS) else { return Ok(()) };
+    let place = Box::new(Place::at_offset(file, text, offset));
+    let message = "a character here is reserved for use within programs (U+FDD0 or U+FDD1)".into();
+    Err(Error::Template { place, message, hint: Some("take it out".into()) })
 }
 
 /// The dotted names of the values that a template asks for, in any branch.
 pub(crate) fn used(file: &str, text: &str) -> Result<BTreeSet<String>, Error> {
-    let engine = engine();
+    let engine = engine(syntax());
     let template = engine.template_from_named_str(file, text).map_err(|e| problem(file, text, &e, None))?;
     Ok(template.undeclared_variables(true).into_iter().collect())
 }
@@ -72,14 +102,16 @@ fn value(value: &EnvValue) -> Value {
     }
 }
 
-fn engine() -> Engine<'static> {
+fn engine(syntax: SyntaxConfig) -> Engine<'static> {
     let mut engine = Engine::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| AutoEscape::None);
     engine.set_debug(true);
-    engine.set_syntax(syntax());
+    engine.set_syntax(syntax);
     engine.set_formatter(|out, state, value| match value.kind() {
-        ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::Undefined => {
+        // The engine's own way is Python's, with capitals, which no config file knows.
+        ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
+        ValueKind::String | ValueKind::Number | ValueKind::Undefined => {
             minijinja::escape_formatter(out, state, value)
         }
         other => {

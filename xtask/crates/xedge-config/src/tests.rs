@@ -2,6 +2,7 @@
 
 mod disk;
 mod late;
+mod origin;
 mod render;
 
 use std::fs;

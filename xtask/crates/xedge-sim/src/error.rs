@@ -131,6 +131,30 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A script did not play its part.
+    #[error("failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}")]
+    Script {
+        /// Node of the scenario.
+        node: String,
+        /// The script as the scenario names it.
+        script: String,
+        /// Line of the scenario that names it.
+        line: u64,
+        /// In virtual time.
+        when: String,
+        /// What it did, or did not.
+        detail: String,
+        /// Its last log lines.
+        log: String,
+    },
+    /// Python could not be started.
+    #[error("failed to start the script of node {node} with python3")]
+    NoPython {
+        /// Node of the scenario.
+        node: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The lock file of a run cannot be used.
     #[error("failed to use the run lock {path}")]
     Lock {
@@ -195,11 +219,12 @@ impl Failure for Error {
             | Self::Lock { .. }
             | Self::RunExists { .. }
             | Self::Archive(_)
+            | Self::NoPython { .. }
             | Self::Report { .. } => Class::Environment,
             Self::Write(error) => error.class(),
             Self::WrongImage { .. } | Self::WrongPlatform { .. } => Class::Integrity,
             Self::Exited { .. } | Self::NotReady { .. } => Class::Failed,
-            Self::MissingImage { .. } | Self::Plan { .. } => Class::Input,
+            Self::MissingImage { .. } | Self::Plan { .. } | Self::Script { .. } => Class::Input,
             Self::Interrupted { .. } => Class::Interrupted,
         }
     }
@@ -236,6 +261,12 @@ impl Failure for Error {
                 "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
                     .into(),
             ),
+            Self::Script { .. } => {
+                Some("mend the script, whose last lines these are, and run it again with `cargo xtask sim`".into())
+            }
+            Self::NoPython { .. } => {
+                Some("`apt-get install python3` as root, or everything with `cargo xtask setup`".into())
+            }
             Self::Embedded { .. }
             | Self::Plan { .. }
             | Self::Lock { .. }
@@ -306,6 +337,18 @@ mod tests {
             (Error::Exited { node: text(), when: "at once", how: text(), log: text() }, Class::Failed),
             (Error::NotReady { node: text(), waited_s: 1, detail: text(), log: text() }, Class::Failed),
             (Error::plan("x", "y"), Class::Input),
+            (
+                Error::Script {
+                    node: text(),
+                    script: text(),
+                    line: 1,
+                    when: text(),
+                    detail: text(),
+                    log: text(),
+                },
+                Class::Input,
+            ),
+            (Error::NoPython { node: text(), source: io() }, Class::Environment),
             (Error::Lock { path: "x".into(), source: io() }, Class::Environment),
             (Error::RunExists { run_id: text(), path: "x".into() }, Class::Environment),
             (Error::Archive(io()), Class::Environment),

@@ -1,5 +1,8 @@
 //! What happened, in order: every event of a run with its time. Checks and reports read it; it judges nothing.
 
+mod names;
+mod store;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +11,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use xedge_model::atomic;
 
+pub use self::store::{Events, History};
 use crate::Error;
 
 /// One event.
@@ -103,9 +107,11 @@ pub enum Kind {
     /// A gateway model received a reading.
     Received {
         /// Topic.
-        topic: String,
+        #[serde(serialize_with = "text")]
+        topic: Arc<str>,
         /// Sensor, from the payload.
-        from: String,
+        #[serde(serialize_with = "text")]
+        from: Arc<str>,
         /// Sequence number, from the payload.
         seq: u64,
         /// When it was due, on the clock of `t_us`.
@@ -148,13 +154,13 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     start: Instant,
-    events: Arc<Mutex<Vec<Event>>>,
+    history: Arc<Mutex<History>>,
 }
 
 impl Recorder {
     /// A recorder whose time 0 is `start`.
     pub fn new(start: Instant) -> Self {
-        Self { start, events: Arc::default() }
+        Self { start, history: Arc::default() }
     }
 
     /// Microseconds from the run's start to `at`; 0 for what was before.
@@ -165,23 +171,23 @@ impl Recorder {
     /// Records that something happens now.
     pub fn record(&self, node: &Arc<str>, kind: Kind) {
         // The time is taken under the lock, so that the list is in the order of its times.
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let t_us = self.micros(Instant::now());
-        events.push(Event { t_us, node: node.clone(), kind });
+        history.push(t_us, node, kind);
     }
 
     /// Takes everything recorded so far.
-    pub fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self) -> History {
+        std::mem::take(&mut *self.history.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Writes a history as JSON lines.
-pub fn write(path: &Utf8Path, events: &[Event]) -> Result<(), Error> {
+pub fn write(path: &Utf8Path, history: &History) -> Result<(), Error> {
     let lines = |file: &mut std::fs::File| {
         let mut out = io::BufWriter::new(file);
-        for event in events {
-            serde_json::to_writer(&mut out, event)?;
+        for event in history {
+            serde_json::to_writer(&mut out, &event)?;
             out.write_all(b"\n")?;
         }
         out.flush()

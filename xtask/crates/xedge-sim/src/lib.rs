@@ -5,7 +5,9 @@ pub mod check;
 pub mod engine;
 mod error;
 pub mod history;
+pub mod link;
 pub mod lock;
+pub mod lockstep;
 pub mod model;
 pub mod mqtt;
 pub mod plan;
@@ -20,10 +22,12 @@ pub use engine::{
     BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker, Embedded, Engine, EngineFacts, EngineKind,
 };
 pub use error::Error;
+pub use link::{LinkControl, Links};
 pub use lock::RunLock;
 pub use plan::{
-    ContainerExtras, ContainerPlan, Credentials, FilePlan, HealthPace, Limits, ModelPlan, ModelSettings,
-    Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, VolumePlan, expand,
+    Chance, ContainerExtras, ContainerPlan, Credentials, Ends, FilePlan, HealthPace, Limits, LinkPlan,
+    ModelPlan, ModelSettings, Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape, VolumePlan,
+    expand,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
 pub use run::outcome::{ContainerFacts, Honesty, Outcome};

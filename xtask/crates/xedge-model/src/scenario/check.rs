@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::expect::is_node_id;
-use super::{Expectation, FORMAT, Implementation, Link, NetworkModel, Node, Profile, Role, Scenario};
+use super::{Expectation, FORMAT, Implementation, Node, Profile, Role, Scenario};
 use crate::stack::{NAME_RULE, is_name};
 use crate::yaml::{Source, YamlError};
 use crate::{ImageName, format};
@@ -33,10 +33,10 @@ impl Scenario {
 
     /// Whether the nodes that claims are about run as containers. For the short form this is known once it is filled in.
     pub fn check_services(&self, source: &Source) -> Result<(), YamlError> {
-        let docker = self.nodes.value.iter().filter(|node| node.implementation == Implementation::Docker);
-        let known: Vec<&str> = docker.map(|node| node.id.value.as_str()).collect();
+        let real = self.nodes.value.iter().filter(|node| node.is_real());
+        let known: Vec<&str> = real.map(|node| node.id.value.as_str()).collect();
         for claim in self.expect.iter().flat_map(|list| &list.value) {
-            if let Some(id) = claim.value.service().filter(|id| !known.contains(id)) {
+            if let Some(id) = claim.value.node().filter(|id| !known.contains(id)) {
                 return Err(source.unknown_name(claim, "container", id, &known));
             }
         }
@@ -96,21 +96,7 @@ impl Scenario {
                 return Err(source.unknown_name(end, "node", &end.value, &known));
             }
         }
-        if let Some(model) = network.model.as_ref().filter(|model| model.value == NetworkModel::Latency) {
-            return Err(source.error_at(model, NO_LINKS));
-        }
-        if let Some(latency) = network.default_latency_us.as_ref().filter(|latency| latency.value > 0) {
-            return Err(source.error_at(latency, NO_LINKS));
-        }
-        if let Some(loss) = network.default_loss_rate.as_ref().filter(|loss| loss.value > 0.0) {
-            return Err(source.error_at(loss, NO_LINKS));
-        }
-        let is_shaped =
-            |link: &&Link| link.latency_us.unwrap_or(0) > 0 || link.loss_rate.unwrap_or(0.0) > 0.0;
-        match network.links.iter().find(is_shaped) {
-            Some(link) => Err(source.error_at(&link.src, NO_LINKS)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn check_profile(&self, source: &Source) -> Result<(), YamlError> {
@@ -138,12 +124,13 @@ impl Node {
             let message = format!("`{user}` is no user name: {NAME_RULE}");
             return Err(source.error_at(&self.id, message));
         }
-        if self.config.qos > 1 {
-            return Err(source.error_at(&self.id, "`config.qos` of this node must be 0 or 1"));
+        if self.config.qos > 2 {
+            return Err(source.error_at(&self.id, "`config.qos` of this node must be 0, 1 or 2"));
         }
         match self.implementation {
             Implementation::Docker => self.check_docker(source),
             Implementation::Model | Implementation::PythonModel => self.check_model(source),
+            Implementation::Process => self.check_process(source),
         }
     }
 
@@ -169,16 +156,10 @@ impl Node {
     }
 
     fn check_model(&self, source: &Source) -> Result<(), YamlError> {
-        if let Some(script) = &self.script {
-            return Err(source.error_at(
-                script,
-                "model scripts are not there yet: leave out `script` for the built-in model",
-            ));
-        }
         if let Some(docker) = &self.docker {
             return Err(source.error_at(docker, "`docker` needs `implementation: docker`"));
         }
-        if matches!(self.role, Role::Broker | Role::Service) {
+        if self.script.is_none() && matches!(self.role, Role::Broker | Role::Service) {
             let message = format!(
                 "node `{}`: a {} has no built-in model, use `implementation: docker`",
                 self.id.value,
@@ -188,7 +169,14 @@ impl Node {
         }
         Ok(())
     }
-}
 
-/// What is said of links with latency or loss: a run that ignored them would claim something about them.
-const NO_LINKS: &str = "shaped links are not there yet: only direct ones without latency and loss can run";
+    fn check_process(&self, source: &Source) -> Result<(), YamlError> {
+        let Some(process) = &self.process else {
+            return Err(source.error_at(&self.id, format!("node `{}` needs `process`", self.id.value)));
+        };
+        if process.value.command.value.is_empty() {
+            return Err(source.error_at(&process.value.command, "`command` is empty"));
+        }
+        Ok(())
+    }
+}

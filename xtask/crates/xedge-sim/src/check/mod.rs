@@ -1,7 +1,9 @@
 //! Claims over a history: pure functions, no time, no network. A claim that nothing could have broken is not held.
 
 mod delivery;
+mod readings;
 mod roster;
+mod seen;
 pub mod stats;
 
 use std::collections::BTreeMap;
@@ -11,10 +13,11 @@ use serde::Serialize;
 use xedge_model::Class;
 use xedge_model::scenario::Expectation;
 
-use crate::history::Event;
-
+pub(crate) use delivery::conclude;
 pub use delivery::{end_to_end, gateway_receives, sensors_publish};
+pub use readings::Readings;
 pub use roster::{CloudEntry, GatewayEntry, Roster, SensorEntry};
+pub use seen::{Arrivals, Heard, Seen};
 pub use stats::{NodeStats, Percentiles};
 
 /// Whether a claim holds.
@@ -96,11 +99,11 @@ impl Verdict {
 }
 
 /// The claim of an expectation that the history alone can answer; `None` for those that need a probe.
-pub fn from_history(expectation: &Expectation, events: &[Event], roster: &Roster) -> Option<Claim> {
+pub fn from_history(expectation: &Expectation, seen: &Seen, roster: &Roster) -> Option<Claim> {
     match expectation {
-        Expectation::SensorsPublish => Some(sensors_publish(events, roster)),
-        Expectation::GatewayReceives => Some(gateway_receives(events, roster)),
-        Expectation::EndToEnd => Some(end_to_end(events, roster)),
+        Expectation::SensorsPublish => Some(sensors_publish(seen, roster)),
+        Expectation::GatewayReceives => Some(gateway_receives(seen, roster)),
+        Expectation::EndToEnd => Some(end_to_end(seen, roster)),
         Expectation::BrokerStarts
         | Expectation::AnonymousRefused
         | Expectation::WrongPasswordRefused(_)
@@ -108,7 +111,9 @@ pub fn from_history(expectation: &Expectation, events: &[Event], roster: &Roster
         | Expectation::RetainedSurvivesRestart
         | Expectation::ServiceHealthy(_)
         | Expectation::ServiceAnswers(..)
-        | Expectation::ServiceRuns(..) => None,
+        | Expectation::ServiceRuns(..)
+        | Expectation::Measure(_)
+        | Expectation::Logs { .. } => None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Numbers about a run: percentiles and counts per node. They are reported, and claim nothing by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::Roster;
-use crate::history::{Event, Kind};
+use super::readings::Readings;
+use crate::history::{Event, History, Kind};
 
 /// Percentiles by nearest rank, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,10 +54,10 @@ pub struct NodeStats {
 }
 
 /// Counts of every node that did something.
-pub fn per_node(events: &[Event]) -> BTreeMap<String, NodeStats> {
-    let mut nodes: BTreeMap<&str, NodeStats> = BTreeMap::new();
-    for event in events {
-        let stats = nodes.entry(&event.node).or_default();
+pub fn per_node(history: &History) -> BTreeMap<String, NodeStats> {
+    let mut nodes: BTreeMap<Arc<str>, NodeStats> = BTreeMap::new();
+    for event in history {
+        let stats = nodes.entry(event.node).or_default();
         match &event.kind {
             Kind::Sent { dup: false, .. } => stats.sent += 1,
             Kind::Sent { dup: true, .. } => stats.repeated += 1,
@@ -74,42 +76,42 @@ pub fn per_node(events: &[Event]) -> BTreeMap<String, NodeStats> {
             | Kind::Probe { .. } => {}
         }
     }
-    nodes.into_iter().map(|(node, stats)| (node.to_owned(), stats)).collect()
+    nodes.into_iter().map(|(node, stats)| (node.to_string(), stats)).collect()
 }
 
 /// How far behind the plan sensors sent: the generator's own lag.
-pub fn send_lag(events: &[Event], roster: &Roster) -> Option<Percentiles> {
+pub fn send_lag(history: &History, roster: &Roster) -> Option<Percentiles> {
     let sensors: BTreeSet<&str> = roster.sensors.iter().map(|s| s.id.as_str()).collect();
-    let lag = |event: &Event| match event.kind {
+    let lag = |event: Event| match event.kind {
         Kind::Sent { planned_us, dup: false, .. } if sensors.contains(&*event.node) => {
             Some(event.t_us.saturating_sub(planned_us))
         }
         _ => None,
     };
-    Percentiles::of(events.iter().filter_map(lag).collect())
+    Percentiles::of(history.iter().filter_map(lag).collect())
 }
 
 /// From the planned send to the broker's acknowledgement.
-pub fn ack_latency(events: &[Event], roster: &Roster) -> Option<Percentiles> {
+pub fn ack_latency(history: &History, roster: &Roster) -> Option<Percentiles> {
     let sensors: BTreeSet<&str> = roster.sensors.iter().map(|s| s.id.as_str()).collect();
-    let latency = |event: &Event| match event.kind {
+    let latency = |event: Event| match event.kind {
         Kind::Acked { planned_us, .. } if sensors.contains(&*event.node) => {
             Some(event.t_us.saturating_sub(planned_us))
         }
         _ => None,
     };
-    Percentiles::of(events.iter().filter_map(latency).collect())
+    Percentiles::of(history.iter().filter_map(latency).collect())
 }
 
 /// From the planned send to the first arrival at each gateway model.
-pub fn delivery_latency(events: &[Event]) -> Option<Percentiles> {
-    let mut seen = BTreeSet::new();
+pub fn delivery_latency(history: &History) -> Option<Percentiles> {
+    let mut seen: BTreeMap<Arc<str>, Readings> = BTreeMap::new();
     let mut values = Vec::new();
-    for event in events {
-        if let Kind::Received { from, seq, planned_us, .. } = &event.kind
-            && seen.insert((&*event.node, from.as_str(), *seq))
+    for event in history {
+        if let Kind::Received { from, seq, planned_us, .. } = event.kind
+            && seen.entry(event.node).or_default().insert(&from, seq)
         {
-            values.push(event.t_us.saturating_sub(*planned_us));
+            values.push(event.t_us.saturating_sub(planned_us));
         }
     }
     Percentiles::of(values)

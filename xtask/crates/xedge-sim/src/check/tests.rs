@@ -5,10 +5,31 @@ use std::time::Duration;
 
 use super::roster::{CloudEntry, GatewayEntry, Roster, SensorEntry};
 use super::stats::{delivery_latency, per_node, send_lag};
-use super::{
-    Claim, Percentiles, State, Verdict, end_to_end, gateway_receives, generator_kept_up, sensors_publish,
-};
-use crate::history::{Event, Kind};
+use super::{Claim, Percentiles, Seen, State, Verdict, generator_kept_up};
+use crate::history::{Event, History, Kind};
+
+fn sensors_publish(events: &[Event], roster: &Roster) -> Claim {
+    super::sensors_publish(&seen(events, roster), roster)
+}
+
+fn gateway_receives(events: &[Event], roster: &Roster) -> Claim {
+    super::gateway_receives(&seen(events, roster), roster)
+}
+
+fn end_to_end(events: &[Event], roster: &Roster) -> Claim {
+    super::end_to_end(&seen(events, roster), roster)
+}
+
+/// By hand, and so in any order.
+fn seen(events: &[Event], roster: &Roster) -> Seen {
+    Seen::of(&history(events), roster)
+}
+
+fn history(events: &[Event]) -> History {
+    let mut events = events.to_vec();
+    events.sort_by_key(|event| event.t_us);
+    events.into_iter().collect()
+}
 
 fn roster() -> Roster {
     let sensor = |id: &str| SensorEntry {
@@ -53,7 +74,7 @@ fn acked(node: &str, seq: u64) -> Event {
 }
 
 fn received(from: &str, seq: u64) -> Event {
-    let topic = format!("sensors/{from}");
+    let topic = format!("sensors/{from}").into();
     at(
         1_000 * seq + 30,
         "gw",
@@ -191,9 +212,9 @@ fn percentiles_are_by_nearest_rank() {
 
 #[test]
 fn times_are_measured_from_the_plan() {
-    let lag = send_lag(&good(), &roster()).unwrap();
+    let lag = send_lag(&history(&good()), &roster()).unwrap();
     assert_eq!((lag.count, lag.p50_us), (4, 7));
-    let late = [good(), vec![received("a", 1)]].concat();
+    let late = history(&[good(), vec![received("a", 1)]].concat());
     assert_eq!(delivery_latency(&late).unwrap().count, 4, "a duplicate is no delivery");
     assert_eq!(delivery_latency(&late).unwrap().max_us, 30);
     assert_eq!(per_node(&late)["gw"].received, 5);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use xedge_model::Digest;
 
-use super::{Creation, EngineFacts, Kind, Labels, Object, Settings, Status};
+use super::{Creation, EngineFacts, Kind, Labels, Object, Settings, Status, Usage};
 use crate::Error;
 
 /// There is none, hence no value of it.
@@ -78,6 +78,22 @@ impl Embedded {
     }
 
     pub(super) async fn stop(&self, _container: &str, _grace: Duration) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn kill(&self, _container: &str, _signal: &str) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn pause(&self, _container: &str) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn unpause(&self, _container: &str) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn usage(&self, _container: &str) -> Result<Option<Usage>, Error> {
         match *self {}
     }
 

@@ -2,6 +2,7 @@
 
 mod body;
 mod build;
+mod control;
 mod pipe;
 
 use std::collections::HashMap;
@@ -217,6 +218,7 @@ impl Docker {
         Ok(Status {
             image: found.image.unwrap_or_default(),
             running: state.running.unwrap_or(false),
+            paused: state.paused.unwrap_or(false),
             restarting: state.restarting.unwrap_or(false),
             restarts: found.restart_count.unwrap_or(0),
             exit_code: state.exit_code.unwrap_or(0),

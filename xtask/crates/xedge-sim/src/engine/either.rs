@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status};
+use super::{Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status, Usage};
 use crate::Error;
 
 /// What runs containers.
@@ -93,6 +93,26 @@ impl Engine {
     /// Stops a container with its stop signal, and with SIGKILL after `grace`.
     pub async fn stop(&self, container: &str, grace: Duration) -> Result<(), Error> {
         either!(self, engine => engine.stop(container, grace).await)
+    }
+
+    /// Sends a signal (`KILL`) to a container's main process; its restart policy does not bring it back.
+    pub(crate) async fn kill(&self, container: &str, signal: &str) -> Result<(), Error> {
+        either!(self, engine => engine.kill(container, signal).await)
+    }
+
+    /// Holds all processes of a container.
+    pub(crate) async fn pause(&self, container: &str) -> Result<(), Error> {
+        either!(self, engine => engine.pause(container).await)
+    }
+
+    /// Lets a held container go on.
+    pub(crate) async fn unpause(&self, container: &str) -> Result<(), Error> {
+        either!(self, engine => engine.unpause(container).await)
+    }
+
+    /// What a running container uses; `None` where nobody can tell.
+    pub(crate) async fn usage(&self, container: &str) -> Result<Option<Usage>, Error> {
+        either!(self, engine => engine.usage(container).await)
     }
 
     /// State of a container.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Behaviour, Outgoing, Phase};
 use crate::history::{Kind, Recorder};
+use crate::link::Route;
 use crate::mqtt::{Connection, Login, Packet, Publish, Refused};
 use crate::plan::ModelSettings;
 
@@ -24,13 +25,31 @@ pub(super) struct Client {
     pub(super) id: Arc<str>,
     pub(super) login: Login,
     pub(super) settings: ModelSettings,
-    pub(super) address: SocketAddr,
+    pub(super) addresses: Addresses,
+    /// The links between it and the broker; `None` without any.
+    pub(super) route: Option<Route>,
     pub(super) recorder: Recorder,
     pub(super) phase: watch::Receiver<Phase>,
     /// Limits how many connect at once: a broker's backlog is short.
     pub(super) turnstile: Arc<Semaphore>,
     /// Hears of this model's first success, or of its giving up.
     pub(super) ready: Option<mpsc::UnboundedSender<()>>,
+}
+
+/// Where a model finds the broker: a container that was started again has other ports.
+pub(super) struct Addresses {
+    pub(super) now: watch::Receiver<Vec<SocketAddr>>,
+    /// The model's number, by which models are spread over the addresses.
+    pub(super) index: usize,
+}
+
+impl Addresses {
+    fn now(&self) -> SocketAddr {
+        let all = self.now.borrow();
+        // Nobody answers at port 0: the model tries again, with what is known then.
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        all.get(self.index % all.len().max(1)).copied().unwrap_or(nowhere)
+    }
 }
 
 /// How a session ended.
@@ -72,7 +91,8 @@ impl Client {
         let mut last = String::new();
         while *self.phase.borrow() != Phase::End {
             let permit = self.turnstile.clone().acquire_owned().await.ok()?;
-            let opened = Connection::open(self.address, &self.login, ATTEMPT).await;
+            let opened =
+                Connection::open_along(self.route.as_ref(), self.addresses.now(), &self.login, ATTEMPT).await;
             drop(permit);
             match opened {
                 Ok(connection) => {

@@ -9,23 +9,32 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use xedge_model::scenario::Role;
 
-use super::client::Client;
+use super::client::{Addresses, Client};
 use super::cloud::Cloud;
 use super::gateway::Gateway;
 use super::sensor::{Schedule, Sensor};
 use super::{Behaviour, Phase, Tally};
 use crate::history::Recorder;
+use crate::link::Links;
 use crate::mqtt::Login;
 use crate::plan::{ModelPlan, RunPlan};
 
 /// Connections that are opened at the same time; mosquitto's backlog is 100.
 const AT_ONCE: usize = 64;
 
+/// What a login takes without links, at most.
+const QUICK: Duration = Duration::from_millis(20);
+/// Limits how much more slow links allow.
+const MOST_ROUNDS: usize = 16;
+
 /// What models connect to and write to.
 pub(crate) struct Setting<'a> {
     pub(crate) plan: &'a RunPlan,
-    /// Where the broker is reached; models are spread over these.
-    pub(crate) addresses: Vec<SocketAddr>,
+    /// Where the broker is reached now; models are spread over these.
+    pub(crate) addresses: watch::Receiver<Vec<SocketAddr>>,
+    /// Node of the broker.
+    pub(crate) broker: &'a str,
+    pub(crate) links: &'a Links,
     pub(crate) recorder: Recorder,
     pub(crate) tally: Arc<Tally>,
 }
@@ -41,7 +50,7 @@ impl Fleet {
     /// sent to nobody. Who is not there after the plan's limit is left out; the claims will show it.
     pub(crate) async fn start(setting: &Setting<'_>) -> Self {
         let mut fleet = Self { tasks: JoinSet::new(), phase: watch::Sender::new(Phase::Prepare) };
-        let turnstile = Arc::new(Semaphore::new(AT_ONCE));
+        let turnstile = Arc::new(Semaphore::new(at_once(setting.links)));
         let plan = setting.plan;
         for roles in [&[Role::Gateway, Role::Cloud][..], &[Role::Sensor]] {
             let (ready, mut arrived) = mpsc::unbounded_channel();
@@ -49,12 +58,12 @@ impl Fleet {
             for (index, (in_role, model)) in
                 indexed(plan).enumerate().filter(|(_, (_, m))| roles.contains(&m.role))
             {
-                let address = setting.addresses[index % setting.addresses.len()];
                 let client = Client {
                     id: Arc::from(model.id.as_str()),
                     login: Login::new(&model.id, model.config.user.as_deref(), &plan.credentials, false),
                     settings: model.config.clone(),
-                    address,
+                    addresses: Addresses { now: setting.addresses.clone(), index },
+                    route: setting.links.route(&model.id, &model.group, setting.broker),
                     recorder: setting.recorder.clone(),
                     phase: fleet.phase.subscribe(),
                     turnstile: turnstile.clone(),
@@ -89,6 +98,12 @@ impl Fleet {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         drop(timeout(Duration::from_secs(2), all).await);
     }
+}
+
+/// How many may connect at once: over a slow link each is longer about it, most of which the broker does not notice.
+fn at_once(links: &Links) -> usize {
+    let rounds = links.longest_round_trip().as_millis() / QUICK.as_millis();
+    AT_ONCE * usize::try_from(rounds).unwrap_or(usize::MAX).clamp(1, MOST_ROUNDS)
 }
 
 /// Every model with its number among those of its role, which is its place in the tally.

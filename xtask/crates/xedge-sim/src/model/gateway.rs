@@ -65,8 +65,8 @@ impl Gateway {
     fn record(&self, publish: &Publish, reading: Reading) {
         let start_us = self.start.map_or(0, |start| self.recorder.micros(start));
         let kind = Kind::Received {
-            topic: publish.topic.clone(),
-            from: reading.id,
+            topic: publish.topic.as_str().into(),
+            from: reading.id.into(),
             seq: reading.seq,
             planned_us: start_us.saturating_add(reading.sent_us),
             dup: publish.dup,

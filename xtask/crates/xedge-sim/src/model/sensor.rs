@@ -52,7 +52,7 @@ impl Schedule {
     }
 
     /// The next value, in hundredths: a walk in small steps between 0 and 100.
-    fn next_value(&mut self) -> u64 {
+    pub(crate) fn next_value(&mut self) -> u64 {
         let moved = self.hundredths + self.draws.below(101);
         self.hundredths = moved.saturating_sub(50).min(10_000);
         self.hundredths

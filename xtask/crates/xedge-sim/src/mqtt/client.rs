@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::packet::{Connect, Packet, Publish};
 use super::{decode, encode};
+use crate::link::{self, Route, Stream};
 use crate::plan::{Credentials, Secret};
 
 /// Seconds without a packet after which the broker gives a client up (1.5 times this).
@@ -67,7 +67,7 @@ fn code_text(code: u8) -> &'static str {
 /// A connection that the broker has accepted.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     inbox: BytesMut,
     /// Whether the broker kept a session of this client.
     pub session_present: bool,
@@ -78,13 +78,21 @@ pub struct Connection {
 impl Connection {
     /// Connects and logs in, within `limit`.
     pub async fn open(address: SocketAddr, login: &Login, limit: Duration) -> Result<Self, Refused> {
-        timeout(limit, Self::connect(address, login)).await.unwrap_or(Err(Refused::Silent))
+        Self::open_along(None, address, login, limit).await
     }
 
-    async fn connect(address: SocketAddr, login: &Login) -> Result<Self, Refused> {
-        let stream = TcpStream::connect(address).await.map_err(|e| Refused::Io(e.to_string()))?;
-        // A reading must leave when it is due, not when the kernel has collected enough.
-        stream.set_nodelay(true).map_err(|e| Refused::Io(e.to_string()))?;
+    /// The same along a route through links.
+    pub(crate) async fn open_along(
+        route: Option<&Route>,
+        address: SocketAddr,
+        login: &Login,
+        limit: Duration,
+    ) -> Result<Self, Refused> {
+        timeout(limit, Self::connect(route, address, login)).await.unwrap_or(Err(Refused::Silent))
+    }
+
+    async fn connect(route: Option<&Route>, address: SocketAddr, login: &Login) -> Result<Self, Refused> {
+        let stream = link::connect(address, route).await.map_err(|e| Refused::Io(e.to_string()))?;
         let mut connection = Self {
             stream,
             inbox: BytesMut::new(),

@@ -1,6 +1,6 @@
 //! From a scenario's model nodes to single MQTT clients.
 
-use xedge_model::scenario::{Implementation, Scenario};
+use xedge_model::scenario::Scenario;
 
 use super::{ModelPlan, ModelSettings};
 
@@ -10,7 +10,7 @@ use super::{ModelPlan, ModelSettings};
 /// A node `sensor` with `count: 2` gives clients `sensor-1` and `sensor-2`, which publish to `sensors/sensor-1` and
 /// `sensors/sensor-2`.
 pub fn expand(scenario: &Scenario) -> Vec<ModelPlan> {
-    let models = scenario.nodes.value.iter().filter(|n| n.implementation != Implementation::Docker);
+    let models = scenario.nodes.value.iter().filter(|node| node.is_built_in());
     models
         .flat_map(|node| {
             let group = node.id.value.as_str();

@@ -2,6 +2,7 @@
 
 mod expand;
 mod extras;
+mod link;
 mod order;
 mod secret;
 mod validate;
@@ -15,6 +16,7 @@ use xedge_model::{Digest, Platform};
 
 pub use expand::expand;
 pub use extras::{ContainerExtras, HealthPace, Need};
+pub use link::{Chance, Ends, LinkPlan, Shape};
 pub(crate) use order::start_order;
 pub use secret::{Credentials, Secret, redact};
 
@@ -37,6 +39,8 @@ pub struct RunPlan {
     pub containers: Vec<ContainerPlan>,
     /// Built-in models, one entry a client.
     pub models: Vec<ModelPlan>,
+    /// Links that connections take.
+    pub links: Vec<LinkPlan>,
     /// What must hold.
     pub expectations: Vec<Expectation>,
     /// Passwords by user: of the models, and of the users that expectations name.

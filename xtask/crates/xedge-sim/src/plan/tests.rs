@@ -29,6 +29,7 @@ fn good() -> RunPlan {
         keep: false,
         containers: vec![container("broker", Role::Broker)],
         models: vec![model("s", Role::Sensor), model("gw", Role::Gateway)],
+        links: vec![],
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
         retained: None,

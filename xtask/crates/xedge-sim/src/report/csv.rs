@@ -2,31 +2,73 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
-use xedge_model::atomic;
+use xedge_model::atomic::WriteError;
 
 use crate::Error;
-use crate::history::Event;
+use crate::history::{Event, History};
 use crate::plan::RunPlan;
 
 /// Columns that have a name of their own; every other field of an event goes into `detail`.
 const COLUMNS: [&str; 7] = ["t_us", "node", "kind", "topic", "seq", "planned_us", "packet_id"];
 
-pub(super) fn write(folder: &Utf8Path, plan: &RunPlan, events: &[Event]) -> Result<(), Error> {
+/// Line by line: the text of a long run is larger than everything else in this process.
+pub(super) fn write(folder: &Utf8Path, plan: &RunPlan, history: &History) -> Result<(), Error> {
     let groups: BTreeMap<&str, &str> =
         plan.models.iter().map(|m| (m.id.as_str(), m.group.as_str())).collect();
-    let mut files: BTreeMap<&str, String> = BTreeMap::new();
-    for event in events {
+    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+    let mut line = String::new();
+    for event in history {
+        line.clear();
+        row(&mut line, &event).map_err(|e| Error::Report { what: "a CSV file", detail: e.to_string() })?;
         let group = groups.get(&*event.node).copied().unwrap_or(&event.node);
-        let file = files.entry(group).or_insert_with(|| COLUMNS.join(",") + ",detail\n");
-        row(file, event).map_err(|e| Error::Report { what: "a CSV file", detail: e.to_string() })?;
+        match tables.get_mut(group) {
+            Some(table) => table.add(&line)?,
+            None => {
+                let mut table = Table::create(folder.join(format!("{group}.csv")))?;
+                table.add(&line)?;
+                tables.insert(group.to_owned(), table);
+            }
+        }
     }
-    for (group, text) in files {
-        atomic::write(&folder.join(format!("{group}.csv")), text.as_bytes(), 0o644)?;
+    tables.into_values().try_for_each(Table::finish)
+}
+
+/// A file that is being written.
+struct Table {
+    path: Utf8PathBuf,
+    out: BufWriter<File>,
+}
+
+impl Table {
+    fn create(path: Utf8PathBuf) -> Result<Self, Error> {
+        let folder = path.parent().unwrap_or(Utf8Path::new("."));
+        let file = fs::create_dir_all(folder).and_then(|()| File::create(&path));
+        match file {
+            Ok(file) => {
+                let mut table = Self { path, out: BufWriter::new(file) };
+                table.add(&(COLUMNS.join(",") + ",detail\n"))?;
+                Ok(table)
+            }
+            Err(error) => Err(WriteError::new(&path, error).into()),
+        }
     }
-    Ok(())
+
+    fn add(&mut self, line: &str) -> Result<(), Error> {
+        self.out.write_all(line.as_bytes()).map_err(|error| self.failed(error))
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        self.out.flush().map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        WriteError::new(&self.path, error).into()
+    }
 }
 
 fn row(file: &mut String, event: &Event) -> serde_json::Result<()> {

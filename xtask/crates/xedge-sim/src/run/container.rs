@@ -10,6 +10,7 @@ use super::guard::guarded;
 use super::stage::Stage;
 use crate::engine::Engine;
 use crate::history::Recorder;
+use crate::link::Links;
 use crate::plan::{ContainerPlan, Credentials, Limits, Place};
 use crate::{Error, RunLock};
 
@@ -73,6 +74,7 @@ pub async fn probe_container(
         keep: false,
         limits: plan.limits,
         credentials: &plan.credentials,
+        links: Links::default(),
         recorder: Recorder::new(Instant::now()),
         progress,
         labels: Stage::labels(&plan.run_id, false, place, &lock),

@@ -20,9 +20,10 @@ use self::guard::{Aftermath, guarded};
 use self::outcome::{ContainerFacts, Facts, Outcome};
 use self::service::Services;
 use self::stage::Stage;
-use crate::check::{self, Claim, Roster, State, Verdict, stats};
+use crate::check::{self, Claim, Roster, Seen, State, Verdict, stats};
 use crate::engine::Engine;
-use crate::history::{Event, Kind, Recorder};
+use crate::history::{History, Kind, Recorder};
+use crate::link::Links;
 use crate::model::{Fleet, Setting, Tally, stimulus};
 use crate::plan::{ContainerPlan, Place, RunPlan};
 use crate::probe::Broker;
@@ -86,6 +87,7 @@ pub async fn run(
         keep: plan.keep,
         limits: plan.limits,
         credentials: &plan.credentials,
+        links: Links::new(&plan.links, plan.seed),
         recorder: recorder.clone(),
         progress,
         labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
@@ -95,9 +97,9 @@ pub async fn run(
     // A whole run is a large future: on the heap, so that those of the callers stay small.
     let body = Box::pin(measurement.run());
     let (measured, aftermath) = guarded(&stage, &plan.containers, cancel, body).await;
-    let events = recorder.take();
-    let raw = report::raw(&place.report, plan, &events, &aftermath.logs);
-    let result = measured.map(|measured| measurement.conclude(measured, &events, aftermath));
+    let history = recorder.take();
+    let raw = report::raw(&place.report, plan, &history, &aftermath.logs);
+    let result = measured.map(|measured| measurement.conclude(measured, &history, aftermath));
     let reported = raw.and_then(|()| match &result {
         Ok(outcome) => report::outcome(&place.report, outcome),
         Err(error) => report::error(&place.report, plan, error),
@@ -184,7 +186,9 @@ impl Measurement<'_> {
             | Expectation::RetainedSurvivesRestart
             | Expectation::ServiceHealthy(_)
             | Expectation::ServiceAnswers(..)
-            | Expectation::ServiceRuns(..) => return Ok(None),
+            | Expectation::ServiceRuns(..)
+            | Expectation::Measure(_)
+            | Expectation::Logs { .. } => return Ok(None),
         };
         let kind = Kind::Probe { name: claim.id.clone(), result: claim.text.clone() };
         self.stage.recorder.record(&Arc::from(plan.node_id.as_str()), kind);
@@ -215,7 +219,9 @@ impl Measurement<'_> {
         let tally = Arc::new(Tally::new(self.plan));
         let setting = Setting {
             plan: self.plan,
-            addresses: self.addresses(broker).await?,
+            addresses: watch::Sender::new(self.addresses(broker).await?).subscribe(),
+            broker: &broker.node_id,
+            links: &self.stage.links,
             recorder: self.stage.recorder.clone(),
             tally: tally.clone(),
         };
@@ -234,15 +240,16 @@ impl Measurement<'_> {
         Ok(())
     }
 
-    fn conclude(&self, measured: Measured, events: &[Event], aftermath: Aftermath) -> Outcome {
+    fn conclude(&self, measured: Measured, history: &History, aftermath: Aftermath) -> Outcome {
         let plan = self.plan;
         let Measured { containers, claims: probed } = measured;
-        let send_lag = stats::send_lag(events, &self.roster);
+        let send_lag = stats::send_lag(history, &self.roster);
+        let seen = Seen::of(history, &self.roster);
         let claims: Vec<Claim> = plan
             .expectations
             .iter()
             .filter_map(|expectation| {
-                check::from_history(expectation, events, &self.roster)
+                check::from_history(expectation, &seen, &self.roster)
                     .or_else(|| probed.iter().find(|c| c.id == expectation.to_string()).cloned())
             })
             .chain(check::generator_kept_up(send_lag.as_ref(), plan.limits.lag_p99))
@@ -261,10 +268,10 @@ impl Measurement<'_> {
             containers,
             stimulus: stimulus(plan),
             send_lag,
-            ack_latency: stats::ack_latency(events, &self.roster),
-            delivery_latency: stats::delivery_latency(events),
+            ack_latency: stats::ack_latency(history, &self.roster),
+            delivery_latency: stats::delivery_latency(history),
         };
         let verdict = Verdict::over(&claims);
-        Outcome { verdict, claims, nodes: stats::per_node(events), facts, leftovers: aftermath.leftovers }
+        Outcome { verdict, claims, nodes: stats::per_node(history), facts, leftovers: aftermath.leftovers }
     }
 }

@@ -12,6 +12,7 @@ use super::Progress;
 use super::outcome::ContainerFacts;
 use crate::engine::{Creation, Engine, Labels, Status, volume_tar};
 use crate::history::{Kind, Recorder};
+use crate::link::Links;
 use crate::plan::{ContainerPlan, Credentials, Limits, Place, VolumePlan, redact};
 use crate::probe::Broker;
 use crate::sweep::{HOST, KEEP, LOCK, RUN};
@@ -34,6 +35,7 @@ pub(super) struct Stage<'a> {
     pub(super) keep: bool,
     pub(super) limits: Limits,
     pub(super) credentials: &'a Credentials,
+    pub(super) links: Links,
     pub(super) recorder: Recorder,
     pub(super) progress: &'a (dyn Fn(Progress) + Send + Sync),
     pub(super) labels: Labels,

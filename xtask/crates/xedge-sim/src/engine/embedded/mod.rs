@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod container;
+mod control;
 mod exec;
 mod forward;
 mod make;
