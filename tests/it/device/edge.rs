@@ -8,6 +8,7 @@ use xedge_bundle::member;
 use xedge_model::Platform;
 
 use super::agent;
+use super::pair::{ALL_PLATFORMS, platforms};
 use super::remade::Remade;
 use super::stand::Board;
 use super::{Device, operate::lines};
@@ -82,7 +83,7 @@ fn edge() -> Bench {
     edit(&bench.project().join("images/gateway/image.yaml"), payload, "");
     for image in ["gateway", "mqtt-broker"] {
         let file = bench.project().join(format!("images/{image}/image.yaml"));
-        edit(&file, "platforms: [linux/amd64, linux/arm64]", &format!("platforms: [{native}]"));
+        edit(&file, ALL_PLATFORMS, &platforms(native));
     }
     edit(&bench.project().join("scenarios/production_parity.yaml"), "duration_s: 15", "duration_s: 3");
     bench.run(&["secrets", "gen", "--env", "production"]).expect(0);

@@ -154,7 +154,7 @@ impl Both {
         let flags = |seconds| ["--env", "staging", "--measure", seconds];
         let mut running = Running::start(self.deployment(&shelf.second, &["two"], &flags("6")));
         running.until("measures two for 6 s");
-        self.two.run("docker stop pair-side");
+        self.two.run("docker stop --time 1 pair-side");
         running.finish().expect(2).says("side does not run");
         assert!(!folder.exists(), "something was signed");
         self.two.run("docker start pair-side");

@@ -8,6 +8,7 @@ use xedge_model::Platform;
 
 use super::Device;
 use super::operate::lines;
+use super::pair::{ALL_PLATFORMS, platforms};
 use super::stand::{Board, HOST};
 use crate::sim::bench::Bench;
 use crate::support::{command, edit, finish, root};
@@ -61,8 +62,7 @@ fn large() -> (Bench, String) {
     bench.own_broker(&name, "listener", "# large\nlistener");
     let folder = bench.project().join("images/mqtt-broker");
     let native = Platform::of_machine(std::env::consts::ARCH).unwrap();
-    let (both, one) = ("platforms: [linux/amd64, linux/arm64]", format!("platforms: [{native}]"));
-    edit(&folder.join("image.yaml"), both, &one);
+    edit(&folder.join("image.yaml"), ALL_PLATFORMS, &platforms(native));
     let mut random = File::open("/dev/urandom").unwrap().take(RELEASE);
     io::copy(&mut random, &mut File::create(folder.join("rootfs/large")).unwrap()).unwrap();
     (bench, name)
