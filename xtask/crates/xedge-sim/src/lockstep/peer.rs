@@ -93,8 +93,8 @@ impl Peer {
 
     async fn line(&mut self, limit: Duration) -> Result<String, Trouble> {
         let mut bytes = Vec::new();
-        let reading = (&mut self.reader).take(LONGEST).read_until(b'\n', &mut bytes);
-        match timeout(limit, reading).await {
+        let mut bounded = (&mut self.reader).take(LONGEST);
+        match timeout(limit, bounded.read_until(b'\n', &mut bytes)).await {
             Ok(Ok(0) | Err(_)) => Err(Trouble::Gone),
             Ok(Ok(_)) if bytes.last() != Some(&b'\n') && bytes.len() as u64 == LONGEST => {
                 Err(Trouble::Nonsense(format!("a line has more than {} MiB", LONGEST >> 20)))
