@@ -407,7 +407,7 @@ pub(crate) enum Job {
     Sim,
     /// Deployments to a device that is a container: power cuts, bad releases, a full disk
     Device,
-    /// The same faults 200 times over (not part of all)
+    /// The same faults 200 times over, and what the agent weighs (not part of all)
     DeviceFaults,
 }
 
