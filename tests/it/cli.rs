@@ -67,9 +67,14 @@ fn a_job_whose_filter_leaves_no_test_fails() {
 fn the_filters_of_the_jobs_leave_the_tests_that_they_are_for() {
     let own = std::env::current_exe().unwrap();
     let script = LISTS.replace("SELF", own.to_str().unwrap());
-    for job in ["device", "device-faults"] {
+    for (job, kills, weight) in [("device", true, false), ("device-faults", true, true)] {
         let (_, calls) = ci(job, &script, 0);
         assert_eq!(calls.len(), 2, "{calls:?}");
+        let (_, flags) = calls[1].split_once(" -- ").unwrap();
+        let list = std::process::Command::new(&own).args(flags.split(' ')).arg("--list").output().unwrap();
+        let list = String::from_utf8(list.stdout).unwrap();
+        let has = |name: &str| list.contains(name);
+        assert_eq!((has("device::faults::kills"), has("device::weight::")), (kills, weight), "{job}: {list}");
     }
 }
 

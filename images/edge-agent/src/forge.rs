@@ -442,6 +442,7 @@ pub(crate) fn state(manifest: &Manifest) -> Statement {
                 honesty: [Honesty::L1].into(),
                 platforms: service.manifests.iter().map(run).collect(),
                 config_digest: Some(config),
+                trace: None,
                 key_status: manifest.key_status,
             },
         },

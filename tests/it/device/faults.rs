@@ -91,12 +91,22 @@ fn a_full_disk_is_refused_and_harms_nothing() {
     device.retain("kept");
     let second = device.bring(&shelf.second);
     let free = device.run("df --output=avail -B1 /var/lib/xedge | tail -1");
-    let most = free.trim().parse::<u64>().unwrap() - (300 << 10);
-    device.run(&format!("fallocate -l {most} /var/lib/xedge/big"));
+    let free = free.trim().parse::<u64>().unwrap();
+    let full = device.try_run(&format!("fallocate -l {} /var/lib/docker/big", free + (1 << 20)));
+    assert!(String::from_utf8_lossy(&full.stderr).contains("No space left"), "{full:?}");
+    device.run("rm -f /var/lib/docker/big");
+    device.run(&format!("fallocate -l {} /var/lib/xedge/big", free - (300 << 10)));
+    let before = device.picture();
     let error = device.agent_fails(&format!("apply {second}"), 1);
     assert_eq!(error["code"], "no-space", "{error}");
+    assert_eq!((device.runs_wholly(), device.picture()), (1, before), "a refusal changed something");
+    // The disk is a file on the host, and outlives a power cut as one does.
+    device.run("sync");
+    device.cut_power();
+    device.boot();
+    device.run("touch /run/no-agent; rm /var/lib/xedge/big");
+    device.mend();
     assert_eq!(device.runs_wholly(), 1);
-    device.run("rm /var/lib/xedge/big");
     device.run(&format!("xedge-agent apply {second}"));
     assert_eq!(device.runs_wholly(), 2);
     device.assert_retained("kept");

@@ -257,7 +257,8 @@ fn has_production(project: &Project) -> Result<bool> {
         if file.extension() == Some("yaml") {
             let environment = Environment::parse(&project.source(&file)?)?;
             let value = environment.values.get("production").map(|value| &value.value);
-            if !matches!(value, Some(EnvValue::Bool(_))) {
+            // One that extends another takes it from there.
+            if environment.extends.is_none() && !matches!(value, Some(EnvValue::Bool(_))) {
                 return Ok(false);
             }
             any = true;

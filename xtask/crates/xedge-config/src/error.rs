@@ -5,8 +5,11 @@ use std::io;
 
 use camino::Utf8PathBuf;
 use xedge_model::atomic::WriteError;
-use xedge_model::yaml::YamlError;
+use xedge_model::tree::At;
+use xedge_model::yaml::{Source, YamlError};
 use xedge_model::{Class, Failure};
+
+use crate::origin::Origin;
 
 /// A configuration that cannot be rendered, written or compared.
 #[derive(Debug, thiserror::Error)]
@@ -14,11 +17,21 @@ pub enum Error {
     /// A YAML file is wrong: a stack, an environment, parity.yaml, or a rendered Compose file.
     #[error(transparent)]
     Yaml(Box<YamlError>),
+    /// A rendered file is wrong, and it is known what that line comes from.
+    #[error("{problem}\nthe line comes from {origin}{}", .origin.template.snippet)]
+    Traced {
+        /// What is wrong with the rendered file.
+        problem: Box<Error>,
+        /// What to edit.
+        origin: Box<Origin>,
+    },
     /// A rendered Compose file is wrong; the place is in the rendered text.
-    #[error("failed to use what {template} renders to")]
+    #[error("failed to use what {template} renders to{}", comes_from(.origin.as_deref()))]
     Compose {
         /// The template it came from.
         template: Utf8PathBuf,
+        /// What the line comes from.
+        origin: Option<Box<Origin>>,
         /// What is wrong.
         source: Box<YamlError>,
     },
@@ -53,10 +66,10 @@ pub enum Error {
         hint: Option<String>,
     },
     /// A file of a structured kind is not well-formed.
-    #[error("failed to read {file}, as it was rendered: {message}")]
+    #[error("failed to read {place}, as it was rendered: {message}{}", .place.snippet)]
     Malformed {
-        /// The output file.
-        file: String,
+        /// Where in the rendered file.
+        place: Box<Place>,
         /// What is wrong.
         message: String,
     },
@@ -125,6 +138,10 @@ impl From<YamlError> for Error {
     }
 }
 
+fn comes_from(origin: Option<&Origin>) -> String {
+    origin.map_or_else(String::new, |origin| format!(" (the line comes from {origin})"))
+}
+
 fn differences(count: usize) -> String {
     if count == 1 { "1 difference".into() } else { format!("{count} differences") }
 }
@@ -153,6 +170,12 @@ impl Place {
         Self { file: file.to_owned(), line, column, snippet }
     }
 
+    /// A place in a YAML file.
+    pub(crate) fn of(source: &Source, at: At) -> Self {
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Self::new(source.file(), source.text(), number(at.line), number(at.column))
+    }
+
     /// The place of a byte offset in `text`.
     pub(crate) fn at_offset(file: &str, text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
@@ -168,9 +191,22 @@ impl fmt::Display for Place {
     }
 }
 
+impl Error {
+    /// The line of a rendered file that the problem is in.
+    pub(crate) fn rendered_line(&self) -> Option<usize> {
+        match self {
+            Self::Conf { place, .. } | Self::Placeholder { place, .. } | Self::Malformed { place, .. } => {
+                Some(place.line)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
+            Self::Traced { problem, .. } => problem.class(),
             Self::Yaml(error) | Self::Compose { source: error, .. } => error.class(),
             Self::Template { .. }
             | Self::Conf { .. }
@@ -188,6 +224,7 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Traced { problem, .. } => problem.hint(),
             Self::Yaml(error) | Self::Compose { source: error, .. } => error.hint(),
             Self::Template { hint, .. }
             | Self::Conf { hint, .. }

@@ -1,47 +1,49 @@
 //! From a stack and an environment to checked files. Reads below the templates folder, writes nothing.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use xedge_model::compose::Compose;
+use camino::Utf8Path;
+use xedge_model::compose::{Compose, MountSource};
 use xedge_model::image::Mode;
 use xedge_model::stack::{
-    DEVICE, DeviceValue, Environment, Operation, RelPath, SecretReference, StackDef, StackFile, is_name,
-    placeholders,
+    DEVICE, DeviceValue, Operation, RelPath, SecretReference, StackDef, StackFile, is_name, placeholders,
 };
-use xedge_model::yaml::{Source, near};
+use xedge_model::yaml::{Source, YamlError};
 
 use crate::conf::Conf;
+use crate::files::{STACK_FILE, read, stacks, templates, unknown};
+use crate::origin::{self, Origin, Places};
 use crate::rendered::{COMPOSE_FILE, Content, Rendered, RenderedFile};
 use crate::template::Given;
-use crate::{Error, late, template};
+use crate::values::{Values, check_declarations};
+use crate::{Error, Place, late, template};
 
-const STACK_FILE: &str = "stack.yaml";
 const COMPOSE_MODE: u32 = 0o644;
 
 /// Renders a stack with the values of an environment; `root` is the templates folder.
 pub fn render(root: &Utf8Path, stack_name: &str, environment_name: &str) -> Result<Rendered, Error> {
     let (stack_source, def) = read_stack(root, stack_name)?;
-    let environment = environment(root, environment_name)?;
+    let mut values = Values::read(root, environment_name)?;
+    let used = used_anywhere(root)?;
+    let known: Vec<&str> = used.iter().map(String::as_str).collect();
+    values.check_used(|name| used.iter().any(|ask| asks(ask, name)), &known)?;
+    check_declarations(&stack_source, &def, &own_templates(root, &def)?)?;
+    values.check_declared(&stack_source, &def)?;
     let declared = def.device_values();
-    let given = Given { environment: &environment, device: &declared };
-    let rendering = Rendering { root, given, environment_name };
-    let (source, mut compose_text) = rendering.compose(&def)?;
-    let compose = Compose::parse(&source).map_err(|e| compose_error(&def, e))?;
+    let given = Given { values: &values, device: &declared, stack: (&stack_source, &def) };
+    let places = Places { values: &values, stack: (&stack_source, &def) };
+    let rendering = Rendering { root, given, places, environment_name };
+    let (compose, file) = rendering.compose(&def)?;
     let mut files = Vec::new();
     for file in &def.files {
         files.push(rendering.file(file)?);
     }
-    check_binds(&def, &source, &compose, &files)?;
-    let secrets = secrets(&def, &source, &compose)?;
-    compose_text.push_str(&compose.to_text());
-    late::check_compose(&rendering.name(COMPOSE_FILE), &compose_text, &compose)?;
-    files.push(RenderedFile::new(COMPOSE_FILE, COMPOSE_MODE, compose_text.into_bytes(), Content::Compose));
+    compose.check_binds(&files)?;
+    let secrets = compose.secrets()?;
+    files.push(file);
     check_device_values_used(root, &stack_source, &def)?;
     let device_values = asked(&declared, &files);
-    Ok(Rendered::new(stack_name, environment_name, files, compose, secrets, device_values))
+    Ok(Rendered::new(stack_name, environment_name, files, compose.compose, secrets, device_values))
 }
 
 /// Reads and checks one stack's definition.
@@ -65,43 +67,14 @@ fn read_stack(root: &Utf8Path, name: &str) -> Result<(Source, StackDef), Error> 
     Ok((source, def))
 }
 
-/// The names of all stacks, ordered.
-pub fn stacks(root: &Utf8Path) -> Result<Vec<String>, Error> {
-    let folder = root.join("stacks");
-    Ok(list(&folder)?.into_iter().filter(|name| folder.join(name).join(STACK_FILE).is_file()).collect())
-}
-
-/// The names of all environments, ordered.
-pub fn environments(root: &Utf8Path) -> Result<Vec<String>, Error> {
-    let names = list(&root.join("environments"))?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".yaml")).map(str::to_owned).collect())
-}
-
-fn environment(root: &Utf8Path, name: &str) -> Result<Environment, Error> {
-    let path = root.join("environments").join(format!("{name}.yaml"));
-    if !is_name(name) || !path.is_file() {
-        return Err(unknown("environment", name, &environments(root)?));
-    }
-    let source = Source::new(path.as_str(), read(&path)?);
-    let environment = Environment::parse(&source)?;
-    check_used(root, &source, &environment)?;
-    Ok(environment)
-}
-
-/// A value that no template of any stack asks for is a typing error, or a setting that only looks as if it did something.
-fn check_used(root: &Utf8Path, source: &Source, environment: &Environment) -> Result<(), Error> {
+/// The names that templates of any stack ask environments for.
+fn used_anywhere(root: &Utf8Path) -> Result<BTreeSet<String>, Error> {
     let mut used = BTreeSet::new();
     for path in templates(root)? {
         used.extend(template::used(path.as_str(), &read(&path)?)?);
     }
     used.retain(|ask| !template::is_of_device(ask));
-    for (leaf, at) in environment.leaves() {
-        if !used.iter().any(|ask| asks(ask, &leaf)) {
-            let known: Vec<&str> = used.iter().map(String::as_str).collect();
-            return Err(source.unknown_name(at, "value, used by no template:", &leaf, &known).into());
-        }
-    }
-    Ok(())
+    Ok(used)
 }
 
 /// Whether asking for `ask` asks for `leaf` too.
@@ -109,12 +82,18 @@ fn asks(ask: &str, leaf: &str) -> bool {
     leaf.strip_prefix(ask).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// The templates of one stack that are there: path and text.
+fn own_templates(root: &Utf8Path, def: &StackDef) -> Result<Vec<(String, String)>, Error> {
+    let paths = def.files.iter().map(|file| &file.template).chain([&def.compose]);
+    let paths = paths.map(|path| root.join(path.value.as_path())).filter(|path| path.is_file());
+    paths.map(|path| Ok((path.to_string(), read(&path)?))).collect()
+}
+
 /// A device value that no template of its stack asks for would be demanded from every device for nothing.
 fn check_device_values_used(root: &Utf8Path, source: &Source, def: &StackDef) -> Result<(), Error> {
     let mut used = BTreeSet::new();
-    for path in def.files.iter().map(|file| &file.template).chain([&def.compose]) {
-        let path = root.join(path.value.as_path());
-        used.extend(template::used(path.as_str(), &read(&path)?)?);
+    for (file, text) in own_templates(root, def)? {
+        used.extend(template::used(&file, &text)?);
     }
     let unused = |name: &str| !used.iter().any(|ask| asks(ask, &format!("{DEVICE}.{name}")));
     match def.device_values.iter().find(|(name, _)| unused(name)) {
@@ -135,57 +114,66 @@ fn asked(declared: &[DeviceValue], files: &[RenderedFile]) -> Vec<DeviceValue> {
     declared.iter().filter(|value| found.contains(value.name.as_str())).cloned().collect()
 }
 
-/// All templates of all stacks, ordered.
-fn templates(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.join("services"), root.join("stacks")];
-    while let Some(folder) = folders.pop() {
-        for name in list(&folder)? {
-            let path = folder.join(&name);
-            match path.extension() {
-                _ if path.is_dir() => folders.push(path),
-                Some("j2") => found.push(path),
-                _ => {}
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 /// What all files of one rendering share.
 struct Rendering<'a> {
     root: &'a Utf8Path,
     given: Given<'a>,
+    places: Places<'a>,
     environment_name: &'a str,
 }
 
+/// A rendered template, before anything reads it.
+struct Draft {
+    /// Its name in messages.
+    name: String,
+    text: String,
+    origins: Vec<Origin>,
+}
+
+impl Draft {
+    /// A problem with a line of the text, with what the line comes from.
+    fn traced(&self, problem: Error) -> Error {
+        match problem.rendered_line().and_then(|line| self.origins.get(line - 1)) {
+            Some(origin) => Error::Traced { problem: Box::new(problem), origin: Box::new(origin.clone()) },
+            None => problem,
+        }
+    }
+}
+
 impl Rendering<'_> {
-    /// The rendered Compose template, and the comment that stands above the final file.
-    fn compose(&self, def: &StackDef) -> Result<(Source, String), Error> {
-        let text = self.template(&def.compose.value)?;
-        let name = self.name(def.compose.value.as_str());
-        let comment = format!(
-            "# Stack {} for {}, made by `cargo xtask render`: change templates/ instead of this file.\n",
-            def.name.value, self.environment_name
+    /// The Compose file as its template says it, and as it is written: in a fixed order, below a comment.
+    fn compose<'d>(&self, def: &'d StackDef) -> Result<(ComposeDraft<'d>, RenderedFile), Error> {
+        let draft = self.template(&def.compose.value)?;
+        let source = Source::new(&draft.name, &draft.text);
+        let compose = Compose::parse(&source).map_err(|e| compose_error(def, &draft.origins, e))?;
+        let text = format!(
+            "# Stack {} for {}, made by `cargo xtask render`: change templates/ instead of this file.\n{}",
+            def.name.value,
+            self.environment_name,
+            compose.to_text()
         );
-        Ok((Source::new(name, text), comment))
+        let origins = origin::of_compose(&text, &source, &draft.origins);
+        let written = Draft { name: self.name(COMPOSE_FILE), text, origins };
+        late::check_compose(&written.name, &written.text, &compose).map_err(|e| written.traced(e))?;
+        let file =
+            RenderedFile::new(COMPOSE_FILE, COMPOSE_MODE, written.text, Content::Compose, written.origins);
+        Ok((ComposeDraft { def, source, origins: draft.origins, compose }, file))
     }
 
     fn file(&self, file: &StackFile) -> Result<RenderedFile, Error> {
-        let text = self.template(&file.template.value)?;
+        let draft = self.template(&file.template.value)?;
         let output = &file.output.value;
-        let name = self.name(file.template.value.as_str());
         let content = match (output.as_path().file_name(), output.as_path().extension()) {
-            (Some("mosquitto.conf"), _) => Content::Conf(Conf::parse(&name, &text)?),
-            (_, Some("toml")) => Content::Toml(parse_toml(&name, &text)?),
-            _ => Content::Other,
+            (Some("mosquitto.conf"), _) => Conf::parse(&draft.name, &draft.text).map(Content::Conf),
+            (_, Some("toml")) => parse_toml(&draft.name, &draft.text).map(Content::Toml),
+            _ => Ok(Content::Other),
         };
+        let content = content.map_err(|problem| draft.traced(problem))?;
         let Mode(mode) = file.mode.value;
-        Ok(RenderedFile::new(output.as_str(), mode, text.into_bytes(), content))
+        Ok(RenderedFile::new(output.as_str(), mode, draft.text, content, draft.origins))
     }
 
-    fn template(&self, path: &RelPath) -> Result<String, Error> {
+    fn template(&self, path: &RelPath) -> Result<Draft, Error> {
         let full = self.root.join(path.as_path());
         if !full.is_file() {
             let known: Vec<String> = templates(self.root)?
@@ -195,9 +183,12 @@ impl Rendering<'_> {
                 .collect();
             return Err(unknown("template", path.as_str(), &known));
         }
-        let text = template::render(full.as_str(), &read(&full)?, &self.given)?;
-        late::check_names(&self.name(path.as_str()), &text, self.given.device)?;
-        Ok(text)
+        let template = read(&full)?;
+        let rendered = template::render(full.as_str(), &template, &self.given)?;
+        let origins = self.places.origins(full.as_str(), &template, &rendered.lines);
+        let draft = Draft { name: self.name(path.as_str()), text: rendered.text, origins };
+        late::check_names(&draft.name, &draft.text, self.given.device).map_err(|e| draft.traced(e))?;
+        Ok(draft)
     }
 
     /// The name of a rendered file in messages.
@@ -208,7 +199,7 @@ impl Rendering<'_> {
 
 fn parse_toml(name: &str, text: &str) -> Result<toml::Table, Error> {
     let malformed = |error: toml::de::Error| Error::Malformed {
-        file: name.to_owned(),
+        place: Box::new(Place::at_offset(name, text, error.span().map_or(0, |span| span.start))),
         message: error.message().to_owned(),
     };
     let table = toml::from_str(text).map_err(malformed)?;
@@ -216,72 +207,61 @@ fn parse_toml(name: &str, text: &str) -> Result<toml::Table, Error> {
     Ok(table)
 }
 
-/// A bind mount whose source is not rendered would be made by the Engine as an empty folder owned by root.
-fn check_binds(
-    def: &StackDef,
-    source: &Source,
-    compose: &Compose,
-    files: &[RenderedFile],
-) -> Result<(), Error> {
-    for service in compose.services.values() {
-        for (bind, _target, read_only) in service.value.binds() {
-            if !files.iter().any(|file| file.path().starts_with(bind.as_path())) {
-                let message = format!("the bind mount `./{bind}` holds no file of this stack");
-                return Err(compose_error(def, source.error_at(service, message)));
+/// A Compose file with the text that it was read from, for what only shows next to the stack's other files.
+struct ComposeDraft<'d> {
+    def: &'d StackDef,
+    source: Source,
+    origins: Vec<Origin>,
+    compose: Compose,
+}
+
+impl ComposeDraft<'_> {
+    /// A bind mount whose source is not rendered would be made by the Engine as an empty folder owned by root.
+    fn check_binds(&self, files: &[RenderedFile]) -> Result<(), Error> {
+        for service in self.compose.services.values() {
+            for mount in &service.value.volumes {
+                let MountSource::Bind(bind) = &mount.value.source else { continue };
+                if !files.iter().any(|file| file.path().starts_with(bind.as_path())) {
+                    let message = format!("the bind mount `./{bind}` holds no file of this stack");
+                    return Err(self.error(self.source.error_at(mount, message)));
+                }
+                if !mount.value.read_only {
+                    let message =
+                        format!("the bind mount `./{bind}` must be `:ro`: what is signed must not change");
+                    return Err(self.error(self.source.error_at(mount, message)));
+                }
             }
-            if !read_only {
-                let message =
-                    format!("the bind mount `./{bind}` must be `:ro`: what is signed must not change");
-                return Err(compose_error(def, source.error_at(service, message)));
+        }
+        Ok(())
+    }
+
+    /// The references to those of the stack's secrets that the Compose file uses.
+    fn secrets(&self) -> Result<Vec<SecretReference>, Error> {
+        let known: Vec<&str> = self.def.secrets.keys().map(String::as_str).collect();
+        for (name, at) in &self.compose.secrets {
+            if !known.contains(&name.as_str()) {
+                return Err(self.error(self.source.unknown_name(
+                    at,
+                    "secret, not in stack.yaml:",
+                    name,
+                    &known,
+                )));
             }
         }
+        let used = |secret: &SecretReference| self.compose.secrets.contains_key(&secret.name);
+        Ok(self.def.references().into_iter().filter(used).collect())
     }
-    Ok(())
-}
 
-/// The references to those of the stack's secrets that the Compose file uses.
-fn secrets(def: &StackDef, source: &Source, compose: &Compose) -> Result<Vec<SecretReference>, Error> {
-    let known: Vec<&str> = def.secrets.keys().map(String::as_str).collect();
-    for (name, at) in &compose.secrets {
-        if !known.contains(&name.as_str()) {
-            let error = source.unknown_name(at, "secret, not in stack.yaml:", name, &known);
-            return Err(compose_error(def, error));
-        }
+    fn error(&self, source: YamlError) -> Error {
+        compose_error(self.def, &self.origins, source)
     }
-    Ok(def.references().into_iter().filter(|secret| compose.secrets.contains_key(&secret.name)).collect())
 }
 
-fn compose_error(def: &StackDef, source: xedge_model::yaml::YamlError) -> Error {
-    Error::Compose { template: def.compose.value.as_path().to_owned(), source: Box::new(source) }
-}
-
-fn unknown(what: &'static str, name: &str, known: &[String]) -> Error {
-    let hint = match near(name, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => {
-            return Error::Unknown { what, name: name.escape_debug().to_string(), hint: None };
-        }
-        None => format!("known: {}", known.join(", ")),
-    };
-    Error::Unknown { what, name: name.escape_debug().to_string(), hint: Some(hint) }
-}
-
-fn read(path: &Utf8Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
-}
-
-/// The names in a folder, ordered; a folder that is not there has none.
-fn list(folder: &Utf8Path) -> Result<Vec<String>, Error> {
-    let failed = |source| Error::Read { path: folder.to_owned(), source };
-    let entries = match folder.read_dir_utf8() {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.push(entry.map_err(failed)?.file_name().to_owned());
+fn compose_error(def: &StackDef, origins: &[Origin], source: YamlError) -> Error {
+    let origin = usize::try_from(source.line()).ok().and_then(|line| origins.get(line.checked_sub(1)?));
+    Error::Compose {
+        template: def.compose.value.as_path().to_owned(),
+        origin: origin.cloned().map(Box::new),
+        source: Box::new(source),
     }
-    names.sort();
-    Ok(names)
 }

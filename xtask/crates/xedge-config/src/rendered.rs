@@ -10,6 +10,7 @@ use xedge_model::image::Mode;
 use xedge_model::stack::{ConfigFile, DeviceValue, SecretReference, config_digest};
 
 use crate::conf::Conf;
+use crate::origin::Origin;
 
 /// The name of the Compose file among the rendered files.
 pub const COMPOSE_FILE: &str = "compose.yaml";
@@ -38,6 +39,7 @@ pub struct RenderedFile {
     bytes: Vec<u8>,
     digest: Digest,
     content: Content,
+    origins: Vec<Origin>,
 }
 
 /// A file's content as far as it is understood.
@@ -170,9 +172,15 @@ impl Rendered {
 }
 
 impl RenderedFile {
-    pub(crate) fn new(path: &str, mode: u32, bytes: Vec<u8>, content: Content) -> Self {
+    /// `origins` says what each line comes from; it has no part in the digest.
+    pub(crate) fn new(path: &str, mode: u32, text: String, content: Content, origins: Vec<Origin>) -> Self {
+        let bytes = text.into_bytes();
         let digest = Digest::of(&bytes);
-        Self { path: path.into(), mode, bytes, digest, content }
+        Self { path: path.into(), mode, bytes, digest, content, origins }
+    }
+
+    pub(crate) fn origins(&self) -> &[Origin] {
+        &self.origins
     }
 
     fn listed(&self) -> ConfigFile {

@@ -478,6 +478,7 @@ pub(super) fn state(manifest: &Manifest) -> Statement {
                 honesty: [Honesty::L1].into(),
                 platforms: service.manifests.iter().map(run).collect(),
                 config_digest: Some(config),
+                trace: None,
                 key_status: manifest.key_status,
             },
         },
