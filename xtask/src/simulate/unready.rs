@@ -2,62 +2,23 @@
 //! Whoever makes a part work takes its line away.
 
 use camino::Utf8Path;
-use xedge_model::scenario::{Expectation, Implementation, ModelConfig, NetworkModel, Node, Scenario};
+use xedge_model::scenario::{Implementation, Node, Scenario};
 
 use crate::error::{Error, Result};
 
 /// Refuses a scenario that asks for more than there is.
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
-    let claims = || scenario.expect.iter().flat_map(|list| &list.value);
-    let is_measured =
-        claims().any(|claim| matches!(claim.value, Expectation::Measure(_) | Expectation::Logs { .. }));
-    let in_real_time = !scenario.is_virtual();
     let unready = [
-        (
-            "links",
-            !scenario.links.is_empty() || is_shaped(scenario) || nodes().any(|node| node.via.is_some()),
-        ),
-        ("a timeline", !scenario.timeline.is_empty()),
-        ("measured claims", is_measured),
         ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
-        ("`script`", nodes().any(|node| node.script.is_some())),
-        ("`lockstep`", nodes().any(Node::is_lockstep)),
-        ("these settings of models", nodes().any(|node| node.is_built_in() && has_new(&node.config))),
+        ("`script` beside containers", nodes().any(|node| node.script.is_some())),
+        ("`lockstep` beside services", nodes().any(Node::is_lockstep)),
     ];
-    let mut unready = unready.iter().filter(|(what, _)| in_real_time || *what == "measured claims");
-    match unready.find(|(_, asked)| *asked) {
+    match unready.iter().find(|(_, asked)| *asked && !scenario.is_virtual()) {
         None => Ok(()),
         Some((what, _)) => {
             let reason = format!("it uses {what}, which this version cannot run");
             Err(Error::BadFile { path: file.to_owned(), reason }.into())
         }
     }
-}
-
-/// Links of `network` that do more than lead straight to the other side.
-fn is_shaped(scenario: &Scenario) -> bool {
-    scenario.network.as_ref().is_some_and(|network| {
-        let some =
-            |latency: Option<u64>, loss: Option<f64>| latency.unwrap_or(0) > 0 || loss.unwrap_or(0.0) > 0.0;
-        let latency = network.default_latency_us.as_ref().map(|latency| latency.value);
-        let loss = network.default_loss_rate.as_ref().map(|loss| loss.value);
-        let is_model = network.model.as_ref().is_some_and(|model| model.value == NetworkModel::Latency);
-        is_model
-            || some(latency, loss)
-            || network.links.iter().any(|link| some(link.latency_us, link.loss_rate))
-    })
-}
-
-/// Whether anything but the first few settings is used.
-fn has_new(config: &ModelConfig) -> bool {
-    let known = ModelConfig {
-        every: config.every,
-        topic: config.topic.clone(),
-        subscribe: config.subscribe.clone(),
-        qos: config.qos.min(1),
-        user: config.user.clone(),
-        ..ModelConfig::default()
-    };
-    *config != known
 }

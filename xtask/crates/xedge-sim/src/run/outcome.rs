@@ -7,8 +7,10 @@ use serde::Serialize;
 use xedge_model::scenario::Role;
 use xedge_model::{Digest, Platform};
 
-use crate::check::{Claim, NodeStats, Percentiles, Verdict};
+use super::resources::Resources;
+use crate::check::{Claim, Fault, NodeStats, Percentiles, Verdict};
 use crate::engine::EngineFacts;
+use crate::link::LinkStats;
 use crate::lockstep::LinkCount;
 
 /// What came of a run.
@@ -33,10 +35,13 @@ pub(super) struct Facts {
     pub(super) kept: bool,
     pub(super) engine: EngineFacts,
     pub(super) containers: Vec<ContainerFacts>,
+    pub(super) links: Vec<LinkStats>,
     pub(super) stimulus: Digest,
     pub(super) send_lag: Option<Percentiles>,
     pub(super) ack_latency: Option<Percentiles>,
     pub(super) delivery_latency: Option<Percentiles>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) resources: BTreeMap<String, Resources>,
     pub(super) virtual_time: Option<VirtualFacts>,
 }
 
@@ -131,6 +136,11 @@ impl Outcome {
         &self.facts.containers
     }
 
+    /// What every link did.
+    pub fn links(&self) -> &[LinkStats] {
+        &self.facts.links
+    }
+
     /// Digest over every planned reading.
     pub fn stimulus(&self) -> &Digest {
         &self.facts.stimulus
@@ -149,6 +159,16 @@ impl Outcome {
     /// From the planned send to the arrival at gateway models.
     pub fn delivery_latency(&self) -> Option<&Percentiles> {
         self.facts.delivery_latency.as_ref()
+    }
+
+    /// What the timeline did, and the effect that was seen.
+    pub fn faults(&self) -> &[Fault] {
+        &self.facts.faults
+    }
+
+    /// What the containers used that claims are about.
+    pub fn resources(&self) -> &BTreeMap<String, Resources> {
+        &self.facts.resources
     }
 
     /// What may be said about repeating this run.
@@ -200,10 +220,13 @@ impl Outcome {
             kept: false,
             engine,
             containers: vec![],
+            links: vec![],
             stimulus: Digest::of(b""),
             send_lag: None,
             ack_latency: None,
             delivery_latency: None,
+            faults: vec![],
+            resources: BTreeMap::new(),
             virtual_time: None,
         };
         let verdict = Verdict::over(&claims);

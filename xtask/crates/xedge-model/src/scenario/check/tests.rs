@@ -398,6 +398,12 @@ expect:
             ("every: 1s", "user: ann", "user: |ann", "`user` needs a broker"),
             (
                 "- sensors.publish",
+                "- mqtt.ack_latency.p50 < 1s\n  - sensors.publish",
+                "- |mqtt.ack",
+                "`mqtt.ack_latency.p50 < 1s` needs a container",
+            ),
+            (
+                "- sensors.publish",
                 "- broker.starts",
                 "- |broker.starts",
                 "`broker.starts` needs a container or process",
