@@ -50,6 +50,20 @@ fn two_scenarios_run_side_by_side_and_leave_nothing() {
 }
 
 #[test]
+fn an_interrupt_ends_all_of_them_in_order() {
+    let bench = Bench::new();
+    bench.scenario("left", &BROKER.replace("duration_s: 6", "duration_s: 600"));
+    bench.scenario("right", &BROKER.replace("duration_s: 6", "duration_s: 600"));
+    let mut run = bench.start(&["left", "right", "--jobs", "2"]);
+    run.until("publish");
+    run.until("publish");
+    run.signal(rustix::process::Signal::INT);
+    let ran = run.finish().expect(130);
+    assert_eq!(ran.stdout.matches(" interrupted ").count(), 2, "{}", ran.stdout);
+    bench.assert_clean();
+}
+
+#[test]
 fn one_that_fails_does_not_disturb_the_other() {
     let bench = Bench::new();
     bench.scenario("good", BROKER);

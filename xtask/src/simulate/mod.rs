@@ -134,7 +134,9 @@ pub(crate) async fn run(
     let outcome = series.telling();
     let mut finished = Finished { class: series.class(), evidence: None, claims: outcome.claims().to_vec() };
     if !flags.proves() || !trials::are_enough(&prepared.scenario, flags) || !outcome.eligible_for_evidence() {
-        cx.printer.say("no evidence: the run was shortened, kept or had another seed than its scenario");
+        cx.printer.say(
+            "no evidence: the run was shortened, kept, had another seed than its scenario, or fewer runs",
+        );
         return Ok(finished);
     }
     let mut platforms = Vec::new();

@@ -1,3 +1,5 @@
+//! Every key of a scenario, wrong in every way: refused at its place, with its message.
+
 use crate::Failure as _;
 use crate::scenario::Scenario;
 use crate::tree::{At, Tree, Value};

@@ -1,3 +1,5 @@
+//! The schema against the reader, key by key, and against files that are right and wrong.
+
 use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
