@@ -73,8 +73,8 @@ pub(crate) async fn scenario(
     cancel: watch::Receiver<bool>,
 ) -> Result<Finished> {
     clear_report(cx, prepared)?;
-    let Some(engine) = engine.filter(|_| prepared.needs_engine()) else {
-        return virtual_time::scenario(cx, prepared, flags, phase, cancel).await;
+    let Some(engine) = engine.filter(|_| !prepared.scenario.is_virtual()) else {
+        return virtual_time::scenario(cx, engine, prepared, flags, phase, cancel).await;
     };
     let native = crate::commands::host_platform()?;
     let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;

@@ -1,8 +1,14 @@
-//! Scenarios of models and scripts only: checked, run in virtual time without an engine, reported, and signed.
+//! Scenarios that run in virtual time, without an engine unless containers take part in lockstep: checked, run, reported
+//! and signed. What time does is `xedge_sim`'s business.
+
+use std::collections::BTreeMap;
 
 use tokio::sync::watch;
-use xedge_model::scenario::{Expectation, Scenario};
+use xedge_bundle::statement::PlatformRun;
+use xedge_model::Platform;
+use xedge_model::scenario::{Expectation, Role, Scenario};
 use xedge_model::yaml::{Source, Spanned};
+use xedge_sim::Engine;
 
 use super::{Finished, Flags, Images, Phase, Prepared, conclude, place, plan, publish_report, show};
 use crate::commands::Context;
@@ -47,22 +53,29 @@ pub(super) fn expectations(scenario: &Scenario) -> Option<Vec<Expectation>> {
     Some(in_time.collect())
 }
 
-/// Runs, reports and signs one scenario.
+/// Runs, reports and signs one scenario; the engine is for lockstep containers.
 pub(super) async fn scenario(
     cx: &Context<'_>,
+    engine: Option<&Engine>,
     prepared: &Prepared,
     flags: Flags,
     phase: &Phase,
     cancel: watch::Receiver<bool>,
 ) -> Result<Finished> {
-    let images = Images::none();
+    let native = crate::commands::host_platform()?;
+    let images = match engine {
+        Some(engine) => Images::build(cx, engine, prepared, native, &BTreeMap::new(), flags.mode).await?,
+        None => Images::none(),
+    };
     let values = secrets::development(cx, &prepared.users, None)?;
-    let plan = plan::run_plan(cx, prepared, &images, crate::commands::host_platform()?, &values, flags)?;
+    let mut plan = plan::run_plan(cx, prepared, &images, native, &values, flags)?;
+    // Which part it plays in the scenario is told to the program, not to the engine.
+    plan.containers.iter_mut().for_each(|container| container.role = Role::Service);
     let place = place(cx, &plan.run_id)?;
     let progress = |progress| show(cx, &progress);
     // Scripts must be ended before we are.
     let _in_engine = phase.enter();
-    let ran = xedge_sim::run_virtual(&plan, &place, &progress, cancel).await;
+    let ran = xedge_sim::run_virtual(engine, &plan, &place, &progress, cancel).await;
     let published = publish_report(cx, prepared, &[], &place);
     let outcome = match (ran, published) {
         (Ok(outcome), published) => {
@@ -80,9 +93,19 @@ pub(super) async fn scenario(
     let claims = outcome.claims().to_vec();
     let mut finished = Finished { class: outcome.verdict().class(), evidence: None, claims };
     if flags.proves() && outcome.eligible_for_evidence() {
-        finished.evidence = Some(evidence::write(cx, prepared, &images, &outcome, Vec::new())?);
+        let platforms = platforms(cx, prepared, &images, native);
+        finished.evidence = Some(evidence::write(cx, prepared, &images, &outcome, platforms)?);
     } else {
         cx.printer.say("no evidence: the run was shortened, kept or had another seed than its scenario");
     }
     Ok(finished)
+}
+
+/// Containers in lockstep ran on this machine's platform only, which is said of the others.
+fn platforms(cx: &Context<'_>, prepared: &Prepared, images: &Images, native: Platform) -> Vec<PlatformRun> {
+    let others = Platform::ALL.into_iter().filter(|platform| *platform != native);
+    let reason = "containers in lockstep run on this machine's platform only";
+    let not_simulated =
+        others.flat_map(|platform| super::foreign::not_simulated(cx, prepared, platform, reason));
+    images.native(native).into_iter().chain(not_simulated).collect()
 }
