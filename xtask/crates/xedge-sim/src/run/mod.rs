@@ -33,7 +33,7 @@ use self::timeline::Timeline;
 use crate::check::{self, Claim, Faults, Findings, Roster, Seen, State, Verdict, stats};
 use crate::engine::Engine;
 use crate::history::{History, Kind, Recorder};
-use crate::link::Links;
+use crate::link::{Gates, Links};
 use crate::model::{Fleet, Setting, Tally, stimulus};
 use crate::plan::{ContainerPlan, Place, RunPlan};
 use crate::probe::Broker;
@@ -140,6 +140,7 @@ fn stage<'a>(
         limits: plan.limits,
         credentials: &plan.credentials,
         links: Links::new(&plan.links, plan.seed),
+        gates: Gates::default(),
         recorder,
         progress,
         labels: Stage::labels(&plan.run_id, plan.keep, place, lock),
@@ -165,6 +166,7 @@ impl Measurement<'_> {
     async fn run(&self) -> Result<Measured, Error> {
         self.phase("prepare");
         let containers = &self.plan.containers;
+        let _measuring = self.stage.links.measure();
         let broker = self.plan.broker()?;
         self.stage.open(containers).await?;
         let facts = start::all(self.stage, containers).await?;
@@ -287,6 +289,7 @@ impl Measurement<'_> {
     fn conclude(&self, measured: Measured, history: &History, aftermath: Aftermath) -> Outcome {
         let plan = self.plan;
         let Measured { containers, claims: probed, resources } = measured;
+        let links = self.stage.links.stats();
         let seen = Seen::of(history, &self.roster);
         let faults = Faults::of(&plan.timeline, history).with_readings(history, &seen, &self.roster);
         let send_lag = stats::send_lag(history, &self.roster, &faults);
@@ -307,6 +310,7 @@ impl Measurement<'_> {
                     .or_else(|| probed.iter().find(|c| c.id == expectation.to_string()).cloned())
             })
             .chain(faults.claims())
+            .chain(check::links_used(&links))
             .chain(check::generator_kept_up(send_lag.as_ref(), plan.limits.lag_p99))
             .collect();
         for claim in &claims {
@@ -321,6 +325,7 @@ impl Measurement<'_> {
             kept: plan.keep,
             engine: self.stage.engine.facts().clone(),
             containers,
+            links,
             stimulus: stimulus(plan),
             send_lag,
             ack_latency: findings.acknowledgement.all,

@@ -186,6 +186,8 @@ fn conclude(plan: &RunPlan, timeless: &VirtualPlan, passage: Passage, ground: Gr
         kept: plan.keep,
         engine: ground.engine,
         containers: ground.containers,
+        // What links did in virtual time is counted in messages, not connections.
+        links: Vec::new(),
         stimulus: trace.clone(),
         send_lag: None,
         ack_latency: None,
