@@ -9,12 +9,11 @@ use crate::error::{Error, Result};
 /// Refuses a scenario that asks for more than there is.
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
+    let in_real_time = !scenario.is_virtual();
     let unready = [
         ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
-        ("`script`", nodes().any(|node| node.script.is_some())),
-        ("`lockstep`", nodes().any(Node::is_lockstep)),
-        ("virtual time", scenario.is_virtual()),
-        ("`runs`", scenario.runs.is_some()),
+        ("`script` beside what runs in real time", in_real_time && nodes().any(|node| node.script.is_some())),
+        ("`lockstep` beside what runs in real time", in_real_time && nodes().any(Node::is_lockstep)),
     ];
     match unready.iter().find(|(_, asked)| *asked) {
         None => Ok(()),
