@@ -393,10 +393,7 @@ mod tests {
                 },
                 Class::Input,
             ),
-            (
-                Error::Lockstep { node: text(), when: text(), detail: text(), log: text() },
-                Class::Failed,
-            ),
+            (Error::Lockstep { node: text(), when: text(), detail: text(), log: text() }, Class::Failed),
             (Error::NoPython { node: text(), source: io() }, Class::Environment),
             (Error::Lock { path: "x".into(), source: io() }, Class::Environment),
             (Error::RunExists { run_id: text(), path: "x".into() }, Class::Environment),

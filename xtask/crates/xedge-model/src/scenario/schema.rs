@@ -11,9 +11,14 @@ type Key<'a> = (&'a str, Value, &'a str);
 /// The schema of a scenario file.
 pub fn schema() -> Value {
     let mut defs = Map::new();
-    for (name, def) in
-        [("node", node()), ("docker", docker()), ("config", config()), ("link", link()), ("shape", shape()), ("entry", entry())]
-    {
+    for (name, def) in [
+        ("node", node()),
+        ("docker", docker()),
+        ("config", config()),
+        ("link", link()),
+        ("shape", shape()),
+        ("entry", entry()),
+    ] {
         defs.insert(name.to_owned(), def);
     }
     let mut schema = object(&top(), &["simulation"]);
@@ -26,10 +31,22 @@ pub fn schema() -> Value {
 fn top() -> Vec<Key<'static>> {
     let simulation = object(
         &[
-            ("duration_s", number(0.0, 86_400.0), "Seconds of the publishing phase; without models, how long services are watched"),
+            (
+                "duration_s",
+                number(0.0, 86_400.0),
+                "Seconds of the publishing phase; without models, how long services are watched",
+            ),
             ("seed", whole(0, None), "Seed of every random draw"),
-            ("time_quantum_us", whole(1, Some(3_600_000_000)), "Step of virtual time in microseconds; default 1000"),
-            ("ready_s", number(0.0, 3_600.0), "Seconds from a container's start to its first answer; default 30"),
+            (
+                "time_quantum_us",
+                whole(1, Some(3_600_000_000)),
+                "Step of virtual time in microseconds; default 1000",
+            ),
+            (
+                "ready_s",
+                number(0.0, 3_600.0),
+                "Seconds from a container's start to its first answer; default 30",
+            ),
         ],
         &["duration_s", "seed"],
     );
@@ -53,10 +70,16 @@ fn top() -> Vec<Key<'static>> {
         ("timeline", list(refer("entry")), "What is done to nodes and links while it runs"),
         ("expect", list(text()), "Claims; default the seed's four"),
         ("runs", runs, "How often it runs; default once"),
-        ("matrix", json!({"type": "object", "minProperties": 1, "additionalProperties": list(scalar())}),
-            "Values for ${NAME}, one scenario for each combination"),
-        ("limits", object(&[("lag_p99", span(), "Lag of 99 % of the sends behind their plan; default 500ms")], &[]),
-            "What makes a run invalid"),
+        (
+            "matrix",
+            json!({"type": "object", "minProperties": 1, "additionalProperties": list(scalar())}),
+            "Values for ${NAME}, one scenario for each combination",
+        ),
+        (
+            "limits",
+            object(&[("lag_p99", span(), "Lag of 99 % of the sends behind their plan; default 500ms")], &[]),
+            "What makes a run invalid",
+        ),
     ]
 }
 
@@ -70,7 +93,10 @@ fn node() -> Value {
         &[],
     );
     let volume = object(
-        &[("path", text(), "Where it is in the container"), ("size", size(), "In memory, and full after this much")],
+        &[
+            ("path", text(), "Where it is in the container"),
+            ("size", size(), "In memory, and full after this much"),
+        ],
         &["path"],
     );
     let process = object(
@@ -81,13 +107,26 @@ fn node() -> Value {
         &["command"],
     );
     let roles = [
-        "broker", "mqtt_broker", "sensor", "sensor_model", "gateway", "gateway_model", "cloud", "service", "app", "database",
+        "broker",
+        "mqtt_broker",
+        "sensor",
+        "sensor_model",
+        "gateway",
+        "gateway_model",
+        "cloud",
+        "service",
+        "app",
+        "database",
     ];
     let mut node = object(
         &[
             ("id", text(), "Unique name; also the host name of a container"),
             ("type", one_of(&roles), "The part that it plays"),
-            ("implementation", one_of(&["docker", "python_model", "model", "process"]), "What runs it; default python_model"),
+            (
+                "implementation",
+                one_of(&["docker", "python_model", "model", "process"]),
+                "What runs it; default python_model",
+            ),
             ("port", whole(0, Some(65_535)), "The service's port of a container"),
             ("docker", refer("docker"), "Settings of a container"),
             ("service", text(), "Service of the stack whose production settings it gets"),
@@ -116,13 +155,20 @@ fn node() -> Value {
 fn docker() -> Value {
     let ports = json!({"anyOf": [
         {"type": "object", "additionalProperties": whole(0, Some(65_535))}, list(text())]});
-    let bind = object(&[("bind", text(), "Where in the container"), ("mode", one_of(&["ro", "rw"]), "Default rw")], &["bind"]);
+    let bind = object(
+        &[("bind", text(), "Where in the container"), ("mode", one_of(&["ro", "rw"]), "Default rw")],
+        &["bind"],
+    );
     let volumes = json!({"anyOf": [list(text()), {"type": "object", "additionalProperties": {"anyOf": [text(), bind]}}]});
     let lockstep = object(&[("command", list(text()), "Default python3 -u -m service")], &[]);
     object(
         &[
             ("image", text(), "name[:tag] of an image in images/"),
-            ("build_context", text(), "Folder with a Dockerfile; the image of images/ that is called like it"),
+            (
+                "build_context",
+                text(),
+                "Folder with a Dockerfile; the image of images/ that is called like it",
+            ),
             ("ports", ports, "Container ports: 1883: 1883, or \"1883:1883\""),
             ("environment", map_of(scalar()), "Environment variables"),
             ("command", list(scalar()), "Arguments instead of the image's"),
@@ -170,7 +216,10 @@ fn config() -> Value {
 }
 
 fn shape_keys() -> Vec<Key<'static>> {
-    let stall = object(&[("p", number(0.0, 1.0), "Chance"), ("for", span(), "How long nothing moves")], &["p", "for"]);
+    let stall = object(
+        &[("p", number(0.0, 1.0), "Chance"), ("for", span(), "How long nothing moves")],
+        &["p", "for"],
+    );
     vec![
         ("latency", span(), "Time that everything takes longer"),
         ("jitter", span(), "Random part on top, up to this"),

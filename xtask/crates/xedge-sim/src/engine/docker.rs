@@ -12,8 +12,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bollard::errors::Error as Refusal;
 use bollard::container::LogOutput;
+use bollard::errors::Error as Refusal;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{
     self, ExecConfig, NetworkConnectRequest, NetworkCreateRequest, PortBinding, VolumeCreateRequest,

@@ -90,8 +90,8 @@ impl<'a> Member<'a> {
 
 impl Program<'_> {
     async fn failed(&mut self, id: &str, trouble: &Trouble, from: Option<u64>) -> Error {
-        let when =
-            from.map_or("at its start".to_owned(), |us| format!("at {}.{:06} s", us / 1_000_000, us % 1_000_000));
+        let when = from
+            .map_or("at its start".to_owned(), |us| format!("at {}.{:06} s", us / 1_000_000, us % 1_000_000));
         let node = id.to_owned();
         match self {
             Self::Script(plan, script) => {
@@ -103,7 +103,14 @@ impl Program<'_> {
                     }
                 };
                 let detail = ended.map_or_else(|| trouble.to_string(), how);
-                Error::Script { node, script: plan.shown.clone(), line: plan.line, when, detail, log: script.tail() }
+                Error::Script {
+                    node,
+                    script: plan.shown.clone(),
+                    line: plan.line,
+                    when,
+                    detail,
+                    log: script.tail(),
+                }
             }
             Self::Container(log) => {
                 if *trouble == Trouble::Gone {
@@ -116,5 +123,7 @@ impl Program<'_> {
 }
 
 fn how(status: ExitStatus) -> String {
-    status.code().map_or_else(|| "a signal ended it".to_owned(), |code| format!("it ended with exit code {code}"))
+    status
+        .code()
+        .map_or_else(|| "a signal ended it".to_owned(), |code| format!("it ended with exit code {code}"))
 }

@@ -11,7 +11,7 @@ use xedge_model::{Class, Failure};
 
 use super::plan::ScriptPlan;
 use super::tests::{CLAIMS, node, plan};
-use super::{Passage, Patience, Runs, VirtualNode, VirtualPlan, run_twice, Surroundings};
+use super::{Passage, Patience, Runs, Surroundings, VirtualNode, VirtualPlan, run_twice};
 use crate::Error;
 use crate::check::State;
 

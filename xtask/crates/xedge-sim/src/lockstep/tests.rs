@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use xedge_model::scenario::{Expectation, Role};
 
-use super::{LinkPlan, Passage, Patience, Runs, Shape, VirtualNode, VirtualPlan, run_twice, Surroundings};
+use super::{LinkPlan, Passage, Patience, Runs, Shape, Surroundings, VirtualNode, VirtualPlan, run_twice};
 use crate::check::State;
 
 pub(super) const CLAIMS: [Expectation; 3] =

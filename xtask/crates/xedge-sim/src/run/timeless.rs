@@ -75,14 +75,25 @@ impl Timeless<'_> {
     }
 
     /// Each pass has containers of its own, so that nothing is left in the second from the first.
-    async fn with_containers(&self, engine: &Engine, cancel: watch::Receiver<bool>) -> Result<Outcome, Error> {
+    async fn with_containers(
+        &self,
+        engine: &Engine,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Outcome, Error> {
         let lock = RunLock::take(&self.place.locks, &self.plan.run_id)?;
-        let stage =
-            stage(engine, self.plan, self.place, &lock, Recorder::new(tokio::time::Instant::now()), self.progress);
-        let again = self.plan.containers.iter().map(|container| ContainerPlan {
-            node_id: twin(&container.node_id),
-            ..container.clone()
-        });
+        let stage = stage(
+            engine,
+            self.plan,
+            self.place,
+            &lock,
+            Recorder::new(tokio::time::Instant::now()),
+            self.progress,
+        );
+        let again = self
+            .plan
+            .containers
+            .iter()
+            .map(|container| ContainerPlan { node_id: twin(&container.node_id), ..container.clone() });
         let all: Vec<ContainerPlan> = self.plan.containers.iter().cloned().chain(again).collect();
         for container in &all {
             let wrong = |message| Error::plan(&container.node_id, message);

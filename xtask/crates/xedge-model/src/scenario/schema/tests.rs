@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::schema;
 use crate::Failure as _;
 use crate::scenario::{
-    Docker, Implementation, Link, LinkShape, Lockstep, ModelConfig, NamedLink, Network, Node, NodeLimits, Process, Role,
-    RunLimits, Runs, Scenario, Signal, Simulation, Stall, TimelineEntry, Tls, Volume, Will,
+    Docker, Implementation, Link, LinkShape, Lockstep, ModelConfig, NamedLink, Network, Node, NodeLimits,
+    Process, Role, RunLimits, Runs, Scenario, Signal, Simulation, Stall, TimelineEntry, Tls, Volume, Will,
 };
 use crate::yaml::Source;
 
@@ -26,7 +26,11 @@ fn validator() -> jsonschema::Validator {
 fn known<T: DeserializeOwned>(text: &str) -> BTreeSet<String> {
     let error = Source::new("f.yaml", text).parse::<T>().map(drop).unwrap_err();
     let hint = error.hint().unwrap_or_else(|| panic!("{error}"));
-    hint.strip_prefix("known here: ").unwrap_or_else(|| panic!("{hint}")).split(", ").map(str::to_owned).collect()
+    hint.strip_prefix("known here: ")
+        .unwrap_or_else(|| panic!("{hint}"))
+        .split(", ")
+        .map(str::to_owned)
+        .collect()
 }
 
 fn keys<T: DeserializeOwned>() -> BTreeSet<String> {
@@ -38,7 +42,12 @@ fn the_schema_knows_exactly_the_keys_that_the_reader_knows() {
     let schema = schema();
     let in_schema = |path: &str| -> BTreeSet<String> {
         let object = schema.pointer(path).unwrap_or_else(|| panic!("no {path}"));
-        object["properties"].as_object().unwrap_or_else(|| panic!("{path}: {object}")).keys().cloned().collect()
+        object["properties"]
+            .as_object()
+            .unwrap_or_else(|| panic!("{path}: {object}"))
+            .keys()
+            .cloned()
+            .collect()
     };
     for (path, keys) in [
         ("", keys::<Scenario>()),
@@ -84,7 +93,8 @@ fn every_scenario_of_this_project_is_valid() {
             let text = std::fs::read_to_string(&path).unwrap();
             let file = path.display();
             Scenario::parse_all(&Source::new(file.to_string(), text.clone())).unwrap();
-            let errors: Vec<String> = validator.iter_errors(&json(&text)).map(|error| error.to_string()).collect();
+            let errors: Vec<String> =
+                validator.iter_errors(&json(&text)).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{file}: {errors:?}");
             count += 1;
         }

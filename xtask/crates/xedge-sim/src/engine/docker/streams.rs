@@ -22,9 +22,9 @@ pub(super) fn apart<E: Send + 'static>(
         while let Ok(Some(part)) = stream.try_next().await {
             let written = match part {
                 LogOutput::StdErr { message } => write(&mut errors, &message).await,
-                LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message } => {
-                    write(&mut output, &message).await
-                }
+                LogOutput::StdOut { message }
+                | LogOutput::Console { message }
+                | LogOutput::StdIn { message } => write(&mut output, &message).await,
             };
             // Nobody reads any more.
             if written.is_err() {
