@@ -13,3 +13,4 @@ mod podman;
 mod production;
 mod services;
 mod signed;
+mod virtual_time;
