@@ -8,6 +8,7 @@ use xedge_model::scenario::{Docker, Node, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
     ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, VirtualPlan, expand,
+    links,
 };
 
 use super::prepare::{Prepared, containers};
@@ -55,7 +56,7 @@ pub(super) fn run_plan(
         timeline: scenario.timeline.clone(),
         expectations,
         credentials: credentials(values),
-        links: Vec::new(),
+        links: links(scenario),
         retained: None,
         limits: limits(scenario, Limits::NATIVE),
         virtual_time: scenario.is_virtual().then(|| virtual_plan(cx, prepared, duration, flags)),

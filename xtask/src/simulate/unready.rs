@@ -2,7 +2,7 @@
 //! Whoever makes a part work takes its line away.
 
 use camino::Utf8Path;
-use xedge_model::scenario::{Implementation, ModelConfig, NetworkModel, Node, Scenario};
+use xedge_model::scenario::{Implementation, ModelConfig, Node, Scenario};
 
 use crate::error::{Error, Result};
 
@@ -10,10 +10,6 @@ use crate::error::{Error, Result};
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
     let unready = [
-        (
-            "links",
-            !scenario.links.is_empty() || is_shaped(scenario) || nodes().any(|node| node.via.is_some()),
-        ),
         ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
         ("`script`", nodes().any(|node| node.script.is_some())),
         ("`lockstep`", nodes().any(Node::is_lockstep)),
@@ -28,20 +24,6 @@ pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
             Err(Error::BadFile { path: file.to_owned(), reason }.into())
         }
     }
-}
-
-/// Links of `network` that do more than lead straight to the other side.
-fn is_shaped(scenario: &Scenario) -> bool {
-    scenario.network.as_ref().is_some_and(|network| {
-        let some =
-            |latency: Option<u64>, loss: Option<f64>| latency.unwrap_or(0) > 0 || loss.unwrap_or(0.0) > 0.0;
-        let latency = network.default_latency_us.as_ref().map(|latency| latency.value);
-        let loss = network.default_loss_rate.as_ref().map(|loss| loss.value);
-        let is_model = network.model.as_ref().is_some_and(|model| model.value == NetworkModel::Latency);
-        is_model
-            || some(latency, loss)
-            || network.links.iter().any(|link| some(link.latency_us, link.loss_rate))
-    })
 }
 
 /// Whether anything but the first few settings is used.

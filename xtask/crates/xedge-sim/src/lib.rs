@@ -28,7 +28,7 @@ pub use lockstep::VirtualPlan;
 pub use plan::{
     Chance, ContainerExtras, ContainerPlan, Credentials, Ends, FilePlan, HealthPace, Limits, LinkPlan,
     ModelPlan, ModelSettings, Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape, VolumePlan,
-    expand,
+    expand, links,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
 pub use run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};

@@ -16,6 +16,8 @@ use serde::Serialize;
 use xedge_model::Class;
 use xedge_model::scenario::Expectation;
 
+use crate::link::LinkStats;
+
 pub(crate) use delivery::conclude;
 pub use delivery::{end_to_end, gateway_receives, sensors_publish};
 pub use faults::{Fault, Faults, SeenStep, Window};
@@ -122,6 +124,20 @@ pub fn from_history(expectation: &Expectation, findings: &Findings<'_>) -> Optio
         | Expectation::ServiceRuns(..)
         | Expectation::Logs { .. } => None,
     }
+}
+
+/// The links that nothing went through: what they would have done was not tested.
+pub fn links_used(links: &[LinkStats]) -> Vec<Claim> {
+    let unused = links.iter().filter(|link| link.must_be_used && !link.is_used());
+    let claim = |link: &LinkStats| {
+        let text = match link.connections {
+            0 => "no connection took it: is a firewall of this machine in the way, or does nobody connect?",
+            _ => "connections took it, and not a byte came out of it",
+        };
+        Claim::new(format!("link.used({})", link.name), State::Invalid, text)
+            .with([("connections", link.connections)])
+    };
+    unused.map(claim).collect()
 }
 
 /// Whether the models kept to their plan. A generator that lags measures itself, not the broker.

@@ -4,6 +4,7 @@ mod expand;
 mod extras;
 mod link;
 mod order;
+pub(crate) mod reach;
 mod secret;
 mod timeline;
 mod validate;
@@ -19,7 +20,7 @@ use crate::lockstep::VirtualPlan;
 
 pub use expand::expand;
 pub use extras::{ContainerExtras, HealthPace, Need};
-pub use link::{Chance, Ends, LinkPlan, Shape};
+pub use link::{Chance, Ends, LinkPlan, Shape, links};
 pub(crate) use order::start_order;
 pub use secret::{Credentials, Secret, redact};
 

@@ -13,6 +13,7 @@ impl RunPlan {
     pub fn validate(&self) -> Result<(), Error> {
         self.check_names()?;
         self.check_models()?;
+        self.check_links()?;
         for expectation in &self.expectations {
             self.check_expectation(expectation)?;
         }

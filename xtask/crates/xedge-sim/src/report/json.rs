@@ -9,6 +9,7 @@ use xedge_model::{Failure, atomic};
 use crate::Error;
 use crate::check::{Claim, Fault, NodeStats, Percentiles};
 use crate::engine::EngineFacts;
+use crate::link::LinkStats;
 use crate::plan::RunPlan;
 use crate::run::Resources;
 use crate::run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};
@@ -40,6 +41,8 @@ struct Results<'a> {
     engine: &'a EngineFacts,
     containers: &'a [ContainerFacts],
     claims: &'a [Claim],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    links: &'a [LinkStats],
     send_lag: Option<&'a Percentiles>,
     ack_latency: Option<&'a Percentiles>,
     delivery_latency: Option<&'a Percentiles>,
@@ -69,6 +72,7 @@ pub(super) fn of_outcome(outcome: &Outcome) -> Report<'_> {
             engine: outcome.engine(),
             containers: outcome.containers(),
             claims: outcome.claims(),
+            links: outcome.links(),
             send_lag: outcome.send_lag(),
             ack_latency: outcome.ack_latency(),
             delivery_latency: outcome.delivery_latency(),

@@ -11,7 +11,7 @@ use super::outage::Outages;
 use super::stage::Stage;
 use crate::engine::Engine;
 use crate::history::Recorder;
-use crate::link::Links;
+use crate::link::{Gates, Links};
 use crate::plan::{ContainerPlan, Credentials, Limits, Place};
 use crate::{Error, RunLock};
 
@@ -76,6 +76,7 @@ pub async fn probe_container(
         limits: plan.limits,
         credentials: &plan.credentials,
         links: Links::default(),
+        gates: Gates::default(),
         recorder: Recorder::new(Instant::now()),
         progress,
         labels: Stage::labels(&plan.run_id, false, place, &lock),

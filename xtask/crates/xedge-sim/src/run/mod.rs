@@ -33,7 +33,7 @@ use self::timeline::Timeline;
 use crate::check::{self, Claim, Faults, Findings, Roster, Seen, State, Verdict, stats};
 use crate::engine::Engine;
 use crate::history::{History, Kind, Recorder};
-use crate::link::Links;
+use crate::link::{Gates, Links};
 use crate::model::{Fleet, Setting, Tally, stimulus};
 use crate::plan::{ContainerPlan, Place, RunPlan};
 use crate::probe::Broker;
@@ -107,6 +107,7 @@ pub async fn run(
         limits: plan.limits,
         credentials: &plan.credentials,
         links: Links::new(&plan.links, plan.seed),
+        gates: Gates::default(),
         recorder: recorder.clone(),
         progress,
         labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
@@ -153,6 +154,7 @@ impl Measurement<'_> {
     async fn run(&self) -> Result<Measured, Error> {
         self.phase("prepare");
         let containers = &self.plan.containers;
+        let _measuring = self.stage.links.measure();
         let broker = self.plan.broker()?;
         self.stage.open(containers).await?;
         let facts = start::all(self.stage, containers).await?;
@@ -273,6 +275,7 @@ impl Measurement<'_> {
     fn conclude(&self, measured: Measured, history: &History, aftermath: Aftermath) -> Outcome {
         let plan = self.plan;
         let Measured { containers, claims: probed, resources } = measured;
+        let links = self.stage.links.stats();
         let seen = Seen::of(history, &self.roster);
         let faults = Faults::of(&plan.timeline, history).with_readings(history, &seen, &self.roster);
         let send_lag = stats::send_lag(history, &self.roster, &faults);
@@ -293,6 +296,7 @@ impl Measurement<'_> {
                     .or_else(|| probed.iter().find(|c| c.id == expectation.to_string()).cloned())
             })
             .chain(faults.claims())
+            .chain(check::links_used(&links))
             .chain(check::generator_kept_up(send_lag.as_ref(), plan.limits.lag_p99))
             .collect();
         for claim in &claims {
@@ -307,6 +311,7 @@ impl Measurement<'_> {
             kept: plan.keep,
             engine: self.stage.engine.facts().clone(),
             containers,
+            links,
             stimulus: stimulus(plan),
             send_lag,
             ack_latency: findings.acknowledgement.all,

@@ -10,6 +10,7 @@ use xedge_model::{Digest, Platform};
 use super::resources::Resources;
 use crate::check::{Claim, Fault, NodeStats, Percentiles, Verdict};
 use crate::engine::EngineFacts;
+use crate::link::LinkStats;
 use crate::lockstep::LinkCount;
 
 /// What came of a run.
@@ -34,6 +35,7 @@ pub(super) struct Facts {
     pub(super) kept: bool,
     pub(super) engine: EngineFacts,
     pub(super) containers: Vec<ContainerFacts>,
+    pub(super) links: Vec<LinkStats>,
     pub(super) stimulus: Digest,
     pub(super) send_lag: Option<Percentiles>,
     pub(super) ack_latency: Option<Percentiles>,
@@ -134,6 +136,11 @@ impl Outcome {
         &self.facts.containers
     }
 
+    /// What every link did.
+    pub fn links(&self) -> &[LinkStats] {
+        &self.facts.links
+    }
+
     /// Digest over every planned reading.
     pub fn stimulus(&self) -> &Digest {
         &self.facts.stimulus
@@ -213,6 +220,7 @@ impl Outcome {
             kept: false,
             engine,
             containers: vec![],
+            links: vec![],
             stimulus: Digest::of(b""),
             send_lag: None,
             ack_latency: None,

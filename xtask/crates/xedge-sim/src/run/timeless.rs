@@ -1,5 +1,6 @@
 //! A run in virtual time from plan to report: twice, compared, and without an engine where no container takes part.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -91,6 +92,9 @@ fn conclude(plan: &RunPlan, timeless: &VirtualPlan, passage: Passage) -> Outcome
         send_lag: None,
         ack_latency: None,
         delivery_latency: latency,
+        links: Vec::new(),
+        faults: Vec::new(),
+        resources: BTreeMap::new(),
         virtual_time: Some(VirtualFacts { trace, events, lost, in_flight, links }),
     };
     Outcome { verdict: Verdict::over(&claims), claims, nodes, facts, leftovers: Vec::new() }
