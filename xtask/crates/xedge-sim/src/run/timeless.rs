@@ -94,7 +94,6 @@ fn conclude(plan: &RunPlan, timeless: &VirtualPlan, passage: Passage) -> Outcome
         send_lag: None,
         ack_latency: None,
         delivery_latency: latency,
-        links: Vec::new(),
         faults: Vec::new(),
         resources: BTreeMap::new(),
         virtual_time: Some(VirtualFacts { trace, events, lost, in_flight, links }),
