@@ -8,6 +8,7 @@ mod engines;
 mod github;
 mod links;
 mod lost;
+mod many;
 mod passes;
 mod podman;
 mod production;
