@@ -6,6 +6,7 @@ mod clean;
 mod embedded;
 mod engines;
 mod github;
+mod links;
 mod lost;
 mod many;
 mod passes;
