@@ -112,19 +112,38 @@ impl Device {
         seq
     }
 
-    /// What `xedge-agent watch` does in its loop, until both services run.
+    /// What `xedge-agent watch` does in its loop, until both services run. Where it says that the Engine keeps a port for nobody,
+    /// that is restarted once, as a person would; gives whether it was.
     #[track_caller]
-    fn mend(&self) {
-        let start = Instant::now();
+    fn mend(&self) -> bool {
+        let (start, mut restarted) = (Instant::now(), false);
         loop {
             let output = self.agent("watch --once");
             let running = self.run("docker ps --format '{{.Names}}' | grep -c '^pair-[a-z]*$'; true");
             if output.status.success() && running == "2\n" {
-                return;
+                return restarted;
             }
-            assert!(start.elapsed() < Duration::from_mins(1), "{running} services run, {output:?}");
+            if !restarted && String::from_utf8_lossy(&output.stderr).contains("systemctl restart docker") {
+                restarted = true;
+                self.run("killall -q -w dockerd; sleep 1");
+                self.wait_for_engine();
+                continue;
+            }
+            assert!(
+                start.elapsed() < Duration::from_mins(1),
+                "{running} services run, {output:?}\n{}",
+                self.shown()
+            );
             sleep(Duration::from_secs(1));
         }
+    }
+
+    /// What the Engine has and who holds the ports, for a failure's message.
+    fn shown(&self) -> String {
+        self.run(
+            "docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Status}} {{.Ports}}'; ss -ltnp; \
+             cat /var/lib/xedge/stacks/*/journal.json; tail -n 40 /var/log/dockerd.log; true",
+        )
     }
 
     /// Everything that a refusal must leave as it is: containers with their starts, and what is committed.

@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod expect;
 mod link;
+mod matrix;
 mod measure;
 mod node;
 mod pattern;
@@ -22,9 +23,11 @@ mod short;
 mod timeline;
 mod units;
 
+pub use check::wrong;
 pub use config::{ModelConfig, Protocol, Tls, Will};
 pub use expect::{Expectation, UnknownExpectation};
 pub use link::{Direction, Link, LinkShape, NamedLink, Network, NetworkModel, Stall};
+pub use matrix::{Expanded, Matrix};
 pub use measure::{Bound, Measure, Metric, Op, Rank};
 pub use node::{Docker, Implementation, Lockstep, Node, NodeLimits, Process, Role, Volume};
 pub use pattern::LogPattern;
@@ -73,6 +76,9 @@ pub struct Scenario {
     /// How often it runs; absent means once.
     #[serde(default)]
     pub runs: Option<Runs>,
+    /// Values that are put in, one scenario for each combination ([`Scenario::parse_all`]).
+    #[serde(default)]
+    pub matrix: Option<Matrix>,
     /// What makes a run invalid.
     #[serde(default)]
     pub limits: Option<RunLimits>,

@@ -1,5 +1,7 @@
 //! What can go wrong in a run, whose fault it is, and what to do about it.
 
+use std::net::SocketAddr;
+
 use camino::Utf8PathBuf;
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Digest, Failure, Platform};
@@ -132,7 +134,9 @@ pub enum Error {
         message: String,
     },
     /// A script did not play its part.
-    #[error("failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}")]
+    #[error(
+        "failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}"
+    )]
     Script {
         /// Node of the scenario.
         node: String,
@@ -185,6 +189,20 @@ pub enum Error {
         /// What the writer said.
         detail: String,
     },
+    /// Containers cannot be joined by a link.
+    #[error("failed to listen at {address} for what {clients} sends to {targets} through a link: {detail}")]
+    LinkAddress {
+        /// Nodes that connect.
+        clients: String,
+        /// Nodes that they connect to.
+        targets: String,
+        /// The gateway of their network, at the port of the targets.
+        address: SocketAddr,
+        /// Kind of what went wrong.
+        kind: std::io::ErrorKind,
+        /// What the kernel said.
+        detail: String,
+    },
     /// The caller cancelled the run.
     #[error("failed to finish run {run_id}: interrupted")]
     Interrupted {
@@ -216,6 +234,7 @@ impl Failure for Error {
             | Self::EngineLost { .. }
             | Self::EngineRefused { .. }
             | Self::ForeignPlatform { .. }
+            | Self::LinkAddress { .. }
             | Self::Lock { .. }
             | Self::RunExists { .. }
             | Self::Archive(_)
@@ -261,12 +280,13 @@ impl Failure for Error {
                 "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
                     .into(),
             ),
-            Self::Script { .. } => {
-                Some("mend the script, whose last lines these are, and run it again with `cargo xtask sim`".into())
-            }
+            Self::Script { .. } => Some(
+                "mend the script, whose last lines these are, and run it again with `cargo xtask sim`".into(),
+            ),
             Self::NoPython { .. } => {
                 Some("`apt-get install python3` as root, or everything with `cargo xtask setup`".into())
             }
+            Self::LinkAddress { address, kind, .. } => Some(unreachable_gateway(address.port(), *kind)),
             Self::Embedded { .. }
             | Self::Plan { .. }
             | Self::Lock { .. }
@@ -275,6 +295,19 @@ impl Failure for Error {
             | Self::Report { .. }
             | Self::Interrupted { .. } => None,
         }
+    }
+}
+
+/// What helps where a listener of ours cannot stand for a container.
+fn unreachable_gateway(port: u16, kind: std::io::ErrorKind) -> String {
+    match kind {
+        std::io::ErrorKind::AddrInUse => {
+            format!("something on this machine has port {port} on every address: `ss -ltnp 'sport = :{port}'` names it")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            format!("this user may not listen on port {port}: run as root, or let the target use a port from 1024 on")
+        }
+        _ => "links between containers need the engine's networks on this machine, which those of another host, a virtual machine or a rootless engine are not: run where the engine runs, as root, or with `--engine embedded`".to_owned(),
     }
 }
 

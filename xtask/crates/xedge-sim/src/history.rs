@@ -1,5 +1,6 @@
 //! What happened, in order: every event of a run with its time. Checks and reports read it; it judges nothing.
 
+mod line;
 mod names;
 mod store;
 
@@ -57,6 +58,14 @@ pub enum Kind {
         /// Exit code of its main process.
         code: i64,
     },
+    /// The timeline did something to a node or a link, or saw what came of it.
+    Fault {
+        /// Number of the entry, from 0.
+        entry: usize,
+        /// What.
+        #[serde(flatten)]
+        step: Step,
+    },
     /// The broker accepted a model.
     Connected {
         /// Whether the broker had kept its session.
@@ -104,6 +113,13 @@ pub enum Kind {
         /// Packet id.
         packet_id: u16,
     },
+    /// The broker refused a message of a model (MQTT 5).
+    Declined {
+        /// Sequence number of the message.
+        seq: u64,
+        /// Reason code.
+        reason: u8,
+    },
     /// A gateway model received a reading.
     Received {
         /// Topic.
@@ -150,6 +166,58 @@ pub enum Kind {
     },
 }
 
+/// What the timeline did to a node or a link, or saw of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// The order is given.
+    Ordered {
+        /// What is to be done.
+        action: String,
+        /// When it was due, on the clock of `t_us`.
+        planned_us: u64,
+    },
+    /// The main process has ended.
+    Gone {
+        /// Its exit code.
+        code: i64,
+    },
+    /// The node was started again.
+    Started,
+    /// The node's processes are held.
+    Held,
+    /// They go on.
+    Released,
+    /// The node answers again.
+    Ready,
+    /// A link lets nothing through any more, or has torn its connections down.
+    Cut {
+        /// Connections that were open.
+        connections: u64,
+    },
+    /// The link lets everything through again.
+    Healed,
+    /// What was ordered did not happen.
+    NoEffect {
+        /// Why.
+        reason: String,
+    },
+    /// The entry is done.
+    Over,
+}
+
+impl Step {
+    /// Whether from here on messages are held up.
+    pub fn breaks(&self) -> bool {
+        matches!(self, Self::Gone { .. } | Self::Held | Self::Cut { .. })
+    }
+
+    /// Whether from here on messages get through again.
+    pub fn mends(&self) -> bool {
+        matches!(self, Self::Ready | Self::Healed)
+    }
+}
+
 /// Collects events; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
@@ -187,7 +255,7 @@ pub fn write(path: &Utf8Path, history: &History) -> Result<(), Error> {
     let lines = |file: &mut std::fs::File| {
         let mut out = io::BufWriter::new(file);
         for event in history {
-            serde_json::to_writer(&mut out, &event)?;
+            line::write(&mut out, &event)?;
             out.write_all(b"\n")?;
         }
         out.flush()

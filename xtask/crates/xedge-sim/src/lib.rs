@@ -24,12 +24,13 @@ pub use engine::{
 pub use error::Error;
 pub use link::{LinkControl, Links};
 pub use lock::RunLock;
+pub use lockstep::VirtualPlan;
 pub use plan::{
     Chance, ContainerExtras, ContainerPlan, Credentials, Ends, FilePlan, HealthPace, Limits, LinkPlan,
     ModelPlan, ModelSettings, Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape, VolumePlan,
-    expand,
+    expand, links,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
-pub use run::outcome::{ContainerFacts, Honesty, Outcome};
-pub use run::{Progress, run};
+pub use run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};
+pub use run::{Progress, run, run_virtual};
 pub use sweep::{Swept, remove_kept, sweep};

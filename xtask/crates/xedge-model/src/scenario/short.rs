@@ -24,6 +24,11 @@ impl Scenario {
         !self.is_short() && !self.nodes.value.iter().any(Node::is_real)
     }
 
+    /// Whether links may be there that nothing goes through: a matrix takes one at a time.
+    pub(super) fn links_may_idle(&self) -> bool {
+        self.matrix.is_some()
+    }
+
     /// Fills in the short form: a node for each of these services, given with the image that it names.
     pub fn run_all_of<'a>(&mut self, services: impl Iterator<Item = (&'a str, &'a str)>) {
         let Some(stack) = &self.stack else { return };

@@ -60,20 +60,13 @@ pub fn gateway_receives(seen: &Seen, roster: &Roster) -> Claim {
 /// `mqtt.end_to_end`: every acknowledged reading is seen at the far end. That is each gateway model that subscribes to
 /// it, and each cloud, which must hear from every gateway as many readings as that gateway took in.
 pub fn end_to_end(seen: &Seen, roster: &Roster) -> Claim {
-    let mut ends = Ends::default();
-    for gateway in &roster.gateways {
-        match &gateway.model {
-            Some((filter, upstream)) => ends.model(seen, roster, gateway, (filter, upstream)),
-            None => ends.container(seen, roster, gateway),
-        }
-    }
+    let mut ends = far_ends(seen, roster);
     if seen.acked.is_empty() {
         ends.complaints.push("no reading was acknowledged, so nothing could arrive".to_owned());
     }
     if roster.gateways.is_empty() {
         ends.complaints.push("there is no gateway".to_owned());
     }
-    ends.unwanted(roster, &seen.acked);
     let acked = seen.acked.len();
     let held = format!("all {acked} acknowledged readings arrived at {} far ends", ends.seen);
     conclude(&Expectation::EndToEnd, &ends.complaints, held).with([
@@ -84,12 +77,27 @@ pub fn end_to_end(seen: &Seen, roster: &Roster) -> Claim {
     ])
 }
 
+/// Goes through all far ends.
+pub(super) fn far_ends(seen: &Seen, roster: &Roster) -> Ends {
+    let mut ends = Ends::default();
+    for gateway in &roster.gateways {
+        match &gateway.model {
+            Some((filter, upstream)) => ends.model(seen, roster, gateway, (filter, upstream)),
+            None => ends.container(seen, roster, gateway),
+        }
+    }
+    ends.unwanted(roster, &seen.acked);
+    ends
+}
+
 /// What was found at the far ends.
 #[derive(Default)]
-struct Ends {
+pub(super) struct Ends {
     complaints: Vec<String>,
-    lost: u64,
-    duplicates: u64,
+    /// Acknowledged readings that did not get there.
+    pub(super) lost: u64,
+    /// How much came more than once.
+    pub(super) duplicates: u64,
     seen: u64,
 }
 

@@ -83,6 +83,11 @@ impl Seen {
         }
     }
 
+    /// Whether anything arrived at a gateway model or a cloud.
+    pub fn has_arrivals(&self) -> bool {
+        !self.arrivals.is_empty() || !self.heard.is_empty()
+    }
+
     /// What a gateway model received; `None` if that was nothing.
     pub fn arrivals(&self, gateway: &str) -> Option<&Arrivals> {
         self.arrivals.get(gateway)

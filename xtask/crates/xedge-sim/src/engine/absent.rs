@@ -2,7 +2,7 @@
 #![expect(clippy::unused_async, reason = "the methods are those of the engine that is there on Linux")]
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use xedge_model::Digest;
@@ -94,6 +94,18 @@ impl Embedded {
     }
 
     pub(super) async fn usage(&self, _container: &str) -> Result<Option<Usage>, Error> {
+        match *self {}
+    }
+
+    pub(super) fn gateway(&self, _network: &str) -> Result<IpAddr, Error> {
+        match *self {}
+    }
+
+    pub(super) fn listen(&self, _network: &str, _address: SocketAddr) -> io::Result<TcpListener> {
+        match *self {}
+    }
+
+    pub(super) fn addresses(&self, _container: &str) -> Result<Vec<IpAddr>, Error> {
         match *self {}
     }
 

@@ -1,6 +1,7 @@
 //! The Docker Engine over its API. The only module that names bollard; it decides nothing about runs.
 
 mod body;
+mod bridge;
 mod build;
 mod control;
 mod pipe;

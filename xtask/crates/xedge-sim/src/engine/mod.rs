@@ -47,6 +47,8 @@ pub enum EngineKind {
     Podman,
     /// An OCI runtime in namespaces of our own.
     Embedded,
+    /// None: all of it ran in virtual time.
+    Virtual,
 }
 
 /// What the Engine says about itself.

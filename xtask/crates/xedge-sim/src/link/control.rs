@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use xedge_model::scenario::Direction;
+
 use super::counters::LinkStats;
 use super::wire::{Link, Way};
 
@@ -11,24 +13,12 @@ pub struct LinkControl {
     link: Arc<Link>,
 }
 
-/// Which directions of a link are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ways {
-    /// Away from the node, or from `from` to `to`.
-    Up,
-    /// The other way.
-    Down,
-    /// Both.
-    Both,
-}
-
-impl Ways {
-    fn list(self) -> &'static [Way] {
-        match self {
-            Self::Up => &[Way::Up],
-            Self::Down => &[Way::Down],
-            Self::Both => &[Way::Up, Way::Down],
-        }
+/// The ways that a direction means.
+fn ways(direction: Direction) -> &'static [Way] {
+    match direction {
+        Direction::Up => &[Way::Up],
+        Direction::Down => &[Way::Down],
+        Direction::Both => &[Way::Up, Way::Down],
     }
 }
 
@@ -37,15 +27,15 @@ impl LinkControl {
         Self { link }
     }
 
-    /// Nothing gets through in these directions until [`LinkControl::heal`]: it waits, as TCP has it sent again, and no
+    /// Nothing gets through in this direction until [`LinkControl::heal`]: it waits, as TCP has it sent again, and no
     /// connection is opened. Returns whether anything was still whole.
-    pub fn partition(&self, ways: Ways) -> bool {
-        self.link.set_cut(ways.list(), true)
+    pub fn partition(&self, direction: Direction) -> bool {
+        self.link.set_cut(ways(direction), true)
     }
 
     /// Both directions are whole again: what has waited arrives. Returns whether anything was cut.
     pub fn heal(&self) -> bool {
-        self.link.set_cut(Ways::Both.list(), false)
+        self.link.set_cut(ways(Direction::Both), false)
     }
 
     /// Tears all connections down, at both ends; returns how many there were.

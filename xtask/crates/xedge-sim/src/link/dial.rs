@@ -30,9 +30,12 @@ pub(crate) enum Stream {
 /// Connects to `address` along `route`.
 pub(crate) async fn connect(address: SocketAddr, route: Option<&Route>) -> io::Result<Stream> {
     let Some(route) = route else { return Ok(Stream::Plain(dial(address).await?)) };
-    let opened = route.open().await?;
-    let stream = dial(address).await?;
-    Ok(Stream::Shaped(Box::new(opened.around(stream))))
+    connect_opened(address, route.open().await?).await
+}
+
+/// Connects to `address` along a route whose handshake went through.
+pub(super) async fn connect_opened(address: SocketAddr, opened: Opened) -> io::Result<Stream> {
+    Ok(Stream::Shaped(Box::new(opened.around(dial(address).await?))))
 }
 
 async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
@@ -40,6 +43,17 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     // A reading must leave when it is due, not when the kernel has collected enough.
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Self::Shaped(shaped) = self
+            && shaped.is_torn()
+        {
+            // The other side is to hear of it as of a reset; where it is gone already, it need not.
+            let _ = shaped.get_ref().set_zero_linger();
+        }
+    }
 }
 
 /// A route that was opened: the handshake went through.
@@ -52,7 +66,7 @@ pub(super) struct Opened {
 impl Route {
     /// What TCP's handshake takes: one way there and one back, over links that are whole. Torn is refused.
     pub(super) async fn open(&self) -> io::Result<Opened> {
-        let ties: Vec<Tie> = self.hops.iter().map(|hop| Tie::new(&hop.link)).collect();
+        let ties = self.ties();
         for tie in &ties {
             poll_fn(|cx| tie.poll_whole(cx)).await;
         }
@@ -61,13 +75,26 @@ impl Route {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         let numbers: Vec<u64> = ties.iter().map(|tie| tie.count(&self.opener)).collect();
-        let through = |hop: &Hop, way: Way, number: u64| -> (Arc<Link>, Way, Draws) {
-            (hop.link.clone(), way, hop.link.draws(way, &self.opener, number))
+        let through = |place: usize, way: Way| -> (Arc<Link>, Way, Draws) {
+            let link = &self.hops[place].link;
+            let tie = ties.iter().position(|tie| Arc::ptr_eq(&tie.link, link)).unwrap_or_default();
+            (link.clone(), way, link.draws(way, &self.opener, numbers[tie], place))
         };
-        let numbered = || self.hops.iter().zip(&numbers);
-        let out = Lane::new(numbered().map(|(hop, number)| through(hop, hop.way, *number)));
-        let back = Lane::new(numbered().rev().map(|(hop, number)| through(hop, hop.way.reverse(), *number)));
+        let places = || 0..self.hops.len();
+        let out = Lane::new(places().map(|place| through(place, self.hops[place].way)));
+        let back = Lane::new(places().rev().map(|place| through(place, self.hops[place].way.reverse())));
         Ok(Opened { ties, out, back })
+    }
+
+    /// A place on every link, also on one that is passed twice.
+    fn ties(&self) -> Vec<Tie> {
+        let mut ties: Vec<Tie> = Vec::new();
+        for Hop { link, .. } in self.hops.iter() {
+            if !ties.iter().any(|tie| Arc::ptr_eq(&tie.link, link)) {
+                ties.push(Tie::new(link));
+            }
+        }
+        ties
     }
 }
 

@@ -8,6 +8,8 @@
 mod control;
 mod counters;
 mod dial;
+mod echo;
+mod gates;
 mod lane;
 mod shaped;
 mod wire;
@@ -15,9 +17,10 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use control::{LinkControl, Ways};
+pub use control::LinkControl;
 pub use counters::{LinkStats, OneWay, Passed, RoundTrip};
 pub(crate) use dial::{Stream, connect};
+pub(crate) use gates::{Gates, Naming};
 
 use self::wire::{Link, Way};
 use crate::plan::{Ends, LinkPlan};
@@ -55,23 +58,21 @@ impl Links {
         (!hops.is_empty()).then(|| Route { opener: Arc::from(opener), hops: hops.into() })
     }
 
-    /// A link between just these two, else those by which each is attached, else the rest's.
+    /// The links by which each is attached, with the one between just these two in the middle; else the rest's.
     fn hops(&self, from: &str, to: &str) -> Vec<Hop> {
         let hop = |link: &Arc<Link>, way| Hop { link: link.clone(), way };
-        if let Some(link) = self.links.iter().find(|link| link.plan.joins(from, to)) {
-            let forward = matches!(&link.plan.ends, Ends::Between { from: begin, .. } if begin == from);
-            return vec![hop(link, if forward { Way::Up } else { Way::Down })];
-        }
-        let near = self.links.iter().find(|link| link.plan.attaches(from));
-        // Two nodes on one link are joined by it once.
-        let far = self.links.iter().find(|link| link.plan.attaches(to) && !link.plan.attaches(from));
-        let hops =
-            near.map(|link| hop(link, Way::Up)).into_iter().chain(far.map(|link| hop(link, Way::Down)));
-        let hops: Vec<Hop> = hops.collect();
+        let all = || self.links.iter();
+        let near = all().find(|link| link.plan.attaches(from)).map(|link| hop(link, Way::Up));
+        let middle = all().find(|link| link.plan.joins(from, to)).map(|link| {
+            let way = if link.plan.leads_from(from) { Way::Up } else { Way::Down };
+            hop(link, way)
+        });
+        let far = all().find(|link| link.plan.attaches(to)).map(|link| hop(link, Way::Down));
+        let hops: Vec<Hop> = [near, middle, far].into_iter().flatten().collect();
         if !hops.is_empty() {
             return hops;
         }
-        self.links.iter().filter(|link| link.plan.ends == Ends::Rest).map(|link| hop(link, Way::Up)).collect()
+        all().filter(|link| link.plan.ends == Ends::Rest).map(|link| hop(link, Way::Up)).collect()
     }
 }
 

@@ -35,11 +35,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shaped<S> {
         Self { inner, ties, out, going: Bytes::new(), broken: None, back, ended: false, timer }
     }
 
+    /// The stream behind the links.
+    pub(super) fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Whether a reset of one of its links ended it.
+    pub(super) fn is_torn(&self) -> bool {
+        self.ties.iter().any(Tie::is_torn)
+    }
+
     /// Everything that can be done now.
     fn work(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         // Before the look at them, so that nothing changes unheard in between.
         self.ties.iter().for_each(|tie| tie.watch(cx));
-        if self.ties.iter().any(Tie::is_torn) {
+        if self.is_torn() {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         let now = Instant::now();

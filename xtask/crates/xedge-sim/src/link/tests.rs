@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, advance, timeout};
+use xedge_model::scenario::Direction;
 
+use super::Links;
 use super::shaped::Shaped;
-use super::{Links, Ways};
 use crate::plan::{Chance, Ends, LinkPlan, Shape};
 
 const MS: Duration = Duration::from_millis(1);
@@ -177,7 +178,7 @@ async fn what_is_sent_during_a_partition_arrives_after_it() {
     let links = lan(late(20), late(20));
     let control = links.control("lan").unwrap();
     let (mut stream, mut far) = joined(&links).await;
-    assert!(control.partition(Ways::Up) && !control.partition(Ways::Up));
+    assert!(control.partition(Direction::Up) && !control.partition(Direction::Up));
     stream.write_all(b"late").await.unwrap();
     // The other direction goes on.
     about(hear(&mut stream, &mut far, b"down").await, 20);
@@ -205,7 +206,7 @@ async fn a_mended_link_wakes_a_reader_and_a_new_connection() {
     let links = lan(late(5), late(5));
     let control = links.control("lan").unwrap();
     let (mut stream, mut far) = joined(&links).await;
-    control.partition(Ways::Down);
+    control.partition(Direction::Down);
     far.write_all(b"hello").await.unwrap();
     let reading = tokio::spawn(async move {
         let mut got = [0; 5];
@@ -259,7 +260,7 @@ async fn the_end_comes_after_the_last_byte_and_an_error_too() {
 }
 
 #[test]
-fn a_route_is_between_two_else_how_each_is_attached_else_the_rest() {
+fn a_route_is_how_each_is_attached_and_what_is_in_between_else_the_rest() {
     let links = Links::new(
         &[
             named("lan", Ends::Of(vec!["sensor".into(), "gw".into()]), late(1), late(1)),
@@ -273,15 +274,26 @@ fn a_route_is_between_two_else_how_each_is_attached_else_the_rest() {
         let route = links.route(from, from, to).unwrap();
         route.hops.iter().map(|hop| format!("{} {:?}", hop.link.plan.name, hop.way)).collect()
     };
-    assert_eq!(hops("gw", "broker"), ["wan Up"]);
-    assert_eq!(hops("broker", "gw"), ["wan Down"]);
+    assert_eq!(hops("gw", "broker"), ["lan Up", "wan Up"]);
+    assert_eq!(hops("broker", "gw"), ["wan Down", "lan Down"]);
     assert_eq!(hops("sensor", "broker"), ["lan Up"]);
     assert_eq!(hops("sensor", "store"), ["lan Up", "site Down"]);
     assert_eq!(hops("cloud", "store"), ["site Down"]);
-    assert_eq!(hops("sensor", "gw"), ["lan Up"]);
+    assert_eq!(hops("sensor", "gw"), ["lan Up", "lan Down"]);
     assert_eq!(hops("cloud", "broker"), ["network Up"]);
     assert!(Links::default().route("a", "a", "b").is_none());
     assert!(links.control("lan").is_some() && links.control("man").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_of_one_link_are_one_connection_of_it() {
+    let links =
+        Links::new(&[named("lan", Ends::Of(vec!["sensor".into(), "broker".into()]), late(7), late(9))], 1);
+    let (mut stream, mut far) = joined(&links).await;
+    about(say(&mut stream, &mut far, b"up and down").await, 16);
+    let stats = links.stats().remove(0);
+    assert_eq!((stats.connections, stats.up.passed.bytes, stats.down.passed.bytes), (1, 11, 11));
+    assert_eq!((links.control("lan").unwrap().connections(), links.control("lan").unwrap().reset()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,7 +312,7 @@ async fn a_route_of_two_links_is_as_late_as_both() {
     about(say(&mut stream, &mut far, b"there").await, 14);
     about(hear(&mut stream, &mut far, b"back").await, 23);
     // A cut of the second link lets bytes as far as there.
-    links.control("site").unwrap().partition(Ways::Both);
+    links.control("site").unwrap().partition(Direction::Both);
     stream.write_all(b"more").await.unwrap();
     let waiting = timeout(Duration::from_secs(1), stream.read_u8()).await;
     assert!(waiting.is_err());

@@ -70,7 +70,7 @@ struct Crowd {
     opened: BTreeMap<Arc<str>, u64>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -102,9 +102,9 @@ impl Link {
     }
 
     /// The draws of one direction of a connection: what happens to its n-th piece depends on nothing else.
-    pub(super) fn draws(&self, way: Way, opener: &str, number: u64) -> Draws {
+    pub(super) fn draws(&self, way: Way, opener: &str, number: u64, place: usize) -> Draws {
         let way = if way == Way::Up { "up" } else { "down" };
-        Draws::new(&format!("link {} {way} {opener} {number}", self.plan.name), self.seed)
+        Draws::new(&format!("link {} {way} {opener} {number} {place}", self.plan.name), self.seed)
     }
 
     /// When a piece that comes in at `at` is out at the other end.

@@ -34,7 +34,9 @@ impl<'a> Cast<'a> {
     /// Starts all of them at the same time and waits until each is ready. Scripts work in folders below `folder`.
     pub(super) async fn start(plan: &'a VirtualPlan, folder: &Utf8Path) -> Result<Self, Error> {
         let starting = (0..).zip(&plan.nodes).filter_map(|(number, node)| match &node.runs {
-            Runs::Script(script) => Some(Member::start(plan, number, &node.id, script, folder.join(&node.id))),
+            Runs::Script(script) => {
+                Some(Member::start(plan, number, &node.id, script, folder.join(&node.id)))
+            }
             Runs::Model | Runs::Container(_) => None,
         });
         let members = try_join_all(starting).await?;
@@ -104,7 +106,9 @@ fn say(
 ) -> Result<(), String> {
     let Spoken { time, kind, dst, payload, size } = event;
     if time < from {
-        return Err(format!("it sends `{kind}` at {time} µs, and the step began at {from} µs: the past is over"));
+        return Err(format!(
+            "it sends `{kind}` at {time} µs, and the step began at {from} µs: the past is over"
+        ));
     }
     let to = match dst {
         None => None,
@@ -137,7 +141,8 @@ impl<'a> Member<'a> {
         folder: camino::Utf8PathBuf,
     ) -> Result<Self, Error> {
         let started = Script::start(script, &folder, plan.patience).await;
-        let (mut process, peer) = started.map_err(|source| Error::NoPython { node: id.to_owned(), source })?;
+        let (mut process, peer) =
+            started.map_err(|source| Error::NoPython { node: id.to_owned(), source })?;
         let mut peer = match peer {
             Ok(peer) => peer,
             Err(trouble) => return Err(failed(id, script, &mut process, &trouble, None).await),
@@ -169,7 +174,8 @@ async fn failed(
         }
     };
     let detail = ended.map_or_else(|| trouble.to_string(), how);
-    let when = at.map_or("at its start".to_owned(), |us| format!("at {}.{:06} s", us / 1_000_000, us % 1_000_000));
+    let when =
+        at.map_or("at its start".to_owned(), |us| format!("at {}.{:06} s", us / 1_000_000, us % 1_000_000));
     Error::Script {
         node: id.to_owned(),
         script: script.shown.clone(),
@@ -181,5 +187,7 @@ async fn failed(
 }
 
 fn how(status: ExitStatus) -> String {
-    status.code().map_or_else(|| "a signal ended it".to_owned(), |code| format!("it ended with exit code {code}"))
+    status
+        .code()
+        .map_or_else(|| "a signal ended it".to_owned(), |code| format!("it ended with exit code {code}"))
 }

@@ -3,11 +3,36 @@
 
 use std::collections::BTreeMap;
 
-use xedge_model::scenario::{Expectation, Role};
+use xedge_model::scenario::{Bound, Expectation, Measure, Metric, Role};
 
 use super::kernel::Kernel;
 use super::plan::VirtualPlan;
 use crate::check::{Claim, NodeStats, State, conclude};
+
+/// Whether virtual time can answer an expectation.
+pub(crate) fn answers(expectation: &Expectation) -> bool {
+    match expectation {
+        Expectation::SensorsPublish | Expectation::GatewayReceives | Expectation::EndToEnd => true,
+        Expectation::Measure(measure) => match measure.metric {
+            Metric::DeliveryRatio { qos } => qos.is_none(),
+            Metric::AckedLost | Metric::Duplicates | Metric::Latency(_) => true,
+            Metric::AckLatency(_)
+            | Metric::MemoryPeak(_)
+            | Metric::CpuMean(_)
+            | Metric::CpuPeak(_)
+            | Metric::Recovery(_) => false,
+        },
+        Expectation::BrokerStarts
+        | Expectation::AnonymousRefused
+        | Expectation::WrongPasswordRefused(_)
+        | Expectation::LoginAccepted(_)
+        | Expectation::RetainedSurvivesRestart
+        | Expectation::ServiceHealthy(_)
+        | Expectation::ServiceAnswers(..)
+        | Expectation::ServiceRuns(..)
+        | Expectation::Logs { .. } => false,
+    }
+}
 
 /// All messages of the run, and of those of sensors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +61,45 @@ impl Checker<'_> {
             Expectation::SensorsPublish => Some(self.sensors_publish()),
             Expectation::GatewayReceives => Some(self.gateway_receives()),
             Expectation::EndToEnd => Some(self.end_to_end()),
-            _ => None,
+            Expectation::Measure(measure) => Some(self.measure(expectation, measure).unwrap_or_else(|| {
+                Claim::new(expectation, State::Invalid, "no message arrived that it could be measured on")
+            })),
+            Expectation::BrokerStarts
+            | Expectation::AnonymousRefused
+            | Expectation::WrongPasswordRefused(_)
+            | Expectation::LoginAccepted(_)
+            | Expectation::RetainedSurvivesRestart
+            | Expectation::ServiceHealthy(_)
+            | Expectation::ServiceAnswers(..)
+            | Expectation::ServiceRuns(..)
+            | Expectation::Logs { .. } => None,
         }
+    }
+
+    /// A measured claim. There is no acknowledgement in virtual time: all that was sent counts as promised.
+    fn measure(&self, expectation: &Expectation, measure: &Measure) -> Option<Claim> {
+        let sums = self.sums(|role| role == Role::Sensor);
+        let (order, found) = match (&measure.metric, &measure.bound) {
+            (Metric::DeliveryRatio { .. }, Bound::Ratio(bound)) => {
+                let text = format!("{} of {} messages arrived", sums.arrived, sums.sent);
+                (ratio(sums.arrived, sums.sent)?.partial_cmp(bound)?, text)
+            }
+            (Metric::AckedLost, Bound::Count(bound)) => {
+                (sums.lost.cmp(bound), format!("{} of {} messages were lost", sums.lost, sums.sent))
+            }
+            (Metric::Duplicates, Bound::Count(bound)) => {
+                (0.cmp(bound), "links of virtual time repeat nothing".to_owned())
+            }
+            (Metric::Latency(rank), Bound::Time(bound)) => {
+                let us = self.kernel.latency.rank(*rank)?;
+                let text = format!("{} is {us} µs", rank.as_str());
+                (u128::from(us).cmp(&bound.0.as_micros()), text)
+            }
+            _ => return None,
+        };
+        let state = if sums.sent > 0 && measure.op.holds(order) { State::Held } else { State::Failed };
+        let counts = [("sent", sums.sent), ("arrived", sums.arrived), ("lost", sums.lost)];
+        Some(Claim::new(expectation, state, found).with(counts))
     }
 
     fn of_role(&self, role: Role) -> impl Iterator<Item = (u32, &str)> {
@@ -93,7 +155,10 @@ impl Checker<'_> {
         for (from, node) in (0..).zip(&self.plan.nodes) {
             for route in self.kernel.routes.of(from).iter().filter(|route| route.lost > 0) {
                 let to = &self.plan.nodes[route.to as usize].id;
-                complaints.push(format!("{} of {} messages of {} to {to} were lost", route.lost, route.sent, node.id));
+                complaints.push(format!(
+                    "{} of {} messages of {} to {to} were lost",
+                    route.lost, route.sent, node.id
+                ));
             }
         }
         for (number, id) in self.of_role(Role::Sensor) {
@@ -184,4 +249,9 @@ impl Checker<'_> {
         );
         Claim::new("trace.repeats", State::Invalid, text)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of messages stay far below 2^52")]
+fn ratio(part: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| part as f64 / of as f64)
 }

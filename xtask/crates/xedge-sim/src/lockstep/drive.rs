@@ -20,7 +20,7 @@ const SLICE_US: u64 = 1_000_000;
 
 /// What came of one passage.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Passage {
+pub(crate) struct Passage {
     /// Digest over everything that happened.
     pub trace: Digest,
     /// How much happened.
@@ -42,11 +42,7 @@ pub struct Passage {
 }
 
 /// Goes through a plan once; scripts work below `folder`.
-async fn pass(
-    plan: &VirtualPlan,
-    expectations: &[Expectation],
-    folder: &Utf8Path,
-) -> Result<Passage, Error> {
+async fn pass(plan: &VirtualPlan, expectations: &[Expectation], folder: &Utf8Path) -> Result<Passage, Error> {
     let mut kernel = Kernel::new(plan)?;
     let mut cast = Cast::start(plan, folder).await?;
     let step = if cast.is_empty() { SLICE_US } else { micros(plan.quantum) };
@@ -75,7 +71,7 @@ fn conclude(plan: &VirtualPlan, mut kernel: Kernel<'_>, expectations: &[Expectat
 
 /// Goes through a plan twice, side by side, and adds the claim that both were the same. Scripts work in folders below
 /// `folder`. Dropping the future ends everything.
-pub async fn run_twice(
+pub(crate) async fn run_twice(
     plan: &VirtualPlan,
     expectations: &[Expectation],
     folder: &Utf8Path,
@@ -88,7 +84,14 @@ pub async fn run_twice(
     let mut done = BTreeMap::new();
     while let Some(joined) = passes.join_next().await {
         let (name, passage) = joined.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
-        done.insert(name, passage?);
+        match passage {
+            Ok(passage) => drop(done.insert(name, passage)),
+            Err(error) => {
+                // No script may outlive what is said about the other.
+                passes.shutdown().await;
+                return Err(error);
+            }
+        }
     }
     let [mut first, second] = ["first", "second"].map(|name| done.remove(name).expect("both were joined"));
     first.claims.push(Checker::repeats(&first.trace, &second.trace));

@@ -1,5 +1,7 @@
 //! Times by size in constant memory: percentiles of any number of them, off by less than one part in 128.
 
+use xedge_model::scenario::Rank;
+
 use crate::check::Percentiles;
 
 /// Buckets for each doubling.
@@ -29,11 +31,20 @@ impl Histogram {
 
     /// Percentiles by nearest rank; a bucket speaks for its upper end, so that no claim holds by rounding.
     pub(super) fn percentiles(&self) -> Option<Percentiles> {
-        if self.count == 0 {
-            return None;
-        }
-        let rank = |percent: u64| self.at_rank((u128::from(self.count) * u128::from(percent)).div_ceil(100));
-        Some(Percentiles { count: self.count, p50_us: rank(50), p99_us: rank(99), max_us: self.max })
+        let [p50_us, p90_us] = [self.rank(Rank::P50)?, self.rank(Rank::P90)?];
+        let [p99_us, max_us] = [self.rank(Rank::P99)?, self.max];
+        Some(Percentiles { count: self.count, p50_us, p90_us, p99_us, max_us })
+    }
+
+    /// One of them; `None` of no times.
+    pub(super) fn rank(&self, rank: Rank) -> Option<u64> {
+        let at = |percent: u64| self.at_rank((u128::from(self.count) * u128::from(percent)).div_ceil(100));
+        (self.count > 0).then(|| match rank {
+            Rank::P50 => at(50),
+            Rank::P90 => at(90),
+            Rank::P99 => at(99),
+            Rank::Max => self.max,
+        })
     }
 
     fn at_rank(&self, rank: u128) -> u64 {

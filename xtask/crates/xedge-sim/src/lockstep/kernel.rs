@@ -104,8 +104,12 @@ impl<'a> Kernel<'a> {
         }
         match node.role {
             Role::Sensor => {
-                let schedule =
-                    Schedule::new(&node.id, self.plan.seed, node.every, self.plan.duration);
+                let seed = self.plan.seed;
+                let schedule = Schedule::new(&node.id, seed, node.every, self.plan.duration).jittered(
+                    &node.id,
+                    seed,
+                    node.jitter_ppm,
+                );
                 self.push(schedule.due_us(1), number, What::Fire);
                 Part::Sensor(Sensor { schedule, sent: 0 })
             }
@@ -236,11 +240,8 @@ impl<'a> Kernel<'a> {
     fn pass(&mut self, time: u64, from: u32, index: usize, seq: u64, body: Body) {
         let route = self.routes.get(from, index);
         route.sent += 1;
-        let size = if route.path.is_empty() {
-            0
-        } else {
-            body.size(&self.plan.nodes[from as usize], seq, time)
-        };
+        let size =
+            if route.path.is_empty() { 0 } else { body.size(&self.plan.nodes[from as usize], seq, time) };
         match self.links.pass(&route.path, time, size) {
             Passed::Lost(link) => {
                 route.lost += 1;

@@ -5,6 +5,7 @@
 mod cast;
 mod claims;
 mod drive;
+mod expand;
 mod histogram;
 mod kernel;
 mod link;
@@ -17,9 +18,12 @@ mod script;
 mod trace;
 mod wire;
 
-pub use drive::{Passage, run_twice};
+pub(crate) use claims::answers;
+pub(crate) use drive::{Passage, run_twice};
 pub use link::{LinkCount, LinkPlan, Shape};
 pub use plan::{ContainerCommand, Patience, Runs, ScriptPlan, VirtualNode, VirtualPlan};
 
+#[cfg(test)]
+mod script_tests;
 #[cfg(test)]
 mod tests;

@@ -170,7 +170,9 @@ impl Body {
     pub(super) fn size(&self, node: &VirtualNode, seq: u64, due: u64) -> u64 {
         match self {
             Self::Said(said) => said.size,
-            Self::Reading(value) => reading_length(&node.id, [seq, due, u64::from(value / 100)]),
+            Self::Reading(value) => {
+                reading_length(&node.id, [seq, due, u64::from(value / 100)]).max(node.payload as u64)
+            }
             Self::Window(window) => window.json(&node.id).to_string().len() as u64,
         }
     }
@@ -234,7 +236,9 @@ mod tests {
 
     #[test]
     fn the_length_of_a_reading_is_that_of_its_text() {
-        for (seq, due, value) in [(0, 0, 0), (9, 10, 999), (10, 99_999, 1_000), (3_600, 3_599_999_999, 10_000)] {
+        for (seq, due, value) in
+            [(0, 0, 0), (9, 10, 999), (10, 99_999, 1_000), (3_600, 3_599_999_999, 10_000)]
+        {
             let text = Reading::text("sensor-1", seq, due, value);
             assert_eq!(reading_length("sensor-1", [seq, due, value / 100]), text.len() as u64, "{text}");
         }

@@ -45,7 +45,8 @@ impl Routes {
             let listeners = plan.listeners(&names, node);
             count += listeners.len();
             if count > MOST {
-                let message = format!("more than {MOST} pairs of nodes would hear each other: narrow `subscribe`");
+                let message =
+                    format!("more than {MOST} pairs of nodes would hear each other: narrow `subscribe`");
                 return Err(Error::plan(&plan.scenario_name, message));
             }
             for to in listeners {
@@ -89,9 +90,10 @@ impl Routes {
 fn path(plan: &VirtualPlan, from: &VirtualNode, to: &VirtualNode) -> Path {
     let mut path = Path::default();
     let is_end = |end: &str, node: &VirtualNode| end == node.group || end == node.id;
-    let listed = plan.links.iter().position(|link| {
-        link.ends.as_ref().is_some_and(|(src, dst)| is_end(src, from) && is_end(dst, to))
-    });
+    let listed = plan
+        .links
+        .iter()
+        .position(|link| link.ends.as_ref().is_some_and(|(src, dst)| is_end(src, from) && is_end(dst, to)));
     let own = from.via.map(|(up, _)| up).into_iter().chain(to.via.map(|(_, down)| down));
     listed.into_iter().chain(own).for_each(|link| path.push(link));
     if path.is_empty()

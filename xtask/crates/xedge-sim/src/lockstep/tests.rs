@@ -22,6 +22,8 @@ pub(super) fn node(id: &str, role: Role) -> VirtualNode {
         role,
         runs: Runs::Model,
         every: Duration::from_secs(every),
+        jitter_ppm: 0,
+        payload: 0,
         topic,
         subscribe: subscribe.into(),
         to: None,
@@ -100,7 +102,11 @@ async fn a_loss_is_counted_and_no_claim_holds_over_it() {
     assert_eq!(link.messages, 30);
     assert!(link.lost > 0 && link.lost == passage.lost, "{link:?}");
     assert_eq!(passage.nodes["gw"].received, 150 - link.lost);
-    assert!(passage.claims[2].text.contains("of 30 messages of s-1 to gw were lost"), "{:?}", passage.claims[2]);
+    assert!(
+        passage.claims[2].text.contains("of 30 messages of s-1 to gw were lost"),
+        "{:?}",
+        passage.claims[2]
+    );
 }
 
 #[tokio::test]

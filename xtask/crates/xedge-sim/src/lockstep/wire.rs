@@ -95,7 +95,8 @@ fn event(mut fields: Map<String, Value>) -> Result<Spoken, String> {
 /// The beginning of what was said, on one line.
 pub(super) fn shorten(line: &str) -> String {
     const MOST: usize = 120;
-    let shown: String = line.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let shown: String =
+        line.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if line.chars().nth(MOST).is_some() { shown + "…" } else { shown }
 }
 
@@ -132,7 +133,8 @@ mod tests {
 
     #[test]
     fn both_vocabularies_are_understood() {
-        let socket = r#"[{"time_us": 5, "type": "T", "src": "s", "dst": "g", "payload": {"v": 1}, "size_bytes": 64}]"#;
+        let socket =
+            r#"[{"time_us": 5, "type": "T", "src": "s", "dst": "g", "payload": {"v": 1}, "size_bytes": 64}]"#;
         let pipe = r#"[{"timestamp_us": 5, "event_type": "T", "source": "s", "destination": "g", "payload": {"v": 1}}]"#;
         let (socket, pipe) = (events(socket).unwrap(), events(pipe).unwrap());
         assert_eq!((socket[0].time, socket[0].dst.as_deref(), socket[0].size), (5, Some("g"), Some(64)));
@@ -154,7 +156,10 @@ mod tests {
             (r#"[{"time_us": 1.5, "type": "T"}]"#, "an event needs `time_us`, a whole number"),
             (r#"[{"time_us": 1}]"#, "an event needs `type`, a text"),
             (r#"[{"time_us": 1, "type": "T", "dst": 3}]"#, "`dst` of an event is the id of a node or null"),
-            (r#"[{"time_us": 1, "type": "T", "size_bytes": "x"}]"#, "`size_bytes` of an event is a whole number"),
+            (
+                r#"[{"time_us": 1, "type": "T", "size_bytes": "x"}]"#,
+                "`size_bytes` of an event is a whole number",
+            ),
         ] {
             let error = events(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

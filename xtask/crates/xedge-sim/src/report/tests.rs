@@ -38,11 +38,14 @@ fn plan() -> RunPlan {
         keep: false,
         containers: vec![],
         models: vec![model(1), model(2)],
+        authorities: BTreeMap::new(),
+        timeline: vec![],
         expectations: vec![Expectation::BrokerStarts],
         credentials: Credentials::new(),
         links: vec![],
         retained: None,
         limits: Limits::NATIVE,
+        virtual_time: None,
     }
 }
 
