@@ -7,6 +7,7 @@ mod embedded;
 mod engines;
 mod github;
 mod lost;
+mod many;
 mod passes;
 mod podman;
 mod production;

@@ -12,7 +12,7 @@ use xedge_sim::{
 };
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, Images, claims, production, settings, unready, virtual_time};
+use super::{Flags, Images, claims, production, settings};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -34,13 +34,10 @@ pub(super) fn run_plan(
     flags: Flags,
 ) -> Result<RunPlan> {
     let scenario = &prepared.scenario;
-    if !scenario.is_virtual() {
-        unready::check(&prepared.file, scenario)?;
-    }
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
     let containers = containers_for(cx, prepared, images, platform, values)?;
-    let expectations = virtual_time::expectations(scenario).unwrap_or_else(|| {
+    let expectations = scenario.expectations().unwrap_or_else(|| {
         let has_check = |node: &str| claims::image_has_check(images.of(node), platform);
         claims::of_containers(&containers, duration, has_check)
     });

@@ -88,6 +88,8 @@ fn conclude(plan: &RunPlan, timeless: &VirtualPlan, passage: Passage) -> Outcome
         kept: false,
         engine,
         containers: Vec::new(),
+        // What links did in virtual time is counted in messages, not connections.
+        links: Vec::new(),
         stimulus: trace.clone(),
         send_lag: None,
         ack_latency: None,
