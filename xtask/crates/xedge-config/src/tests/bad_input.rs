@@ -110,7 +110,7 @@ const CASES: &[Case] = &[
 #[test]
 fn bad_input_is_refused_with_place_snippet_and_hint() {
     for case in CASES {
-        let (error, hint) = Copy::new().change(case.file, case.from, case.to).refused();
+        let (error, hint) = Copy::untyped().change(case.file, case.from, case.to).refused();
         for part in case.error {
             assert!(error.contains(part), "{}: {error}\nlacks {part}", case.to);
         }
@@ -121,7 +121,7 @@ fn bad_input_is_refused_with_place_snippet_and_hint() {
 
 #[test]
 fn nothing_is_written_where_one_file_is_refused() {
-    let copy = Copy::new().change(CONF, "log_type notice\n", "log_type {{ nothing }}\n");
+    let copy = Copy::untyped().change(CONF, "log_type notice\n", "log_type {{ nothing }}\n");
     let out = copy.root().join("../out");
     let written = copy.render("production").and_then(|rendered| rendered.write_to(&out));
     assert!(written.is_err() && !out.exists());
