@@ -83,7 +83,7 @@ fn names_must_be_declared_and_used() {
     refused(TOML, "device.site_id", "device", "a map cannot be written into a file");
     let file = "environments/production.yaml";
     refused(file, "  mqtt_port: 1883", "  mqtt_port: 1883\n  device: {a: 1}", "`device` is where templates");
-    refused(STACK, "sample: lab-1", "sample: Lab", "stack.yaml:36:");
+    refused(STACK, "sample: lab-1", "sample: Lab", "stack.yaml:20:");
     let hint = refused(STACK, "max_length: 31", "max_lenght: 31", "unknown key `max_lenght`");
     assert_eq!(hint, "did you mean `max_length`?");
 }
