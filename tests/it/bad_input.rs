@@ -138,7 +138,7 @@ fn misspelt_names_get_the_near_name() {
 
 #[test]
 fn a_name_without_a_near_one_gets_the_known_ones() {
-    let keys = "known here: format, simulation, level, profile, stack, nodes, network, expect";
+    let keys = "known here: format, simulation, level, profile, stack, nodes, links, network, timeline, expect, runs, limits";
     seed_and("zzzzzzzzzzzz: 1\n", answer((26, 1), "unknown key `zzzzzzzzzzzz`").hint(keys));
 }
 
@@ -198,17 +198,31 @@ fn an_image_is_one_of_images_or_an_error() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_said_and_not_left_out() {
-    let script = "model scripts are not there yet: leave out `script` for the built-in model";
-    seed("    port: 5001", "    script: models/sensor.py", answer((20, 13), script));
-    let network = "shaped links are not there yet: only direct ones without latency and loss can run";
-    seed_and("network: {model: latency}\n", answer((26, 18), network));
-    seed_and("network: {default_latency_us: 5000}\n", answer((26, 31), network));
-    seed_and("network: {default_loss_rate: 0.1}\n", answer((26, 30), network));
+fn what_would_be_left_out_is_refused() {
+    let direct = "links with latency or loss need `model: latency`";
+    let hint = "`model: latency` has latency and loss, `direct` has none";
+    seed_and("network: {default_latency_us: 5000}\n", answer((26, 31), direct).hint(hint));
+    seed_and("network: {default_loss_rate: 0.1}\n", answer((26, 30), direct).hint(hint));
     let link = "network: {links: [{src: sensor1, dst: mqtt-broker, loss_rate: 0.5}]}\n";
-    seed_and(link, answer((26, 25), network));
+    seed_and(link, answer((26, 25), direct).hint(hint));
     let model = answer((12, 7), "`docker` needs `implementation: docker`");
     seed("implementation: docker", "implementation: model", model);
+    let script = "cannot read scenarios/models/nope.py";
+    seed("    port: 5001", "    script: scenarios/models/nope.py", answer((20, 13), script));
+    let idle = "nothing goes through `lan`: a node takes it with `via`, or it has `from` and `to`";
+    seed_and("links: {lan: {latency: 20ms}}\n", answer((26, 9), idle));
+}
+
+#[test]
+fn a_gate_claims_that_something_happens() {
+    let nothing = "all of these would hold if nothing happened at all: a gate must claim that something does";
+    let hint = "for example `broker.starts`, or `mqtt.delivery_ratio >= 0.999`";
+    seed_and("expect: [mqtt.duplicates <= 3]\n", answer((26, 9), nothing).hint(hint));
+    let bound = "`mqtt.acked_lost == no` is not an expectation; `mqtt.acked_lost` is compared with a whole number, such as 0";
+    seed_and("expect: [mqtt.acked_lost == no]\n", answer((26, 10), bound));
+    let killed = "timeline: [{at: 5s, kill: mqtt-borker}]\n";
+    let near = answer((26, 27), "unknown node `mqtt-borker`").hint("did you mean `mqtt-broker`?");
+    seed_and(killed, near);
 }
 
 /// The production scenario with one text replaced.
@@ -353,7 +367,7 @@ fn mistakes_in_an_image_definition_are_found_before_anything_is_fetched() {
     }
     let twice = ("format: 1\n", "format: 1\nformat: 1\n");
     image.check(twice, "format: 1\n|format", "duplicate key `format`", None);
-    let platform = "`linux/amd46` is not a platform that is built for: expected linux/amd64 or linux/arm64";
+    let platform = "`linux/amd46` is not a platform that is built for: expected linux/amd64, linux/arm64 or linux/arm/v7";
     image.check(("[linux/amd64", "[linux/amd46"), "[|linux/amd46", platform, None);
     let mode = "`755` is not a mode: expected four octal digits, \"0755\"";
     image.check(("mode: \"0755\"", "mode: 755"), "mode: |755", mode, None);

@@ -166,6 +166,9 @@ pub(crate) struct Setup {
     /// Only print the plan; exit 1 if something is missing
     #[arg(long, conflicts_with = "yes")]
     pub(crate) check: bool,
+    /// Also for this platform, beside the usual two (linux/arm/v7 is 32-bit ARM)
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<Platform>,
 }
 
 /// `lock`.
@@ -201,7 +204,7 @@ pub(crate) enum LockCommand {
 pub(crate) struct Build {
     /// Images by folder or name; all when none is named
     pub(crate) images: Vec<String>,
-    /// Only these platforms (linux/amd64, linux/arm64)
+    /// Only these platforms (linux/amd64, linux/arm64, linux/arm/v7)
     #[arg(long, value_name = "P", value_parser = platform)]
     pub(crate) platform: Vec<Platform>,
     /// Also put this machine's platform into the Engine, as NAME:latest
@@ -407,7 +410,7 @@ pub(crate) enum Job {
     Sim,
     /// Deployments to a device that is a container: power cuts, bad releases, a full disk
     Device,
-    /// The same faults 200 times over (not part of all)
+    /// The same faults 200 times over, and what the agent weighs (not part of all)
     DeviceFaults,
 }
 

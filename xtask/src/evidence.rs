@@ -44,7 +44,10 @@ pub(crate) fn write(
     let origin = cx.project.relative(&path).to_string();
     let statement = statement(cx, prepared, images, outcome, platforms, key.status());
     let envelope = key.sign_statement(&origin, &statement)?;
-    if statement.predicate.result == Verdict::Passed {
+    if let Some(facts) = outcome.virtual_time() {
+        let shown = cx.project.relative(&path);
+        cx.printer.say(&format!("evidence: trace {}, {} key: {shown}", facts.trace, key.status().as_str()));
+    } else if statement.predicate.result == Verdict::Passed {
         accept(cx, prepared, &envelope, &key)?;
     }
     atomic::write(&path, &envelope.to_json(), 0o644)?;
@@ -110,8 +113,9 @@ fn statement(
         seed: outcome.seed(),
         duration_ms: u64::try_from(outcome.duration().as_millis()).unwrap_or(u64::MAX),
         engine: engine(outcome.engine()),
-        honesty: BTreeSet::from([Honesty::L1, Honesty::L2]),
+        honesty: honesty(outcome),
         config_digest: config(prepared).cloned(),
+        trace: outcome.virtual_time().map(|facts| facts.trace.clone()),
         platforms,
         key_status,
     };
@@ -129,16 +133,25 @@ fn statement(
     }
 }
 
+/// A run in virtual time is repeated to the last event; another was measured once, after a plan that can be repeated.
+fn honesty(outcome: &Outcome) -> BTreeSet<Honesty> {
+    match outcome.virtual_time() {
+        Some(_) => BTreeSet::from([Honesty::L3]),
+        None => BTreeSet::from([Honesty::L1, Honesty::L2]),
+    }
+}
+
 fn engine(facts: &EngineFacts) -> Engine {
     let kind = match facts.kind {
         xedge_sim::EngineKind::Docker => EngineKind::Docker,
         xedge_sim::EngineKind::Podman => EngineKind::Podman,
         xedge_sim::EngineKind::Embedded => EngineKind::Embedded,
+        xedge_sim::EngineKind::Virtual => EngineKind::Virtual,
     };
     Engine { kind, version: facts.version.clone() }
 }
 
-/// Platform manifests that ran, and the configuration that was mounted.
+/// Platform manifests that ran, and the configuration that was mounted; of a run in virtual time its scenario.
 fn subjects(record: &RunRecord) -> Vec<Subject> {
     let ran = record.platforms.iter().filter(|run| run.simulated != Simulated::NotSimulated);
     let manifests = ran.filter_map(|run| {
@@ -146,7 +159,9 @@ fn subjects(record: &RunRecord) -> Vec<Subject> {
         Some(Subject::new(&name, run.manifest.clone()?))
     });
     let config = record.config_digest.iter().map(|digest| Subject::new("configuration", digest.clone()));
-    manifests.chain(config).collect()
+    let is_virtual = record.engine.kind == EngineKind::Virtual;
+    let scenario = is_virtual.then(|| Subject::new(&record.scenario, record.scenario_digest.clone()));
+    manifests.chain(config).chain(scenario).collect()
 }
 
 /// A file's path in the project; of one outside it the name, since folders of this machine are nobody's business.
@@ -159,10 +174,11 @@ fn shown(cx: &Context<'_>, file: &Utf8Path) -> String {
     }
 }
 
-/// The scenario file, and the locks that its images were made from.
+/// The scenario file, the files that it names, and the locks that its images were made from.
 fn configuration(cx: &Context<'_>, prepared: &Prepared, images: &Images) -> Vec<ResourceDescriptor> {
     let scenario = (&prepared.file, &prepared.digest);
     let files: BTreeMap<String, Digest> = std::iter::once(scenario)
+        .chain(prepared.inputs.digests())
         .chain(images.locks())
         .map(|(file, digest)| (shown(cx, file), digest.clone()))
         .collect();

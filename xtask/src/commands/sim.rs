@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use tokio::sync::watch;
 use xedge_model::Class;
+use xedge_sim::Engine;
 
 use super::Context;
 use crate::cli::{Sim, SimCommand};
@@ -94,9 +95,10 @@ async fn run_all(
         evidence::withdraw(cx, scenario)?;
     }
     let (cancel, phase) = cancel_on_interrupt();
-    let engine = engine::connect(cx).await?;
-    engine::refuse_elsewhere(cx, &engine)?;
-    engine::sweep(cx, &engine).await?;
+    let engine = match prepared.iter().any(|scenario| scenario.needs_engine()) {
+        true => Some(ready_engine(cx).await?),
+        false => None,
+    };
     let github = Github::of(&cx.environment);
     let (mut classes, mut rows) = (Vec::new(), Vec::new());
     for scenario in prepared {
@@ -105,7 +107,7 @@ async fn run_all(
         cx.printer.say(&format!("{} ({seconds} s)", scenario.name));
         let started = Instant::now();
         let finished =
-            Box::pin(simulate::scenario(cx, &engine, scenario, flags, &phase, cancel.clone())).await;
+            Box::pin(simulate::scenario(cx, engine.as_ref(), scenario, flags, &phase, cancel.clone())).await;
         if let Err(error) = &finished {
             cx.printer.report(error);
         }
@@ -123,6 +125,14 @@ async fn run_all(
         github.publish(cx.printer, &rows);
     }
     Ok(classes)
+}
+
+/// The Engine, with nothing in it that a dead run left.
+async fn ready_engine(cx: &Context<'_>) -> Result<Engine> {
+    let engine = engine::connect(cx).await?;
+    engine::refuse_elsewhere(cx, &engine)?;
+    engine::sweep(cx, &engine).await?;
+    Ok(engine)
 }
 
 fn row(

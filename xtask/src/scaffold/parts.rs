@@ -73,7 +73,7 @@ pub(super) fn image_text(full: &str, base: &Base, folder: &Utf8Path) -> Result<S
 }
 
 fn one(native: Platform, where_from: &str) -> String {
-    let others: Vec<&str> = Platform::ALL.iter().filter(|p| **p != native).map(|p| p.as_str()).collect();
+    let others: Vec<&str> = Platform::USUAL.iter().filter(|p| **p != native).map(|p| p.as_str()).collect();
     format!(
         "# As far as {where_from} them, more can stand here: {}.\nplatforms: [{native}]\n",
         others.join(", ")
@@ -81,7 +81,7 @@ fn one(native: Platform, where_from: &str) -> String {
 }
 
 fn both() -> String {
-    let all: Vec<&str> = Platform::ALL.iter().map(|platform| platform.as_str()).collect();
+    let all: Vec<&str> = Platform::USUAL.iter().map(|platform| platform.as_str()).collect();
     format!("platforms: [{}]\n", all.join(", "))
 }
 

@@ -2,9 +2,13 @@
 
 mod claims;
 mod foreign;
+mod inputs;
 mod plan;
 mod prepare;
 mod production;
+mod settings;
+mod unready;
+mod virtual_time;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,13 +66,16 @@ impl Flags {
 /// Builds, runs, reports and signs one scenario.
 pub(crate) async fn scenario(
     cx: &Context<'_>,
-    engine: &Engine,
+    engine: Option<&Engine>,
     prepared: &Prepared,
     flags: Flags,
     phase: &Phase,
     cancel: watch::Receiver<bool>,
 ) -> Result<Finished> {
     clear_report(cx, prepared)?;
+    let Some(engine) = engine.filter(|_| prepared.needs_engine()) else {
+        return virtual_time::scenario(cx, prepared, flags, phase, cancel).await;
+    };
     let native = crate::commands::host_platform()?;
     let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;
     let foreign = if flags.proves() { foreign::able(cx, prepared, native) } else { BTreeMap::new() };
@@ -141,6 +148,11 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    /// Those of a scenario without containers.
+    fn none() -> Self {
+        Self { by_node: BTreeMap::new(), ids: BTreeMap::new() }
+    }
+
     async fn build(
         cx: &Context<'_>,
         engine: &Engine,
@@ -277,6 +289,11 @@ fn show(cx: &Context<'_>, progress: &Progress) {
             cx.printer.say(&format!("  {node} completed after {} ms", waited.as_millis()));
         }
         Progress::Phase { name } => cx.printer.say(&format!("  {name}")),
+        Progress::Passed { virtual_time, took } => {
+            let times = virtual_time.as_secs_f64() / took.as_secs_f64();
+            let (gone, took) = (virtual_time.as_secs_f64(), took.as_secs_f64());
+            cx.printer.say(&format!("  {gone} s went by twice in {took:.2} s: {times:.0} times real time"));
+        }
         Progress::Warning(text) => cx.printer.warn(text),
         Progress::Claim(claim) => match claim.state {
             State::Held => cx.printer.good("  held", &format!("{}: {}", claim.id, claim.text)),

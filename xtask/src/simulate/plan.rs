@@ -7,11 +7,12 @@ use xedge_model::Platform;
 use xedge_model::scenario::{Docker, Node, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
-    ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, expand,
+    ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, VirtualPlan, expand,
+    links,
 };
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, Images, claims, production};
+use super::{Flags, Images, claims, production, settings, unready, virtual_time};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -33,10 +34,13 @@ pub(super) fn run_plan(
     flags: Flags,
 ) -> Result<RunPlan> {
     let scenario = &prepared.scenario;
+    if !scenario.is_virtual() {
+        unready::check(&prepared.file, scenario)?;
+    }
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
     let containers = containers_for(cx, prepared, images, platform, values)?;
-    let expectations = scenario.expectations().unwrap_or_else(|| {
+    let expectations = virtual_time::expectations(scenario).unwrap_or_else(|| {
         let has_check = |node: &str| claims::image_has_check(images.of(node), platform);
         claims::of_containers(&containers, duration, has_check)
     });
@@ -49,18 +53,31 @@ pub(super) fn run_plan(
         keep: flags.keep,
         containers,
         models: expand(scenario),
+        authorities: BTreeMap::new(),
+        timeline: scenario.timeline.clone(),
         expectations,
         credentials: credentials(values),
+        links: links(scenario),
         retained: None,
         limits: limits(scenario, Limits::NATIVE),
+        virtual_time: scenario.is_virtual().then(|| virtual_plan(cx, prepared, duration, flags)),
     })
 }
 
-/// The scenario's word on how long a start may take, where it has one.
+/// The plan of a run in virtual time, with the user's duration and seed.
+fn virtual_plan(cx: &Context<'_>, prepared: &Prepared, duration: Duration, flags: Flags) -> VirtualPlan {
+    let plan = VirtualPlan::of(&prepared.scenario, &prepared.name, cx.project.root());
+    VirtualPlan { duration, seed: flags.seed.unwrap_or(plan.seed), ..plan }
+}
+
+/// The scenario's word on how long things may take, where it has one.
 pub(super) fn limits(scenario: &Scenario, limits: Limits) -> Limits {
-    match &scenario.simulation.ready_s {
-        Some(seconds) => Limits { ready: Duration::from_secs_f64(seconds.value), ..limits },
-        None => limits,
+    let ready = scenario.simulation.ready_s.as_ref().map(|seconds| Duration::from_secs_f64(seconds.value));
+    let lag = scenario.limits.as_ref().and_then(|own| own.lag_p99.as_ref());
+    Limits {
+        ready: ready.unwrap_or(limits.ready),
+        lag_p99: lag.map_or(limits.lag_p99, |lag| lag.value.0),
+        ..limits
     }
 }
 
@@ -83,6 +100,7 @@ pub(super) fn containers_for(
         if let (Some(image), Some(id)) = (image, images.id(&node.id.value, platform)) {
             let mut plan = container(node, docker, image, platform);
             plan.image_ref = id.to_string();
+            settings::apply(node, &prepared.inputs, &mut plan);
             apply_service(cx, prepared, values, node, &mut plan)?;
             plans.push(plan);
         }

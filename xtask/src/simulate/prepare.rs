@@ -9,8 +9,9 @@ use xedge_model::yaml::{Source, Spanned};
 use xedge_model::{Digest, ImageName};
 use xedge_sim::EngineKind;
 
-use super::claims;
+use super::inputs::{Inputs, mounts};
 use super::production::{self, Difference, differences};
+use super::{claims, virtual_time};
 use crate::commands::Context;
 use crate::error::Result;
 use crate::project::{ImageSource, image_named};
@@ -21,12 +22,14 @@ pub(crate) struct Prepared {
     pub(crate) name: String,
     /// The file as the user named it.
     pub(crate) file: Utf8PathBuf,
-    /// Digest of its bytes.
+    /// Digest of its bytes, and of the files that it names.
     pub(crate) digest: Digest,
     /// The environment whose configuration `profile: production` runs.
     pub(crate) environment: String,
     /// The scenario.
     pub(crate) scenario: Scenario,
+    /// Files of the project that it names.
+    pub(crate) inputs: Inputs,
     /// Image of each docker node, by node id.
     pub(crate) images: BTreeMap<String, ImageSource>,
     /// The rendered production stack, for `profile: production`.
@@ -41,7 +44,6 @@ pub(crate) struct Prepared {
 pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> Result<Prepared> {
     let source = cx.project.source(file)?;
     let mut scenario = Scenario::parse(&source)?;
-    let digest = Digest::of(source.text().as_bytes());
     let rendered = match &scenario.stack {
         None => None,
         Some(stack) => Some(rendered(cx, &source, stack, environment)?),
@@ -49,9 +51,12 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
     if let Some(rendered) = rendered.as_ref().filter(|_| scenario.is_short()) {
         let services = rendered.compose().start_order();
         scenario.run_all_of(services.into_iter().map(|(name, service)| (name, &*service.image.value)));
-        scenario.check_services(&source)?;
+        scenario.check_references(&source)?;
     }
+    let inputs = Inputs::read(cx, &source, &scenario)?;
+    let digest = inputs.digest(source.text());
     let images = images(cx, &source, &scenario)?;
+    virtual_time::check(cx, &source, &scenario)?;
     check_settings(&source, &scenario, &images, rendered.as_ref())?;
     if let Some(rendered) = &rendered {
         check_users(&source, &scenario, rendered)?;
@@ -66,6 +71,7 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
         digest,
         environment: environment.to_owned(),
         scenario,
+        inputs,
         images,
         rendered,
         users,
@@ -73,6 +79,11 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
 }
 
 impl Prepared {
+    /// Whether anything of it runs in containers.
+    pub(crate) fn needs_engine(&self) -> bool {
+        !self.images.is_empty()
+    }
+
     /// What differs from production all the same in an engine of this kind.
     pub(super) fn differences(&self, engine: EngineKind) -> Vec<Difference> {
         let Some(rendered) = &self.rendered else { return Vec::new() };
@@ -227,6 +238,13 @@ fn check_service(
         let message = format!(
             "a production node is called like its service, `{}`: others find it by that name",
             service.value
+        );
+        return Err(source.error_at(&node.id, message).into());
+    }
+    if node.limits.is_some() || !node.volumes.is_empty() || mounts(node).next().is_some() {
+        let message = format!(
+            "node `{}` sets what the production files decide: no `limits`, no `volumes`",
+            node.id.value
         );
         return Err(source.error_at(&node.id, message).into());
     }

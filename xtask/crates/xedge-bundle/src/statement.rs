@@ -129,12 +129,14 @@ impl Statement {
         self.check_subjects_are_what_ran()
     }
 
-    /// The statement is about what was run and the configuration that it was run with, and about nothing else.
+    /// The statement is about what was run and the configuration that it was run with, and about nothing else. A run in
+    /// virtual time is about its scenario.
     fn check_subjects_are_what_ran(&self) -> Result<(), String> {
         let record = &self.predicate.xedge;
         let ran = record.platforms.iter().filter(|p| p.simulated != Simulated::NotSimulated);
+        let scenario = Some(&record.scenario_digest).filter(|_| record.proves_no_image());
         let proved: BTreeSet<&Digest> =
-            ran.filter_map(|p| p.manifest.as_ref()).chain(&record.config_digest).collect();
+            ran.filter_map(|p| p.manifest.as_ref()).chain(&record.config_digest).chain(scenario).collect();
         if let Some(digest) = proved.iter().find(|digest| !self.covers(digest)) {
             return Err(format!("{digest} was part of the run but is not a subject"));
         }

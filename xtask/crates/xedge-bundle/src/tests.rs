@@ -54,6 +54,7 @@ fn statement() -> Statement {
             reason: None,
         }],
         config_digest: None,
+        trace: None,
         key_status: KeyStatus::Development,
     };
     let predicate = TestResult {

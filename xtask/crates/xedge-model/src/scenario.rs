@@ -6,16 +6,36 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::duration::Span;
 use crate::yaml::Spanned;
 
 mod check;
+mod config;
 mod expect;
+mod link;
+mod matrix;
+mod measure;
+mod node;
+mod pattern;
+mod places;
 mod ports;
+mod runs;
 mod short;
+mod timeline;
+mod units;
 
+pub use check::wrong;
+pub use config::{ModelConfig, Protocol, Tls, Will};
 pub use expect::{Expectation, UnknownExpectation};
+pub use link::{Direction, Link, LinkShape, NamedLink, Network, NetworkModel, Stall};
+pub use matrix::{Expanded, Matrix};
+pub use measure::{Bound, Measure, Metric, Op, Rank};
+pub use node::{Docker, Implementation, Lockstep, Node, NodeLimits, Process, Role, Volume};
+pub use pattern::LogPattern;
+pub use places::{Mount, Mounts};
 pub use ports::Ports;
+pub use runs::{RunLimits, Runs};
+pub use timeline::{Action, Signal, TimelineEntry};
+pub use units::{Rate, Share, Size};
 
 /// The format version that this tool reads.
 pub const FORMAT: u32 = 1;
@@ -41,12 +61,27 @@ pub struct Scenario {
     /// What runs; left out in the short form, until [`Scenario::run_all_of`] fills it in.
     #[serde(default = "short::no_nodes")]
     pub nodes: Spanned<Vec<Node>>,
-    /// Links between nodes; absent means direct.
+    /// Links with names and shapes.
+    #[serde(default)]
+    pub links: BTreeMap<String, Spanned<NamedLink>>,
+    /// Links between nodes in upstream's words; absent means direct.
     #[serde(default)]
     pub network: Option<Network>,
+    /// What is done to nodes and links while it runs.
+    #[serde(default)]
+    pub timeline: Vec<TimelineEntry>,
     /// What must hold; absent means the seed's four claims, and without models those about every service.
     #[serde(default)]
     pub expect: Option<Spanned<Vec<Spanned<Expectation>>>>,
+    /// How often it runs; absent means once.
+    #[serde(default)]
+    pub runs: Option<Runs>,
+    /// Values that are put in, one scenario for each combination ([`Scenario::parse_all`]).
+    #[serde(default)]
+    pub matrix: Option<Matrix>,
+    /// What makes a run invalid.
+    #[serde(default)]
+    pub limits: Option<RunLimits>,
 }
 
 /// What a pass shows. It is part of the evidence, so that nobody takes a smoke test for more.
@@ -99,169 +134,4 @@ pub enum Profile {
     Simulation,
     /// The rendered production files.
     Production,
-}
-
-/// A thing that runs.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Node {
-    /// Unique name; also the host name of a container.
-    pub id: Spanned<String>,
-    /// What part it plays.
-    #[serde(rename = "type")]
-    pub role: Role,
-    /// What runs it.
-    #[serde(default)]
-    pub implementation: Implementation,
-    /// The seed's port: the service's port of a container, and without effect on a built-in model.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// Container settings, for `implementation: docker`.
-    #[serde(default)]
-    pub docker: Option<Spanned<Docker>>,
-    /// Service of the stack whose production settings the container gets.
-    #[serde(default)]
-    pub service: Option<Spanned<String>>,
-    /// A script of the user's, for `implementation: python_model`.
-    #[serde(default)]
-    pub script: Option<Spanned<String>>,
-    /// How many alike; `id` becomes `id-1`, `id-2`, …
-    #[serde(default)]
-    pub count: Option<Spanned<u32>>,
-    /// Settings of a built-in model.
-    #[serde(default)]
-    pub config: ModelConfig,
-}
-
-/// The part that a node plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// MQTT broker.
-    #[serde(alias = "mqtt_broker")]
-    Broker,
-    /// Publishes readings.
-    #[serde(alias = "sensor_model")]
-    Sensor,
-    /// Subscribes to readings, aggregates, publishes upstream.
-    #[serde(alias = "gateway_model")]
-    Gateway,
-    /// Subscribes to what gateways publish upstream.
-    Cloud,
-    /// Any other container: a web server, a database, a program of one's own.
-    #[serde(alias = "app", alias = "database")]
-    Service,
-}
-
-impl Role {
-    /// The name in a scenario.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Broker => "broker",
-            Self::Sensor => "sensor",
-            Self::Gateway => "gateway",
-            Self::Cloud => "cloud",
-            Self::Service => "service",
-        }
-    }
-}
-
-/// What runs a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Implementation {
-    /// A container of an image of this project.
-    Docker,
-    /// The built-in model of that role, or a script.
-    #[default]
-    PythonModel,
-    /// The built-in model of that role.
-    Model,
-}
-
-/// A container's settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Docker {
-    /// `name[:tag]` of an image in images/.
-    #[serde(default)]
-    pub image: Option<Spanned<String>>,
-    /// Folder with a Dockerfile. The image of images/ that is called like it is run where `image` is left out.
-    #[serde(default)]
-    pub build_context: Option<Spanned<String>>,
-    /// Container port to wished host port; a request, never a bind on the host.
-    #[serde(default)]
-    pub ports: Ports,
-    /// Environment variables.
-    #[serde(default)]
-    pub environment: BTreeMap<String, String>,
-    /// Arguments instead of the image's.
-    #[serde(default)]
-    pub command: Option<Vec<String>>,
-}
-
-/// Settings of a built-in model; each has a default.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ModelConfig {
-    /// Time between two readings of a sensor, or two aggregates of a gateway.
-    pub every: Option<Span>,
-    /// Topic to publish to; `{id}` becomes the node's id.
-    pub topic: Option<String>,
-    /// Topic filter to subscribe to.
-    pub subscribe: Option<String>,
-    /// MQTT quality of service, 0 or 1.
-    pub qos: u8,
-    /// User to log in as; its password comes from the secret store.
-    pub user: Option<String>,
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self { every: None, topic: None, subscribe: None, qos: 1, user: None }
-    }
-}
-
-/// The network between nodes, in the seed's and upstream's words.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Network {
-    /// `direct` is what this version can do.
-    #[serde(default)]
-    pub model: Option<Spanned<NetworkModel>>,
-    /// Latency of links that are not listed, in microseconds.
-    #[serde(default)]
-    pub default_latency_us: Option<Spanned<u64>>,
-    /// Loss rate of links that are not listed, 0 to 1.
-    #[serde(default)]
-    pub default_loss_rate: Option<Spanned<f64>>,
-    /// Listed links.
-    #[serde(default)]
-    pub links: Vec<Link>,
-}
-
-/// How messages travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NetworkModel {
-    /// Straight to the other side.
-    Direct,
-    /// Through shaped links.
-    Latency,
-}
-
-/// A directed link.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Link {
-    /// Node that sends.
-    pub src: Spanned<String>,
-    /// Node that receives.
-    pub dst: Spanned<String>,
-    /// Latency in microseconds.
-    #[serde(default)]
-    pub latency_us: Option<u64>,
-    /// Loss rate, 0 to 1.
-    #[serde(default)]
-    pub loss_rate: Option<f64>,
 }

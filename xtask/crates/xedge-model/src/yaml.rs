@@ -28,6 +28,11 @@ impl YamlError {
         &self.message
     }
 
+    /// Where it is.
+    pub fn place(&self) -> crate::tree::At {
+        crate::tree::At { line: self.line, column: self.column }
+    }
+
     /// The line that it is on, from 1.
     pub fn line(&self) -> u64 {
         self.line

@@ -66,6 +66,7 @@ fn statement(key_status: KeyStatus) -> Statement {
             reason: None,
         }],
         config_digest: None,
+        trace: None,
         key_status,
     };
     let predicate = TestResult {

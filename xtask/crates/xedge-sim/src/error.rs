@@ -1,5 +1,7 @@
 //! What can go wrong in a run, whose fault it is, and what to do about it.
 
+use std::net::SocketAddr;
+
 use camino::Utf8PathBuf;
 use xedge_model::atomic::WriteError;
 use xedge_model::{Class, Digest, Failure, Platform};
@@ -131,6 +133,32 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A script did not play its part.
+    #[error(
+        "failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}"
+    )]
+    Script {
+        /// Node of the scenario.
+        node: String,
+        /// The script as the scenario names it.
+        script: String,
+        /// Line of the scenario that names it.
+        line: u64,
+        /// In virtual time.
+        when: String,
+        /// What it did, or did not.
+        detail: String,
+        /// Its last log lines.
+        log: String,
+    },
+    /// Python could not be started.
+    #[error("failed to start the script of node {node} with python3")]
+    NoPython {
+        /// Node of the scenario.
+        node: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The lock file of a run cannot be used.
     #[error("failed to use the run lock {path}")]
     Lock {
@@ -159,6 +187,20 @@ pub enum Error {
         /// The file.
         what: &'static str,
         /// What the writer said.
+        detail: String,
+    },
+    /// Containers cannot be joined by a link.
+    #[error("failed to listen at {address} for what {clients} sends to {targets} through a link: {detail}")]
+    LinkAddress {
+        /// Nodes that connect.
+        clients: String,
+        /// Nodes that they connect to.
+        targets: String,
+        /// The gateway of their network, at the port of the targets.
+        address: SocketAddr,
+        /// Kind of what went wrong.
+        kind: std::io::ErrorKind,
+        /// What the kernel said.
         detail: String,
     },
     /// The caller cancelled the run.
@@ -192,14 +234,16 @@ impl Failure for Error {
             | Self::EngineLost { .. }
             | Self::EngineRefused { .. }
             | Self::ForeignPlatform { .. }
+            | Self::LinkAddress { .. }
             | Self::Lock { .. }
             | Self::RunExists { .. }
             | Self::Archive(_)
+            | Self::NoPython { .. }
             | Self::Report { .. } => Class::Environment,
             Self::Write(error) => error.class(),
             Self::WrongImage { .. } | Self::WrongPlatform { .. } => Class::Integrity,
             Self::Exited { .. } | Self::NotReady { .. } => Class::Failed,
-            Self::MissingImage { .. } | Self::Plan { .. } => Class::Input,
+            Self::MissingImage { .. } | Self::Plan { .. } | Self::Script { .. } => Class::Input,
             Self::Interrupted { .. } => Class::Interrupted,
         }
     }
@@ -236,6 +280,13 @@ impl Failure for Error {
                 "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
                     .into(),
             ),
+            Self::Script { .. } => Some(
+                "mend the script, whose last lines these are, and run it again with `cargo xtask sim`".into(),
+            ),
+            Self::NoPython { .. } => {
+                Some("`apt-get install python3` as root, or everything with `cargo xtask setup`".into())
+            }
+            Self::LinkAddress { address, kind, .. } => Some(unreachable_gateway(address.port(), *kind)),
             Self::Embedded { .. }
             | Self::Plan { .. }
             | Self::Lock { .. }
@@ -244,6 +295,19 @@ impl Failure for Error {
             | Self::Report { .. }
             | Self::Interrupted { .. } => None,
         }
+    }
+}
+
+/// What helps where a listener of ours cannot stand for a container.
+fn unreachable_gateway(port: u16, kind: std::io::ErrorKind) -> String {
+    match kind {
+        std::io::ErrorKind::AddrInUse => {
+            format!("something on this machine has port {port} on every address: `ss -ltnp 'sport = :{port}'` names it")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            format!("this user may not listen on port {port}: run as root, or let the target use a port from 1024 on")
+        }
+        _ => "links between containers need the engine's networks on this machine, which those of another host, a virtual machine or a rootless engine are not: run where the engine runs, as root, or with `--engine embedded`".to_owned(),
     }
 }
 
@@ -306,6 +370,18 @@ mod tests {
             (Error::Exited { node: text(), when: "at once", how: text(), log: text() }, Class::Failed),
             (Error::NotReady { node: text(), waited_s: 1, detail: text(), log: text() }, Class::Failed),
             (Error::plan("x", "y"), Class::Input),
+            (
+                Error::Script {
+                    node: text(),
+                    script: text(),
+                    line: 1,
+                    when: text(),
+                    detail: text(),
+                    log: text(),
+                },
+                Class::Input,
+            ),
+            (Error::NoPython { node: text(), source: io() }, Class::Environment),
             (Error::Lock { path: "x".into(), source: io() }, Class::Environment),
             (Error::RunExists { run_id: text(), path: "x".into() }, Class::Environment),
             (Error::Archive(io()), Class::Environment),

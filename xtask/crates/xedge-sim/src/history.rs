@@ -1,5 +1,9 @@
 //! What happened, in order: every event of a run with its time. Checks and reports read it; it judges nothing.
 
+mod line;
+mod names;
+mod store;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +12,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use xedge_model::atomic;
 
+pub use self::store::{Events, History};
 use crate::Error;
 
 /// One event.
@@ -52,6 +57,14 @@ pub enum Kind {
     Completed {
         /// Exit code of its main process.
         code: i64,
+    },
+    /// The timeline did something to a node or a link, or saw what came of it.
+    Fault {
+        /// Number of the entry, from 0.
+        entry: usize,
+        /// What.
+        #[serde(flatten)]
+        step: Step,
     },
     /// The broker accepted a model.
     Connected {
@@ -100,12 +113,21 @@ pub enum Kind {
         /// Packet id.
         packet_id: u16,
     },
+    /// The broker refused a message of a model (MQTT 5).
+    Declined {
+        /// Sequence number of the message.
+        seq: u64,
+        /// Reason code.
+        reason: u8,
+    },
     /// A gateway model received a reading.
     Received {
         /// Topic.
-        topic: String,
+        #[serde(serialize_with = "text")]
+        topic: Arc<str>,
         /// Sensor, from the payload.
-        from: String,
+        #[serde(serialize_with = "text")]
+        from: Arc<str>,
         /// Sequence number, from the payload.
         seq: u64,
         /// When it was due, on the clock of `t_us`.
@@ -144,17 +166,69 @@ pub enum Kind {
     },
 }
 
+/// What the timeline did to a node or a link, or saw of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// The order is given.
+    Ordered {
+        /// What is to be done.
+        action: String,
+        /// When it was due, on the clock of `t_us`.
+        planned_us: u64,
+    },
+    /// The main process has ended.
+    Gone {
+        /// Its exit code.
+        code: i64,
+    },
+    /// The node was started again.
+    Started,
+    /// The node's processes are held.
+    Held,
+    /// They go on.
+    Released,
+    /// The node answers again.
+    Ready,
+    /// A link lets nothing through any more, or has torn its connections down.
+    Cut {
+        /// Connections that were open.
+        connections: u64,
+    },
+    /// The link lets everything through again.
+    Healed,
+    /// What was ordered did not happen.
+    NoEffect {
+        /// Why.
+        reason: String,
+    },
+    /// The entry is done.
+    Over,
+}
+
+impl Step {
+    /// Whether from here on messages are held up.
+    pub fn breaks(&self) -> bool {
+        matches!(self, Self::Gone { .. } | Self::Held | Self::Cut { .. })
+    }
+
+    /// Whether from here on messages get through again.
+    pub fn mends(&self) -> bool {
+        matches!(self, Self::Ready | Self::Healed)
+    }
+}
+
 /// Collects events; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     start: Instant,
-    events: Arc<Mutex<Vec<Event>>>,
+    history: Arc<Mutex<History>>,
 }
 
 impl Recorder {
     /// A recorder whose time 0 is `start`.
     pub fn new(start: Instant) -> Self {
-        Self { start, events: Arc::default() }
+        Self { start, history: Arc::default() }
     }
 
     /// Microseconds from the run's start to `at`; 0 for what was before.
@@ -165,23 +239,23 @@ impl Recorder {
     /// Records that something happens now.
     pub fn record(&self, node: &Arc<str>, kind: Kind) {
         // The time is taken under the lock, so that the list is in the order of its times.
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let t_us = self.micros(Instant::now());
-        events.push(Event { t_us, node: node.clone(), kind });
+        history.push(t_us, node, kind);
     }
 
     /// Takes everything recorded so far.
-    pub fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self) -> History {
+        std::mem::take(&mut *self.history.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Writes a history as JSON lines.
-pub fn write(path: &Utf8Path, events: &[Event]) -> Result<(), Error> {
+pub fn write(path: &Utf8Path, history: &History) -> Result<(), Error> {
     let lines = |file: &mut std::fs::File| {
         let mut out = io::BufWriter::new(file);
-        for event in events {
-            serde_json::to_writer(&mut out, event)?;
+        for event in history {
+            line::write(&mut out, &event)?;
             out.write_all(b"\n")?;
         }
         out.flush()

@@ -5,7 +5,9 @@ pub mod check;
 pub mod engine;
 mod error;
 pub mod history;
+pub mod link;
 pub mod lock;
+pub mod lockstep;
 pub mod model;
 pub mod mqtt;
 pub mod plan;
@@ -20,12 +22,15 @@ pub use engine::{
     BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker, Embedded, Engine, EngineFacts, EngineKind,
 };
 pub use error::Error;
+pub use link::{LinkControl, Links};
 pub use lock::RunLock;
+pub use lockstep::VirtualPlan;
 pub use plan::{
-    ContainerExtras, ContainerPlan, Credentials, FilePlan, HealthPace, Limits, ModelPlan, ModelSettings,
-    Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, VolumePlan, expand,
+    Chance, ContainerExtras, ContainerPlan, Credentials, Ends, FilePlan, HealthPace, Limits, LinkPlan,
+    ModelPlan, ModelSettings, Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape, VolumePlan,
+    expand, links,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
-pub use run::outcome::{ContainerFacts, Honesty, Outcome};
-pub use run::{Progress, run};
+pub use run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};
+pub use run::{Progress, run, run_virtual};
 pub use sweep::{Swept, remove_kept, sweep};

@@ -71,6 +71,7 @@ pub(in crate::simulate) fn differences(
     all.extend(of_values(rendered, service, brokers));
     match engine {
         EngineKind::Embedded => all.extend(embedded(service)),
+        EngineKind::Virtual => {}
         EngineKind::Docker | EngineKind::Podman => all.extend(opened(rendered, service)),
     }
     if has_device_values(rendered, service) {

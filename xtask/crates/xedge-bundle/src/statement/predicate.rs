@@ -88,6 +88,9 @@ pub struct RunRecord {
     /// Digest of the rendered production files that were mounted; absent if none were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_digest: Option<Digest>,
+    /// Digest over everything that happened in a run in virtual time; two runs had the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Digest>,
     /// What kind of key signs this. A signer refuses to sign a status that is not its own.
     pub key_status: KeyStatus,
 }
@@ -112,6 +115,8 @@ pub enum EngineKind {
     Podman,
     /// An OCI runtime in namespaces of our own.
     Embedded,
+    /// None: models and scripts in virtual time. No image is proved by such a run.
+    Virtual,
 }
 
 /// Levels of honesty.
@@ -177,6 +182,30 @@ impl KeyStatus {
     }
 }
 
+impl RunRecord {
+    /// Whether it was a run without any image or configuration.
+    pub(super) fn proves_no_image(&self) -> bool {
+        self.engine.kind == EngineKind::Virtual
+    }
+
+    /// The highest level of honesty is that of a named trace, and an engine is named unless nothing needed one.
+    fn check_trace(&self) -> Result<(), String> {
+        if self.trace.is_some() != self.honesty.contains(&Honesty::L3) {
+            return Err("L3 and the digest of a trace go together".to_owned());
+        }
+        if !self.proves_no_image() {
+            return Ok(());
+        }
+        if self.trace.is_none() {
+            return Err("it ran in virtual time, and no trace is named".to_owned());
+        }
+        if !self.platforms.is_empty() || self.config_digest.is_some() {
+            return Err("it ran in virtual time, and names what only an engine can run".to_owned());
+        }
+        Ok(())
+    }
+}
+
 impl TestResult {
     pub(super) fn check(&self) -> Result<(), String> {
         let record = &self.xedge;
@@ -184,6 +213,7 @@ impl TestResult {
             return Err(format!("it has format {}, this xedge reads format {FORMAT}", record.format));
         }
         self.check_tests()?;
+        record.check_trace()?;
         let unexplained = |p: &&PlatformRun| p.simulated == Simulated::NotSimulated && p.reason.is_none();
         if let Some(p) = record.platforms.iter().find(unexplained) {
             return Err(format!("{} for {} was not simulated, and no reason is given", p.image, p.platform));

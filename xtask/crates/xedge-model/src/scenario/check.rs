@@ -1,23 +1,28 @@
 //! What the shape of a scenario cannot say: values in range, names that exist, keys that need each other.
 
-use std::collections::BTreeMap;
+mod claims;
+mod links;
+mod nodes;
+mod place;
+mod timeline;
 
-use super::expect::is_node_id;
-use super::{Expectation, FORMAT, Implementation, Link, NetworkModel, Node, Profile, Role, Scenario};
-use crate::stack::{NAME_RULE, is_name};
+pub use place::wrong;
+
+use super::{Expectation, FORMAT, Profile, Scenario};
+use crate::format;
 use crate::yaml::{Source, YamlError};
-use crate::{ImageName, format};
 
 impl Scenario {
     /// Reads and checks one scenario; what depends on other files (images, stacks) is checked by the caller.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
         let scenario: Self = format::parse(source, FORMAT)?;
         scenario.check_simulation(source)?;
+        claims::check_list(&scenario, source)?;
+        claims::check_runs(&scenario, source)?;
         scenario.check_nodes(source)?;
-        scenario.check_network(source)?;
         scenario.check_profile(source)?;
         if !scenario.is_short() {
-            scenario.check_services(source)?;
+            scenario.check_references(source)?;
         }
         Ok(scenario)
     }
@@ -27,20 +32,17 @@ impl Scenario {
         match &self.expect {
             Some(list) => Some(list.value.iter().map(|e| e.value.clone()).collect()),
             None if self.has_no_models() => None,
+            // Models alone have no broker to start.
+            None if self.is_virtual() => Some(Expectation::SEED[1..].to_vec()),
             None => Some(Expectation::SEED.to_vec()),
         }
     }
 
-    /// Whether the nodes that claims are about run as containers. For the short form this is known once it is filled in.
-    pub fn check_services(&self, source: &Source) -> Result<(), YamlError> {
-        let docker = self.nodes.value.iter().filter(|node| node.implementation == Implementation::Docker);
-        let known: Vec<&str> = docker.map(|node| node.id.value.as_str()).collect();
-        for claim in self.expect.iter().flat_map(|list| &list.value) {
-            if let Some(id) = claim.value.service().filter(|id| !known.contains(id)) {
-                return Err(source.unknown_name(claim, "container", id, &known));
-            }
-        }
-        Ok(())
+    /// Whether what claims, links and the timeline name is there. For the short form this is known once it is filled in.
+    pub fn check_references(&self, source: &Source) -> Result<(), YamlError> {
+        links::check(self, source)?;
+        timeline::check(self, source)?;
+        claims::check_nodes(self, source)
     }
 
     fn check_simulation(&self, source: &Source) -> Result<(), YamlError> {
@@ -52,17 +54,9 @@ impl Scenario {
         if let Some(ready) = ready.filter(|s| !s.value.is_finite() || s.value <= 0.0 || s.value > 3_600.0) {
             return Err(source.error_at(ready, "`ready_s` must be more than 0 and at most 3600"));
         }
-        let Some(list) = &self.expect else { return Ok(()) };
-        if list.value.is_empty() {
-            return Err(source.error_at(list, "`expect` is empty: a gate must claim something"));
-        }
-        for claim in &list.value {
-            if let Expectation::ServiceRuns(_, time) = &claim.value
-                && time.0.as_secs_f64() > duration.value
-            {
-                let message = format!("the run is watched for {} s (`duration_s`)", duration.value);
-                return Err(source.error_at(claim, message));
-            }
+        if self.simulation.time_quantum_us.is_some_and(|quantum| quantum == 0 || quantum > 3_600_000_000) {
+            let message = "`time_quantum_us` must be 1 to 3600000000";
+            return Err(place::wrong(source, &["simulation", "time_quantum_us"], message));
         }
         Ok(())
     }
@@ -77,40 +71,7 @@ impl Scenario {
         if self.nodes.value.is_empty() {
             return Err(source.error_at(&self.nodes, "`nodes` is empty"));
         }
-        let mut seen = BTreeMap::new();
-        for node in &self.nodes.value {
-            node.check(source)?;
-            if let Some(line) = seen.insert(&node.id.value, node.id.referenced.line()) {
-                let message = format!("node `{}` is there twice, first on line {line}", node.id.value);
-                return Err(source.error_at(&node.id, message));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_network(&self, source: &Source) -> Result<(), YamlError> {
-        let Some(network) = &self.network else { return Ok(()) };
-        let known: Vec<&str> = self.nodes.value.iter().map(|n| n.id.value.as_str()).collect();
-        for end in network.links.iter().flat_map(|link| [&link.src, &link.dst]) {
-            if !known.contains(&end.value.as_str()) {
-                return Err(source.unknown_name(end, "node", &end.value, &known));
-            }
-        }
-        if let Some(model) = network.model.as_ref().filter(|model| model.value == NetworkModel::Latency) {
-            return Err(source.error_at(model, NO_LINKS));
-        }
-        if let Some(latency) = network.default_latency_us.as_ref().filter(|latency| latency.value > 0) {
-            return Err(source.error_at(latency, NO_LINKS));
-        }
-        if let Some(loss) = network.default_loss_rate.as_ref().filter(|loss| loss.value > 0.0) {
-            return Err(source.error_at(loss, NO_LINKS));
-        }
-        let is_shaped =
-            |link: &&Link| link.latency_us.unwrap_or(0) > 0 || link.loss_rate.unwrap_or(0.0) > 0.0;
-        match network.links.iter().find(is_shaped) {
-            Some(link) => Err(source.error_at(&link.src, NO_LINKS)),
-            None => Ok(()),
-        }
+        nodes::check(self, source)
     }
 
     fn check_profile(&self, source: &Source) -> Result<(), YamlError> {
@@ -124,71 +85,5 @@ impl Scenario {
     }
 }
 
-impl Node {
-    fn check(&self, source: &Source) -> Result<(), YamlError> {
-        let id = &self.id.value;
-        if !is_node_id(id) {
-            let message = format!("`{id}` is no node id: up to 63 letters, digits, `-`, `_` and `.`");
-            return Err(source.error_at(&self.id, message));
-        }
-        if let Some(count) = self.count.as_ref().filter(|count| count.value == 0 || count.value > 10_000) {
-            return Err(source.error_at(count, "`count` must be 1 to 10000"));
-        }
-        if let Some(user) = self.config.user.as_ref().filter(|user| !is_name(user)) {
-            let message = format!("`{user}` is no user name: {NAME_RULE}");
-            return Err(source.error_at(&self.id, message));
-        }
-        if self.config.qos > 1 {
-            return Err(source.error_at(&self.id, "`config.qos` of this node must be 0 or 1"));
-        }
-        match self.implementation {
-            Implementation::Docker => self.check_docker(source),
-            Implementation::Model | Implementation::PythonModel => self.check_model(source),
-        }
-    }
-
-    fn check_docker(&self, source: &Source) -> Result<(), YamlError> {
-        let Some(docker) = &self.docker else {
-            return Err(source.error_at(&self.id, format!("node `{}` needs `docker`", self.id.value)));
-        };
-        if let Some(count) = self.count.as_ref().filter(|count| count.value != 1) {
-            return Err(source.error_at(count, "`count` is for built-in models"));
-        }
-        let Some(image) = &docker.value.image else {
-            return match &docker.value.build_context {
-                Some(_) => Ok(()),
-                None => {
-                    Err(source.error_at(docker, "`docker` needs `image`, the name of an image in images/"))
-                }
-            };
-        };
-        match ImageName::from_reference(&image.value) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(source.error_at(image, error.to_string())),
-        }
-    }
-
-    fn check_model(&self, source: &Source) -> Result<(), YamlError> {
-        if let Some(script) = &self.script {
-            return Err(source.error_at(
-                script,
-                "model scripts are not there yet: leave out `script` for the built-in model",
-            ));
-        }
-        if let Some(docker) = &self.docker {
-            return Err(source.error_at(docker, "`docker` needs `implementation: docker`"));
-        }
-        if matches!(self.role, Role::Broker | Role::Service) {
-            let message = format!(
-                "node `{}`: a {} has no built-in model, use `implementation: docker`",
-                self.id.value,
-                self.role.as_str()
-            );
-            return Err(source.error_at(&self.id, message));
-        }
-        Ok(())
-    }
-}
-
-/// What is said of links with latency or loss: a run that ignored them would claim something about them.
-const NO_LINKS: &str = "shaped links are not there yet: only direct ones without latency and loss can run";
+#[cfg(test)]
+mod tests;

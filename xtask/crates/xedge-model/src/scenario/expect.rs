@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
+use super::measure::Measure;
+use super::pattern::LogPattern;
 use crate::duration::Span;
 use crate::stack::is_name;
 use crate::yaml::near;
@@ -35,6 +37,17 @@ pub enum Expectation {
     ServiceAnswers(String, u16),
     /// This node's container runs for at least this time, without having been started again.
     ServiceRuns(String, Span),
+    /// Something measured keeps a bound.
+    Measure(Measure),
+    /// A line of this node's log matches, or none does.
+    Logs {
+        /// Node.
+        node: String,
+        /// What is looked for in each line.
+        pattern: LogPattern,
+        /// Whether it must be there, or must not.
+        matches: bool,
+    },
 }
 
 impl Expectation {
@@ -46,7 +59,26 @@ impl Expectation {
         Expectation::EndToEnd,
     ];
 
-    /// The node that it is about, where it is about one container.
+    /// The node that it is about, where it is about one.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Measure(measure) => measure.metric.node(),
+            Self::Logs { node, .. } => Some(node),
+            other => other.service(),
+        }
+    }
+
+    /// Whether it holds only if something happened; a scenario needs one that does.
+    pub fn is_positive(&self) -> bool {
+        match self {
+            Self::AnonymousRefused | Self::WrongPasswordRefused(_) => false,
+            Self::Measure(measure) => measure.is_positive(),
+            Self::Logs { matches, .. } => *matches,
+            _ => true,
+        }
+    }
+
+    /// The container that it asks while the run goes on, where it asks one.
     pub fn service(&self) -> Option<&str> {
         match self {
             Self::ServiceHealthy(id) | Self::ServiceAnswers(id, _) | Self::ServiceRuns(id, _) => Some(id),
@@ -56,7 +88,23 @@ impl Expectation {
 
     /// Whether it is about the broker, or about what goes through it.
     pub fn needs_broker(&self) -> bool {
-        self.service().is_none()
+        match self {
+            Self::Logs { .. } => false,
+            Self::Measure(measure) => measure.metric.node().is_none(),
+            other => other.service().is_none(),
+        }
+    }
+
+    /// A claim about a log: `logs(ID) =~ /PATTERN/` or `logs(ID) !~ /PATTERN/`.
+    fn of_log(text: &str) -> Option<Result<Self, String>> {
+        let (node, rest) = text.strip_prefix("logs(")?.split_once(')')?;
+        let (matches, pattern) = match rest.trim_start().split_at_checked(2)? {
+            ("=~", pattern) => (true, pattern),
+            ("!~", pattern) => (false, pattern),
+            _ => return None,
+        };
+        let node = Some(node).filter(|id| is_node_id(id))?.to_owned();
+        Some(LogPattern::read(pattern.trim()).map(|pattern| Self::Logs { node, pattern, matches }))
     }
 
     /// A claim about one container: `service.VERB(ID)` or `service.VERB(ID, ARGUMENT)`.
@@ -117,6 +165,13 @@ impl FromStr for Expectation {
         if let Some(claim) = Self::of_service(text) {
             return Ok(claim);
         }
+        let wrong = |help| UnknownExpectation { found: text.to_owned(), help };
+        if let Some(measure) = Measure::read(text) {
+            return measure.map(Self::Measure).map_err(wrong);
+        }
+        if let Some(logs) = Self::of_log(text) {
+            return logs.map_err(wrong);
+        }
         let user = |start: &str, end: &str| {
             text.strip_prefix(start)?.strip_suffix(end).filter(|user| is_name(user)).map(str::to_owned)
         };
@@ -132,8 +187,10 @@ impl FromStr for Expectation {
             "service.healthy(ID)",
             "service.answers(ID, PORT)",
             "service.runs(ID, 10s)",
+            "logs(ID) !~ /PATTERN/",
+            "logs(ID) =~ /PATTERN/",
         ];
-        let known = PLAIN.iter().map(|(name, _)| *name).chain(templates);
+        let known = PLAIN.iter().map(|(name, _)| *name).chain(templates).chain(Measure::EXAMPLES);
         let help = near(text, known.clone()).map_or_else(
             || format!("known: {}", known.collect::<Vec<_>>().join(", ")),
             |near| format!("did you mean `{near}`?"),
@@ -150,6 +207,10 @@ impl fmt::Display for Expectation {
             Self::ServiceHealthy(id) => write!(f, "service.healthy({id})"),
             Self::ServiceAnswers(id, port) => write!(f, "service.answers({id}, {port})"),
             Self::ServiceRuns(id, time) => write!(f, "service.runs({id}, {time})"),
+            Self::Measure(measure) => measure.fmt(f),
+            Self::Logs { node, pattern, matches } => {
+                write!(f, "logs({node}) {} {pattern}", if *matches { "=~" } else { "!~" })
+            }
             plain => {
                 let known = PLAIN.iter().find(|(_, expectation)| expectation == plain);
                 f.write_str(known.expect("every plain expectation is listed").0)

@@ -1,6 +1,6 @@
 //! The short form: a production scenario without `nodes` runs every service of its stack. Only names are filled in here.
 
-use super::{Docker, Implementation, ModelConfig, Node, Ports, Role, Scenario};
+use super::{Docker, Implementation, ModelConfig, Mounts, Node, Ports, Role, Scenario};
 use crate::yaml::{Spanned, beside, nowhere};
 
 /// What stands for a key that is not there.
@@ -14,9 +14,19 @@ impl Scenario {
         self.nodes.value.is_empty() && self.nodes.referenced.line() == 0
     }
 
-    /// Whether no built-in model takes part.
+    /// Whether no model takes part: only services, which themselves say what can be claimed of them.
     pub fn has_no_models(&self) -> bool {
-        self.nodes.value.iter().all(|node| node.implementation == Implementation::Docker)
+        self.nodes.value.iter().all(Node::is_real)
+    }
+
+    /// Whether all of it can run in virtual time: models, scripts and lockstep containers only.
+    pub fn is_virtual(&self) -> bool {
+        !self.is_short() && !self.nodes.value.iter().any(Node::is_real)
+    }
+
+    /// Whether links may be there that nothing goes through: a matrix takes one at a time.
+    pub(super) fn links_may_idle(&self) -> bool {
+        self.matrix.is_some()
     }
 
     /// Fills in the short form: a node for each of these services, given with the image that it names.
@@ -30,6 +40,8 @@ impl Scenario {
                     ports: Ports::default(),
                     environment: std::collections::BTreeMap::new(),
                     command: None,
+                    volumes: Mounts::default(),
+                    lockstep: None,
                 };
                 Node {
                     id: beside(stack, service.to_owned()),
@@ -40,6 +52,10 @@ impl Scenario {
                     service: Some(beside(stack, service.to_owned())),
                     script: None,
                     count: None,
+                    via: None,
+                    process: None,
+                    limits: None,
+                    volumes: std::collections::BTreeMap::new(),
                     config: ModelConfig::default(),
                 }
             })

@@ -1,7 +1,12 @@
 //! Claims over a history: pure functions, no time, no network. A claim that nothing could have broken is not held.
 
 mod delivery;
+mod faults;
+mod logs;
+mod measure;
+mod readings;
 mod roster;
+mod seen;
 pub mod stats;
 
 use std::collections::BTreeMap;
@@ -11,10 +16,16 @@ use serde::Serialize;
 use xedge_model::Class;
 use xedge_model::scenario::Expectation;
 
-use crate::history::Event;
+use crate::link::LinkStats;
+pub(crate) use delivery::conclude;
 
 pub use delivery::{end_to_end, gateway_receives, sensors_publish};
+pub use faults::{Fault, Faults, SeenStep, Window};
+pub use logs::from_logs;
+pub use measure::{Findings, Latencies};
+pub use readings::Readings;
 pub use roster::{CloudEntry, GatewayEntry, Roster, SensorEntry};
+pub use seen::{Arrivals, Heard, Seen};
 pub use stats::{NodeStats, Percentiles};
 
 /// Whether a claim holds.
@@ -96,11 +107,13 @@ impl Verdict {
 }
 
 /// The claim of an expectation that the history alone can answer; `None` for those that need a probe.
-pub fn from_history(expectation: &Expectation, events: &[Event], roster: &Roster) -> Option<Claim> {
+pub fn from_history(expectation: &Expectation, findings: &Findings<'_>) -> Option<Claim> {
+    let (seen, roster) = (findings.seen, findings.roster);
     match expectation {
-        Expectation::SensorsPublish => Some(sensors_publish(events, roster)),
-        Expectation::GatewayReceives => Some(gateway_receives(events, roster)),
-        Expectation::EndToEnd => Some(end_to_end(events, roster)),
+        Expectation::SensorsPublish => Some(sensors_publish(seen, roster)),
+        Expectation::GatewayReceives => Some(gateway_receives(seen, roster)),
+        Expectation::EndToEnd => Some(end_to_end(seen, roster)),
+        Expectation::Measure(wanted) => Some(measure::measure(wanted, findings)),
         Expectation::BrokerStarts
         | Expectation::AnonymousRefused
         | Expectation::WrongPasswordRefused(_)
@@ -108,8 +121,23 @@ pub fn from_history(expectation: &Expectation, events: &[Event], roster: &Roster
         | Expectation::RetainedSurvivesRestart
         | Expectation::ServiceHealthy(_)
         | Expectation::ServiceAnswers(..)
-        | Expectation::ServiceRuns(..) => None,
+        | Expectation::ServiceRuns(..)
+        | Expectation::Logs { .. } => None,
     }
+}
+
+/// The links that nothing went through: what they would have done was not tested.
+pub fn links_used(links: &[LinkStats]) -> Vec<Claim> {
+    let unused = links.iter().filter(|link| link.must_be_used && !link.is_used());
+    let claim = |link: &LinkStats| {
+        let text = match link.connections {
+            0 => "no connection took it: is a firewall of this machine in the way, or does nobody connect?",
+            _ => "connections took it, and not a byte came out of it",
+        };
+        Claim::new(format!("link.used({})", link.name), State::Invalid, text)
+            .with([("connections", link.connections)])
+    };
+    unused.map(claim).collect()
 }
 
 /// Whether the models kept to their plan. A generator that lags measures itself, not the broker.

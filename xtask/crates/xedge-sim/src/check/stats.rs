@@ -1,11 +1,13 @@
 //! Numbers about a run: percentiles and counts per node. They are reported, and claim nothing by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Roster;
-use crate::history::{Event, Kind};
+use super::readings::Readings;
+use super::{Faults, Latencies, Roster};
+use crate::history::{Event, History, Kind};
 
 /// Percentiles by nearest rank, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -14,6 +16,8 @@ pub struct Percentiles {
     pub count: u64,
     /// Half of them are at most this.
     pub p50_us: u64,
+    /// 9 of 10 are at most this.
+    pub p90_us: u64,
     /// 99 of 100 are at most this.
     pub p99_us: u64,
     /// The largest.
@@ -26,7 +30,13 @@ impl Percentiles {
         values.sort_unstable();
         let rank = |percent: usize| (values.len() * percent).div_ceil(100).saturating_sub(1);
         let max_us = *values.last()?;
-        Some(Self { count: values.len() as u64, p50_us: values[rank(50)], p99_us: values[rank(99)], max_us })
+        Some(Self {
+            count: values.len() as u64,
+            p50_us: values[rank(50)],
+            p90_us: values[rank(90)],
+            p99_us: values[rank(99)],
+            max_us,
+        })
     }
 }
 
@@ -52,10 +62,10 @@ pub struct NodeStats {
 }
 
 /// Counts of every node that did something.
-pub fn per_node(events: &[Event]) -> BTreeMap<String, NodeStats> {
-    let mut nodes: BTreeMap<&str, NodeStats> = BTreeMap::new();
-    for event in events {
-        let stats = nodes.entry(&event.node).or_default();
+pub fn per_node(history: &History) -> BTreeMap<String, NodeStats> {
+    let mut nodes: BTreeMap<Arc<str>, NodeStats> = BTreeMap::new();
+    for event in history {
+        let stats = nodes.entry(event.node).or_default();
         match &event.kind {
             Kind::Sent { dup: false, .. } => stats.sent += 1,
             Kind::Sent { dup: true, .. } => stats.repeated += 1,
@@ -70,47 +80,64 @@ pub fn per_node(events: &[Event]) -> BTreeMap<String, NodeStats> {
             | Kind::Ready
             | Kind::Stopped { .. }
             | Kind::Completed { .. }
+            | Kind::Fault { .. }
             | Kind::Subscribed { .. }
+            | Kind::Declined { .. }
             | Kind::Probe { .. } => {}
         }
     }
-    nodes.into_iter().map(|(node, stats)| (node.to_owned(), stats)).collect()
+    nodes.into_iter().map(|(node, stats)| (node.to_string(), stats)).collect()
 }
 
-/// How far behind the plan sensors sent: the generator's own lag.
-pub fn send_lag(events: &[Event], roster: &Roster) -> Option<Percentiles> {
+/// How far behind the plan sensors sent: the generator's own lag. What was due in a fault had to wait for its end.
+pub fn send_lag(history: &History, roster: &Roster, faults: &Faults) -> Option<Percentiles> {
     let sensors: BTreeSet<&str> = roster.sensors.iter().map(|s| s.id.as_str()).collect();
-    let lag = |event: &Event| match event.kind {
-        Kind::Sent { planned_us, dup: false, .. } if sensors.contains(&*event.node) => {
+    let lag = |event: Event| match event.kind {
+        Kind::Sent { planned_us, dup: false, .. }
+            if sensors.contains(&*event.node) && faults.is_outside(planned_us, planned_us) =>
+        {
             Some(event.t_us.saturating_sub(planned_us))
         }
         _ => None,
     };
-    Percentiles::of(events.iter().filter_map(lag).collect())
+    Percentiles::of(history.iter().filter_map(lag).collect())
 }
 
 /// From the planned send to the broker's acknowledgement.
-pub fn ack_latency(events: &[Event], roster: &Roster) -> Option<Percentiles> {
+pub fn ack_latency(history: &History, roster: &Roster, faults: &Faults) -> Latencies {
     let sensors: BTreeSet<&str> = roster.sensors.iter().map(|s| s.id.as_str()).collect();
-    let latency = |event: &Event| match event.kind {
-        Kind::Acked { planned_us, .. } if sensors.contains(&*event.node) => {
-            Some(event.t_us.saturating_sub(planned_us))
-        }
+    latencies(history, faults, |event| match event.kind {
+        Kind::Acked { planned_us, .. } if sensors.contains(&*event.node) => Some(planned_us),
         _ => None,
-    };
-    Percentiles::of(events.iter().filter_map(latency).collect())
+    })
 }
 
 /// From the planned send to the first arrival at each gateway model.
-pub fn delivery_latency(events: &[Event]) -> Option<Percentiles> {
-    let mut seen = BTreeSet::new();
-    let mut values = Vec::new();
-    for event in events {
-        if let Kind::Received { from, seq, planned_us, .. } = &event.kind
-            && seen.insert((&*event.node, from.as_str(), *seq))
-        {
-            values.push(event.t_us.saturating_sub(*planned_us));
+pub fn delivery_latency(history: &History, faults: &Faults) -> Latencies {
+    let mut seen: BTreeMap<Arc<str>, Readings> = BTreeMap::new();
+    latencies(history, faults, |event| match &event.kind {
+        Kind::Received { from, seq, planned_us, .. } => {
+            let new = seen.entry(event.node.clone()).or_default().insert(from, *seq);
+            new.then_some(*planned_us)
+        }
+        _ => None,
+    })
+}
+
+/// Latencies of the events that have a planned time.
+fn latencies(
+    history: &History,
+    faults: &Faults,
+    mut planned: impl FnMut(&Event) -> Option<u64>,
+) -> Latencies {
+    let (mut all, mut outside) = (Vec::new(), Vec::new());
+    for event in history {
+        let Some(planned_us) = planned(&event) else { continue };
+        let took = event.t_us.saturating_sub(planned_us);
+        all.push(took);
+        if faults.is_outside(planned_us, event.t_us) {
+            outside.push(took);
         }
     }
-    Percentiles::of(values)
+    Latencies { all: Percentiles::of(all), outside: Percentiles::of(outside) }
 }

@@ -2,12 +2,12 @@
 #![expect(clippy::unused_async, reason = "the methods are those of the engine that is there on Linux")]
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use xedge_model::Digest;
 
-use super::{Creation, EngineFacts, Kind, Labels, Object, Settings, Status};
+use super::{Creation, EngineFacts, Kind, Labels, Object, Settings, Status, Usage};
 use crate::Error;
 
 /// There is none, hence no value of it.
@@ -78,6 +78,34 @@ impl Embedded {
     }
 
     pub(super) async fn stop(&self, _container: &str, _grace: Duration) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn kill(&self, _container: &str, _signal: &str) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn pause(&self, _container: &str) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn unpause(&self, _container: &str) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) async fn usage(&self, _container: &str) -> Result<Option<Usage>, Error> {
+        match *self {}
+    }
+
+    pub(super) fn gateway(&self, _network: &str) -> Result<IpAddr, Error> {
+        match *self {}
+    }
+
+    pub(super) fn listen(&self, _network: &str, _address: SocketAddr) -> io::Result<TcpListener> {
+        match *self {}
+    }
+
+    pub(super) fn addresses(&self, _container: &str) -> Result<Vec<IpAddr>, Error> {
         match *self {}
     }
 

@@ -1,7 +1,9 @@
 //! The Docker Engine over its API. The only module that names bollard; it decides nothing about runs.
 
 mod body;
+mod bridge;
 mod build;
+mod control;
 mod pipe;
 
 use std::collections::HashMap;
@@ -217,6 +219,7 @@ impl Docker {
         Ok(Status {
             image: found.image.unwrap_or_default(),
             running: state.running.unwrap_or(false),
+            paused: state.paused.unwrap_or(false),
             restarting: state.restarting.unwrap_or(false),
             restarts: found.restart_count.unwrap_or(0),
             exit_code: state.exit_code.unwrap_or(0),

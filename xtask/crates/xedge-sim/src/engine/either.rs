@@ -1,10 +1,10 @@
 //! One engine or the other, with the same methods. It adds nothing to what they do.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use super::{Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status};
+use super::{Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status, Usage};
 use crate::Error;
 
 /// What runs containers.
@@ -93,6 +93,54 @@ impl Engine {
     /// Stops a container with its stop signal, and with SIGKILL after `grace`.
     pub async fn stop(&self, container: &str, grace: Duration) -> Result<(), Error> {
         either!(self, engine => engine.stop(container, grace).await)
+    }
+
+    /// Sends a signal (`KILL`) to a container's main process; its restart policy does not bring it back.
+    pub(crate) async fn kill(&self, container: &str, signal: &str) -> Result<(), Error> {
+        either!(self, engine => engine.kill(container, signal).await)
+    }
+
+    /// Holds all processes of a container.
+    pub(crate) async fn pause(&self, container: &str) -> Result<(), Error> {
+        either!(self, engine => engine.pause(container).await)
+    }
+
+    /// Lets a held container go on.
+    pub(crate) async fn unpause(&self, container: &str) -> Result<(), Error> {
+        either!(self, engine => engine.unpause(container).await)
+    }
+
+    /// What a running container uses; `None` where nobody can tell.
+    pub(crate) async fn usage(&self, container: &str) -> Result<Option<Usage>, Error> {
+        either!(self, engine => engine.usage(container).await)
+    }
+
+    /// The address by which the containers of a network reach this machine, or whoever listens there.
+    pub(crate) async fn gateway(&self, network: &str) -> Result<IpAddr, Error> {
+        match self {
+            Self::Docker(docker) => docker.gateway(network).await,
+            Self::Embedded(embedded) => embedded.gateway(network),
+        }
+    }
+
+    /// A listener of this process at a network's gateway, which does not block.
+    pub(crate) fn listen(&self, network: &str, address: SocketAddr) -> io::Result<TcpListener> {
+        match self {
+            Self::Docker(_) => {
+                let listener = TcpListener::bind(address)?;
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            }
+            Self::Embedded(embedded) => embedded.listen(network, address),
+        }
+    }
+
+    /// The addresses of a running container in its networks.
+    pub(crate) async fn addresses(&self, container: &str) -> Result<Vec<IpAddr>, Error> {
+        match self {
+            Self::Docker(docker) => docker.addresses(container).await,
+            Self::Embedded(embedded) => embedded.addresses(container),
+        }
     }
 
     /// State of a container.

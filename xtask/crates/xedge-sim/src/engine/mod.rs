@@ -8,6 +8,7 @@ pub mod embedded;
 #[path = "absent.rs"]
 pub mod embedded;
 mod files;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use docker::{BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker};
 pub use either::Engine;
 pub use embedded::Embedded;
 pub(crate) use files::volume_tar;
+pub use usage::Usage;
 
 /// What the embedded engine needs to know of its surroundings.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub enum EngineKind {
     Podman,
     /// An OCI runtime in namespaces of our own.
     Embedded,
+    /// None: all of it ran in virtual time.
+    Virtual,
 }
 
 /// What the Engine says about itself.
@@ -100,6 +104,8 @@ pub struct Status {
     pub running: bool,
     /// Whether the Engine waits to start it again.
     pub restarting: bool,
+    /// Whether its processes are held.
+    pub paused: bool,
     /// How often the Engine started it again by itself.
     pub restarts: i64,
     /// Exit code of the main process, once it ended.

@@ -34,9 +34,15 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn new(plan: &ModelPlan, index: usize, recorder: Recorder, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(
+        plan: &ModelPlan,
+        id: Arc<str>,
+        index: usize,
+        recorder: Recorder,
+        tally: Arc<Tally>,
+    ) -> Self {
         Self {
-            id: Arc::from(plan.id.as_str()),
+            id,
             index,
             every: plan.config.every,
             recorder,
@@ -65,8 +71,8 @@ impl Gateway {
     fn record(&self, publish: &Publish, reading: Reading) {
         let start_us = self.start.map_or(0, |start| self.recorder.micros(start));
         let kind = Kind::Received {
-            topic: publish.topic.clone(),
-            from: reading.id,
+            topic: publish.topic.as_str().into(),
+            from: reading.id.into(),
             seq: reading.seq,
             planned_us: start_us.saturating_add(reading.sent_us),
             dup: publish.dup,

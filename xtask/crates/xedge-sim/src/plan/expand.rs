@@ -1,8 +1,10 @@
 //! From a scenario's model nodes to single MQTT clients.
 
-use xedge_model::scenario::{Implementation, Scenario};
+use std::sync::Arc;
 
-use super::{ModelPlan, ModelSettings};
+use xedge_model::scenario::Scenario;
+
+use super::{ModelPlan, ModelSettings, SessionSettings};
 
 /// The built-in models of a scenario, `count` expanded: `id` alone, or `id-1`, `id-2`, …
 ///
@@ -10,7 +12,7 @@ use super::{ModelPlan, ModelSettings};
 /// A node `sensor` with `count: 2` gives clients `sensor-1` and `sensor-2`, which publish to `sensors/sensor-1` and
 /// `sensors/sensor-2`.
 pub fn expand(scenario: &Scenario) -> Vec<ModelPlan> {
-    let models = scenario.nodes.value.iter().filter(|n| n.implementation != Implementation::Docker);
+    let models = scenario.nodes.value.iter().filter(|node| node.is_built_in());
     models
         .flat_map(|node| {
             let group = node.id.value.as_str();
@@ -18,11 +20,11 @@ pub fn expand(scenario: &Scenario) -> Vec<ModelPlan> {
                 Some(count) => (1..=count.value).map(|n| format!("{group}-{n}")).collect(),
                 None => vec![group.to_owned()],
             };
-            ids.into_iter().map(|id| ModelPlan {
-                config: ModelSettings::new(&node.config, node.role, &id),
-                group: group.to_owned(),
-                role: node.role,
-                id,
+            let session = Arc::new(SessionSettings::new(&node.config));
+            ids.into_iter().map(move |id| {
+                let session = session.clone();
+                let config = ModelSettings { session, ..ModelSettings::new(&node.config, node.role, &id) };
+                ModelPlan { config, group: group.to_owned(), role: node.role, id }
             })
         })
         .collect()

@@ -1,5 +1,6 @@
 //! Plans that must be refused before anything is started.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::scenario::{Expectation, ModelConfig, Role};
@@ -29,10 +30,14 @@ fn good() -> RunPlan {
         keep: false,
         containers: vec![container("broker", Role::Broker)],
         models: vec![model("s", Role::Sensor), model("gw", Role::Gateway)],
+        timeline: vec![],
+        links: vec![],
+        authorities: BTreeMap::new(),
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
         retained: None,
         limits: Limits::NATIVE,
+        virtual_time: None,
     }
 }
 

@@ -7,10 +7,12 @@ use serde::Serialize;
 use xedge_model::{Failure, atomic};
 
 use crate::Error;
-use crate::check::{Claim, NodeStats, Percentiles};
+use crate::check::{Claim, Fault, NodeStats, Percentiles};
 use crate::engine::EngineFacts;
+use crate::link::LinkStats;
 use crate::plan::RunPlan;
-use crate::run::outcome::{ContainerFacts, Honesty, Outcome};
+use crate::run::Resources;
+use crate::run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};
 
 /// Version of the shape; goes up when a field changes its meaning or goes away.
 const SCHEMA: u32 = 1;
@@ -39,9 +41,15 @@ struct Results<'a> {
     engine: &'a EngineFacts,
     containers: &'a [ContainerFacts],
     claims: &'a [Claim],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    links: &'a [LinkStats],
     send_lag: Option<&'a Percentiles>,
     ack_latency: Option<&'a Percentiles>,
     delivery_latency: Option<&'a Percentiles>,
+    faults: &'a [Fault],
+    resources: &'a BTreeMap<String, Resources>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    virtual_time: Option<&'a VirtualFacts>,
     nodes: &'a BTreeMap<String, NodeStats>,
     leftovers: &'a [String],
 }
@@ -64,9 +72,13 @@ pub(super) fn of_outcome(outcome: &Outcome) -> Report<'_> {
             engine: outcome.engine(),
             containers: outcome.containers(),
             claims: outcome.claims(),
+            links: outcome.links(),
             send_lag: outcome.send_lag(),
             ack_latency: outcome.ack_latency(),
             delivery_latency: outcome.delivery_latency(),
+            faults: outcome.faults(),
+            resources: outcome.resources(),
+            virtual_time: outcome.virtual_time(),
             nodes: outcome.nodes(),
             leftovers: outcome.leftovers(),
         }),

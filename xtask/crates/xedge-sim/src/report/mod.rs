@@ -11,7 +11,7 @@ use camino::Utf8Path;
 use xedge_model::atomic;
 
 use crate::Error;
-use crate::history::{self, Event};
+use crate::history::{self, History};
 use crate::plan::RunPlan;
 use crate::run::outcome::Outcome;
 
@@ -19,11 +19,11 @@ use crate::run::outcome::Outcome;
 pub(crate) fn raw(
     folder: &Utf8Path,
     plan: &RunPlan,
-    events: &[Event],
+    history: &History,
     logs: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
-    history::write(&folder.join("history.jsonl"), events)?;
-    csv::write(&folder.join("nodes"), plan, events)?;
+    history::write(&folder.join("history.jsonl"), history)?;
+    csv::write(&folder.join("nodes"), plan, history)?;
     for (node, log) in logs {
         atomic::write(&folder.join("logs").join(format!("{node}.log")), log.as_bytes(), 0o644)?;
     }

@@ -12,7 +12,7 @@ use xedge_model::scenario::{Expectation, ModelConfig, Role};
 use super::{error, outcome, raw};
 use crate::Error;
 use crate::check::{Claim, State};
-use crate::history::{Event, Kind};
+use crate::history::{Event, History, Kind};
 use crate::plan::{Credentials, Limits, ModelPlan, ModelSettings, RunPlan};
 use crate::run::outcome::Outcome;
 
@@ -38,10 +38,14 @@ fn plan() -> RunPlan {
         keep: false,
         containers: vec![],
         models: vec![model(1), model(2)],
+        authorities: BTreeMap::new(),
+        timeline: vec![],
         expectations: vec![Expectation::BrokerStarts],
         credentials: Credentials::new(),
+        links: vec![],
         retained: None,
         limits: Limits::NATIVE,
+        virtual_time: None,
     }
 }
 
@@ -93,9 +97,10 @@ fn a_group_has_one_file() {
     let event = |node: &str, kind| Event { t_us: 1, node: Arc::from(node), kind };
     let connected = || Kind::Connected { session_present: false };
     let events = [event("s-1", connected()), event("s-2", connected()), event("broker", Kind::Ready)];
+    let history: History = events.into_iter().collect();
     let (_dir, folder) = folder();
     let logs = BTreeMap::from([("broker".to_owned(), "hello\n".to_owned())]);
-    raw(&folder, &plan(), &events, &logs).unwrap();
+    raw(&folder, &plan(), &history, &logs).unwrap();
     let csv = fs::read_to_string(folder.join("nodes/s.csv")).unwrap();
     assert_eq!(
         csv,

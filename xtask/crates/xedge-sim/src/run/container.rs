@@ -7,9 +7,11 @@ use tokio::time::{Instant, sleep};
 
 use super::Progress;
 use super::guard::guarded;
+use super::outage::Outages;
 use super::stage::Stage;
 use crate::engine::Engine;
 use crate::history::Recorder;
+use crate::link::{Gates, Links};
 use crate::plan::{ContainerPlan, Credentials, Limits, Place};
 use crate::{Error, RunLock};
 
@@ -73,10 +75,13 @@ pub async fn probe_container(
         keep: false,
         limits: plan.limits,
         credentials: &plan.credentials,
+        links: Links::default(),
+        gates: Gates::default(),
         recorder: Recorder::new(Instant::now()),
         progress,
         labels: Stage::labels(&plan.run_id, false, place, &lock),
         published: 1,
+        outages: Outages::default(),
     };
     let (result, aftermath) = guarded(&stage, &all, cancel, observe(&stage, plan, &all)).await;
     drop(lock);

@@ -2,13 +2,20 @@
 
 pub mod container;
 mod guard;
+mod outage;
 pub mod outcome;
 mod port;
+mod resources;
 mod restart;
 mod service;
 mod stage;
 mod start;
+mod timeless;
+mod timeline;
 
+pub use resources::Resources;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +24,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 use xedge_model::scenario::Expectation;
 
 use self::guard::{Aftermath, guarded};
+use self::outage::Outages;
 use self::outcome::{ContainerFacts, Facts, Outcome};
+use self::resources::Watch;
 use self::service::Services;
 use self::stage::Stage;
-use crate::check::{self, Claim, Roster, State, Verdict, stats};
+use self::timeline::Timeline;
+use crate::check::{self, Claim, Faults, Findings, Roster, Seen, State, Verdict, stats};
 use crate::engine::Engine;
-use crate::history::{Event, Kind, Recorder};
+use crate::history::{History, Kind, Recorder};
+use crate::link::{Gates, Links};
 use crate::model::{Fleet, Setting, Tally, stimulus};
 use crate::plan::{ContainerPlan, Place, RunPlan};
 use crate::probe::Broker;
@@ -62,9 +73,18 @@ pub enum Progress {
     },
     /// A claim was decided.
     Claim(Claim),
+    /// Virtual time went by.
+    Passed {
+        /// How much of it, in each of two runs.
+        virtual_time: Duration,
+        /// On the clock of this machine.
+        took: Duration,
+    },
     /// Something went wrong that does not change the verdict.
     Warning(String),
 }
+
+pub use timeless::run_virtual;
 
 /// Runs a plan. Whatever happens, the report folder gets history and logs, and everything in the Engine is removed, unless
 /// the plan says to keep it. Sending `true` through `cancel` ends the run with [`Error::Interrupted`].
@@ -86,18 +106,21 @@ pub async fn run(
         keep: plan.keep,
         limits: plan.limits,
         credentials: &plan.credentials,
+        links: Links::new(&plan.links, plan.seed),
+        gates: Gates::default(),
         recorder: recorder.clone(),
         progress,
         labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
         published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
+        outages: Outages::default(),
     };
     let measurement = Measurement { plan, stage: &stage, roster: Roster::of(plan) };
     // A whole run is a large future: on the heap, so that those of the callers stay small.
     let body = Box::pin(measurement.run());
     let (measured, aftermath) = guarded(&stage, &plan.containers, cancel, body).await;
-    let events = recorder.take();
-    let raw = report::raw(&place.report, plan, &events, &aftermath.logs);
-    let result = measured.map(|measured| measurement.conclude(measured, &events, aftermath));
+    let history = recorder.take();
+    let raw = report::raw(&place.report, plan, &history, &aftermath.logs);
+    let result = measured.map(|measured| measurement.conclude(measured, &history, aftermath));
     let reported = raw.and_then(|()| match &result {
         Ok(outcome) => report::outcome(&place.report, outcome),
         Err(error) => report::error(&place.report, plan, error),
@@ -118,6 +141,7 @@ pub async fn run(
 struct Measured {
     containers: Vec<ContainerFacts>,
     claims: Vec<Claim>,
+    resources: BTreeMap<String, Resources>,
 }
 
 struct Measurement<'a> {
@@ -130,6 +154,7 @@ impl Measurement<'_> {
     async fn run(&self) -> Result<Measured, Error> {
         self.phase("prepare");
         let containers = &self.plan.containers;
+        let _measuring = self.stage.links.measure();
         let broker = self.plan.broker()?;
         self.stage.open(containers).await?;
         let facts = start::all(self.stage, containers).await?;
@@ -139,10 +164,12 @@ impl Measurement<'_> {
             Some(broker) => self.ask_all(broker).await?,
             None => Vec::new(),
         };
+        let resources = Watch::of(self.stage, &self.plan.expectations);
         tokio::select! {
             published = self.publish(broker) => published?,
             error = self.stage.watch(containers) => return Err(error),
             error = services.watch() => return Err(error),
+            error = resources.watch() => return Err(error),
         }
         self.stage.all_up(containers).await?;
         self.phase("check");
@@ -152,7 +179,7 @@ impl Measurement<'_> {
         {
             claims.push(restart::retained_survives(self.stage, self.plan, broker).await?);
         }
-        Ok(Measured { containers: facts, claims })
+        Ok(Measured { containers: facts, claims, resources: resources.found() })
     }
 
     async fn ask_all(&self, broker: &ContainerPlan) -> Result<Vec<Claim>, Error> {
@@ -171,7 +198,9 @@ impl Measurement<'_> {
     /// The claim of an expectation that is a question to a fresh broker.
     async fn ask(&self, expectation: &Expectation, plan: &ContainerPlan) -> Result<Option<Claim>, Error> {
         let address = *self.addresses(plan).await?.first().expect("`addresses` gives at least one");
-        let broker = Broker { address, credentials: &self.plan.credentials, limit: self.plan.limits.probe };
+        let tls = plan.tls().map_err(|error| Error::plan(self.stage.run_id, error.to_string()))?;
+        let (credentials, limit) = (&self.plan.credentials, self.plan.limits.probe);
+        let broker = Broker { address, credentials, limit, tls: tls.as_ref() };
         let claim = match expectation {
             // `Stage::run` has ended with an error where there was no CONNACK.
             Expectation::BrokerStarts => Claim::new(expectation, State::Held, "the broker answers a CONNECT"),
@@ -184,7 +213,9 @@ impl Measurement<'_> {
             | Expectation::RetainedSurvivesRestart
             | Expectation::ServiceHealthy(_)
             | Expectation::ServiceAnswers(..)
-            | Expectation::ServiceRuns(..) => return Ok(None),
+            | Expectation::ServiceRuns(..)
+            | Expectation::Measure(_)
+            | Expectation::Logs { .. } => return Ok(None),
         };
         let kind = Kind::Probe { name: claim.id.clone(), result: claim.text.clone() };
         self.stage.recorder.record(&Arc::from(plan.node_id.as_str()), kind);
@@ -209,20 +240,29 @@ impl Measurement<'_> {
     async fn publish(&self, broker: Option<&ContainerPlan>) -> Result<(), Error> {
         let Some(broker) = broker.filter(|_| !self.plan.models.is_empty()) else {
             self.phase("watch");
-            sleep(self.plan.duration).await;
+            let start = Instant::now();
+            let timeline =
+                Timeline { stage: self.stage, plan: self.plan, addresses: watch::Sender::default() };
+            timeline.run(start).await?;
+            sleep_until(start + self.plan.duration).await;
             return Ok(());
         };
         let tally = Arc::new(Tally::new(self.plan));
+        let addresses = watch::Sender::new(self.addresses(broker).await?);
         let setting = Setting {
             plan: self.plan,
-            addresses: self.addresses(broker).await?,
+            addresses: addresses.subscribe(),
+            broker: &broker.node_id,
+            links: &self.stage.links,
             recorder: self.stage.recorder.clone(),
             tally: tally.clone(),
         };
-        let fleet = Fleet::start(&setting).await;
+        let fleet = Fleet::start(&setting).await?;
         self.phase("publish");
         let start = Instant::now() + LEAD;
         fleet.publish(start);
+        // What is done last may go on after the last reading was due: it is over before messages have to have arrived.
+        Timeline { stage: self.stage, plan: self.plan, addresses }.run(start).await?;
         sleep_until(start + self.plan.duration).await;
         self.phase("drain");
         fleet.drain();
@@ -234,17 +274,31 @@ impl Measurement<'_> {
         Ok(())
     }
 
-    fn conclude(&self, measured: Measured, events: &[Event], aftermath: Aftermath) -> Outcome {
+    fn conclude(&self, measured: Measured, history: &History, aftermath: Aftermath) -> Outcome {
         let plan = self.plan;
-        let Measured { containers, claims: probed } = measured;
-        let send_lag = stats::send_lag(events, &self.roster);
+        let Measured { containers, claims: probed, resources } = measured;
+        let links = self.stage.links.stats();
+        let seen = Seen::of(history, &self.roster);
+        let faults = Faults::of(&plan.timeline, history).with_readings(history, &seen, &self.roster);
+        let send_lag = stats::send_lag(history, &self.roster, &faults);
+        let findings = Findings {
+            seen: &seen,
+            roster: &self.roster,
+            delivery: stats::delivery_latency(history, &faults),
+            acknowledgement: stats::ack_latency(history, &self.roster, &faults),
+            faults: &faults,
+            resources: &resources,
+        };
         let claims: Vec<Claim> = plan
             .expectations
             .iter()
             .filter_map(|expectation| {
-                check::from_history(expectation, events, &self.roster)
+                check::from_history(expectation, &findings)
+                    .or_else(|| check::from_logs(expectation, &aftermath.logs))
                     .or_else(|| probed.iter().find(|c| c.id == expectation.to_string()).cloned())
             })
+            .chain(faults.claims())
+            .chain(check::links_used(&links))
             .chain(check::generator_kept_up(send_lag.as_ref(), plan.limits.lag_p99))
             .collect();
         for claim in &claims {
@@ -259,12 +313,16 @@ impl Measurement<'_> {
             kept: plan.keep,
             engine: self.stage.engine.facts().clone(),
             containers,
+            links,
             stimulus: stimulus(plan),
             send_lag,
-            ack_latency: stats::ack_latency(events, &self.roster),
-            delivery_latency: stats::delivery_latency(events),
+            ack_latency: findings.acknowledgement.all,
+            delivery_latency: findings.delivery.all,
+            faults: faults.into_list(),
+            resources,
+            virtual_time: None,
         };
         let verdict = Verdict::over(&claims);
-        Outcome { verdict, claims, nodes: stats::per_node(events), facts, leftovers: aftermath.leftovers }
+        Outcome { verdict, claims, nodes: stats::per_node(history), facts, leftovers: aftermath.leftovers }
     }
 }

@@ -7,8 +7,11 @@ use serde::Serialize;
 use xedge_model::scenario::Role;
 use xedge_model::{Digest, Platform};
 
-use crate::check::{Claim, NodeStats, Percentiles, Verdict};
+use super::resources::Resources;
+use crate::check::{Claim, Fault, NodeStats, Percentiles, Verdict};
 use crate::engine::EngineFacts;
+use crate::link::LinkStats;
+use crate::lockstep::LinkCount;
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -32,10 +35,29 @@ pub(super) struct Facts {
     pub(super) kept: bool,
     pub(super) engine: EngineFacts,
     pub(super) containers: Vec<ContainerFacts>,
+    pub(super) links: Vec<LinkStats>,
     pub(super) stimulus: Digest,
     pub(super) send_lag: Option<Percentiles>,
     pub(super) ack_latency: Option<Percentiles>,
     pub(super) delivery_latency: Option<Percentiles>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) resources: BTreeMap<String, Resources>,
+    pub(super) virtual_time: Option<VirtualFacts>,
+}
+
+/// What a run in virtual time adds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VirtualFacts {
+    /// Digest over everything that happened; two runs had the same one.
+    pub trace: Digest,
+    /// How much happened.
+    pub events: u64,
+    /// Messages that links lost.
+    pub lost: u64,
+    /// Messages that were under way at the end.
+    pub in_flight: u64,
+    /// What each direction of each link did.
+    pub links: BTreeMap<String, LinkCount>,
 }
 
 /// A container that took part.
@@ -114,6 +136,11 @@ impl Outcome {
         &self.facts.containers
     }
 
+    /// What every link did.
+    pub fn links(&self) -> &[LinkStats] {
+        &self.facts.links
+    }
+
     /// Digest over every planned reading.
     pub fn stimulus(&self) -> &Digest {
         &self.facts.stimulus
@@ -134,9 +161,27 @@ impl Outcome {
         self.facts.delivery_latency.as_ref()
     }
 
+    /// What the timeline did, and the effect that was seen.
+    pub fn faults(&self) -> &[Fault] {
+        &self.facts.faults
+    }
+
+    /// What the containers used that claims are about.
+    pub fn resources(&self) -> &BTreeMap<String, Resources> {
+        &self.facts.resources
+    }
+
     /// What may be said about repeating this run.
     pub fn honesty(&self) -> Honesty {
-        Honesty { stimulus: "L2 same stimulus", outcome: "L1 measured" }
+        match &self.facts.virtual_time {
+            Some(_) => Honesty { stimulus: "L3 identical trace", outcome: "L3 identical trace" },
+            None => Honesty { stimulus: "L2 same stimulus", outcome: "L1 measured" },
+        }
+    }
+
+    /// What a run in virtual time adds.
+    pub fn virtual_time(&self) -> Option<&VirtualFacts> {
+        self.facts.virtual_time.as_ref()
     }
 
     /// Whether the run was shorter than its scenario says.
@@ -175,10 +220,14 @@ impl Outcome {
             kept: false,
             engine,
             containers: vec![],
+            links: vec![],
             stimulus: Digest::of(b""),
             send_lag: None,
             ack_latency: None,
             delivery_latency: None,
+            faults: vec![],
+            resources: BTreeMap::new(),
+            virtual_time: None,
         };
         let verdict = Verdict::over(&claims);
         Self { verdict, claims, nodes: BTreeMap::new(), facts, leftovers: vec![] }

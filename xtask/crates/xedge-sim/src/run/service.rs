@@ -136,9 +136,17 @@ impl Watched<'_> {
         }
     }
 
+    /// What is said in an outage that the timeline wants does not count.
     async fn ask(&mut self, stage: &Stage<'_>) -> Result<(), Error> {
-        let retries = self.retries();
-        self.health.ask(retries, stage.health(self.plan)).await
+        let (asked, before) = (Instant::now(), stage.outages.calm(&self.plan.node_id));
+        if before.is_none() {
+            return Ok(());
+        }
+        let answer = stage.health(self.plan).await;
+        if stage.outages.calm(&self.plan.node_id) == before {
+            self.health.note(answer?, self.retries(), millis(asked.elapsed()));
+        }
+        Ok(())
     }
 
     fn retries(&self) -> u32 {
@@ -152,6 +160,10 @@ impl Watched<'_> {
                     self.try_port(stage, *port).await?;
                 }
                 Ok(self.port.claim(self.claim))
+            }
+            Expectation::ServiceRuns(..) if stage.outages.was_disturbed(&self.plan.node_id) => {
+                let text = "the timeline ended or held it, so it cannot have run all the time";
+                Ok(Claim::new(self.claim, State::Invalid, text))
             }
             Expectation::ServiceRuns(_, time) => {
                 stage.up(self.plan, "during the run").await?;

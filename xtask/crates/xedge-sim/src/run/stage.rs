@@ -1,5 +1,6 @@
 //! The containers of a run: made, started, watched, and always taken away again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,9 +10,11 @@ use tokio::time::{Instant, sleep};
 use xedge_model::scenario::Role;
 
 use super::Progress;
+use super::outage::Outages;
 use super::outcome::ContainerFacts;
 use crate::engine::{Creation, Engine, Labels, Status, volume_tar};
 use crate::history::{Kind, Recorder};
+use crate::link::{Gates, Links, Naming};
 use crate::plan::{ContainerPlan, Credentials, Limits, Place, VolumePlan, redact};
 use crate::probe::Broker;
 use crate::sweep::{HOST, KEEP, LOCK, RUN};
@@ -34,11 +37,16 @@ pub(super) struct Stage<'a> {
     pub(super) keep: bool,
     pub(super) limits: Limits,
     pub(super) credentials: &'a Credentials,
+    pub(super) links: Links,
+    /// Where containers enter links.
+    pub(super) gates: Gates,
     pub(super) recorder: Recorder,
     pub(super) progress: &'a (dyn Fn(Progress) + Send + Sync),
     pub(super) labels: Labels,
     /// How often brokers publish their port.
     pub(super) published: usize,
+    /// What the timeline does to containers.
+    pub(super) outages: Outages,
 }
 
 impl Stage<'_> {
@@ -66,7 +74,12 @@ impl Stage<'_> {
         if plan.extras.networks.is_empty() {
             return vec![self.network()];
         }
-        plan.extras.networks.iter().map(|name| format!("{}-{name}", self.network())).collect()
+        plan.extras.networks.iter().map(|name| self.named_network(name)).collect()
+    }
+
+    /// The engine's name of one of a plan's networks; the common one has no name there.
+    fn named_network(&self, name: &str) -> String {
+        if name.is_empty() { self.network() } else { format!("{}-{name}", self.network()) }
     }
 
     /// The part that needs no container: the run's own networks.
@@ -75,6 +88,8 @@ impl Stage<'_> {
         for name in names.iter().filter(|name| *name != OFFLINE) {
             self.engine.create_network(name, &self.labels).await?;
         }
+        let naming = Naming { container: &|node| self.name(node), network: &|name| self.named_network(name) };
+        self.gates.plan(self.engine, &self.links, plans, &naming).await?;
         let shared = plans.iter().flat_map(|plan| &plan.volumes).filter_map(|volume| volume.name.as_deref());
         for name in shared.collect::<BTreeSet<&str>>() {
             self.engine.create_volume(&self.shared_volume(name), &self.labels).await?;
@@ -97,8 +112,11 @@ impl Stage<'_> {
     pub(super) async fn launch(&self, plan: &ContainerPlan) -> Result<(ContainerFacts, Instant), Error> {
         (self.progress)(Progress::Starting { node: plan.node_id.clone() });
         self.check_platform(plan)?;
+        let networks = self.networks(plan);
+        self.gates.open(self.engine, &networks, false)?;
         let facts = self.create(plan).await?;
         self.start(plan).await?;
+        self.gates.open(self.engine, &networks, true)?;
         self.recorder.record(&Arc::from(plan.node_id.as_str()), Kind::Started { image: facts.image.clone() });
         Ok((facts, Instant::now()))
     }
@@ -185,8 +203,20 @@ impl Stage<'_> {
         let networks = self.networks(plan);
         let (network, further) = networks.split_first().expect("`networks` gives at least one");
         let labels = &self.labels;
+        let plan = &self.told(plan);
         let creation = Creation { name, plan, network, further, volumes, published, labels };
         self.engine.create(&creation).await
+    }
+
+    /// The plan with the names under which the container finds others through links.
+    fn told<'p>(&self, plan: &'p ContainerPlan) -> Cow<'p, ContainerPlan> {
+        let hosts = self.gates.hosts(&plan.node_id);
+        if hosts.is_empty() {
+            return Cow::Borrowed(plan);
+        }
+        let mut plan = plan.clone();
+        plan.extras.extra_hosts.extend(hosts);
+        Cow::Owned(plan)
     }
 
     /// The Engine takes no files into a volume that is mounted read-only, so a container that is never started mounts
@@ -268,7 +298,9 @@ impl Stage<'_> {
             let Some(address) = self.addresses(plan).await?.first().copied() else {
                 return Ok(Some("its port is not published yet".to_owned()));
             };
-            let broker = Broker { address, credentials: self.credentials, limit: self.limits.probe };
+            let tls = plan.tls().map_err(|error| Error::plan(self.run_id, error.to_string()))?;
+            let (credentials, limit) = (self.credentials, self.limits.probe);
+            let broker = Broker { address, credentials, limit, tls: tls.as_ref() };
             return Ok(broker.answers().await.err().map(|refused| refused.to_string()));
         }
         let Some(check) = &status.health_check else {
@@ -343,10 +375,16 @@ impl Stage<'_> {
         }
     }
 
-    /// Whether all containers are up that are not to complete.
+    /// Whether all containers are up that are not to complete, and are not down because the timeline wants it.
     pub(super) async fn all_up(&self, plans: &[ContainerPlan]) -> Result<(), Error> {
         for plan in plans.iter().filter(|plan| !plan.extras.completes) {
-            self.up(plan, "during the run").await?;
+            let before = self.outages.calm(&plan.node_id);
+            let up = self.up(plan, "during the run").await;
+            if before.is_some() && self.outages.calm(&plan.node_id) == before {
+                up?;
+            } else if let Err(error @ Error::EngineLost { .. }) = up {
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -54,8 +54,22 @@ fn groups(container: &str) -> Vec<PathBuf> {
     mounts.chain([PathBuf::from(MOUNT)]).map(below).filter(|group| group.is_dir()).collect()
 }
 
+/// Lets what is held in a container's group go on: a held process takes no signal.
+pub(super) fn thaw(container: &str) {
+    for group in groups(container) {
+        for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+            let file = group.join(file);
+            if file.is_file() {
+                // What cannot be thawed cannot be removed either, and that is told.
+                let _ = fs::write(file, word);
+            }
+        }
+    }
+}
+
 /// Ends what is still in a container's group and removes the group.
 pub(super) fn remove(container: &str) -> io::Result<()> {
+    thaw(container);
     for group in groups(container) {
         for attempt in 0.. {
             for pid in members(&group) {

@@ -66,6 +66,8 @@ pub(super) struct State {
     restarts: i64,
     exit_code: i64,
     oom_killed: bool,
+    /// Whether its processes are held.
+    pub(super) paused: bool,
     error: String,
     addresses: Vec<(u16, SocketAddr)>,
     thread: Option<thread::JoinHandle<()>>,
@@ -291,8 +293,15 @@ impl Container {
         Err(format!("its program is still there {} s after SIGKILL", GONE.as_secs()))
     }
 
-    fn end(&self, signal: &str, limit: Duration) -> Result<(), String> {
+    /// It is not started again.
+    pub(super) fn unwanted(&self) {
         self.change(|state| state.unwanted = true);
+    }
+
+    fn end(&self, signal: &str, limit: Duration) -> Result<(), String> {
+        self.unwanted();
+        // A held process takes no signal; one that cannot be freed is ended with its control group.
+        drop(self.unpause());
         let begun = Instant::now();
         let mut sent = false;
         loop {
@@ -337,6 +346,7 @@ impl Container {
             // As the Engine has it: one that waits to be started again counts as running.
             running: matches!(state.phase, Phase::Starting | Phase::Running | Phase::Waiting),
             restarting: state.phase == Phase::Waiting,
+            paused: state.paused,
             restarts: state.restarts,
             exit_code: state.exit_code,
             oom_killed: state.oom_killed,

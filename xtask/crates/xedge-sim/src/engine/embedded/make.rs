@@ -294,6 +294,7 @@ impl Inner {
         }
         self.networks.leave(name).map_err(|error| failed(&error))?;
         if folder.join("runtime").join(name).exists() {
+            cgroup::thaw(name);
             // What it cannot end is ended with its control group.
             drop(self.runtime.ask(&folder, &["delete", "--force", name]));
         }

@@ -4,8 +4,10 @@
 //! Differences to Docker: there is no seccomp filter, no way out of a run's network, and names are found through
 //! `/etc/hosts`.
 
+mod bridge;
 mod cgroup;
 mod container;
+mod control;
 mod exec;
 mod forward;
 mod make;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -158,6 +158,29 @@ impl Networks {
         drop(locked(&self.inner).networks.remove(name));
     }
 
+    /// Where the containers of a network reach whoever listens in its bridge's namespace.
+    pub(super) fn gateway(&self, name: &str) -> Option<Ipv4Addr> {
+        locked(&self.inner).networks.get(name).map(|network| address(network.number, 1))
+    }
+
+    /// A listener of this process in a network.
+    pub(super) fn listen(&self, name: &str, at: SocketAddr) -> io::Result<TcpListener> {
+        let bridge = locked(&self.inner).networks.get(name).map(|network| network.bridge.clone());
+        let bridge = bridge.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        apart(|| {
+            move_into_link_name_space(bridge.fd.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let listener = TcpListener::bind(at)?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        })
+    }
+
+    /// The addresses of a container.
+    pub(super) fn addresses(&self, container: &str) -> Vec<Ipv4Addr> {
+        let inner = locked(&self.inner);
+        inner.residents.get(container).into_iter().flat_map(|own| own.addresses.values().copied()).collect()
+    }
+
     /// Gives a container its namespace, addresses and hosts file, and tells the others its names.
     pub(super) fn join(&self, guest: &Guest<'_>) -> io::Result<Joined> {
         let mut inner = locked(&self.inner);
@@ -237,11 +260,15 @@ impl Inner {
             Some(address) => line(address, &own.join(" ")),
             None => line(&"127.0.1.1", &own.join(" ")),
         }
+        let own_name = |name: &str| resident.extra.iter().any(|(extra, _)| extra == name);
         for other in self.residents.values().filter(|other| other.hosts != resident.hosts) {
             let shared =
                 other.addresses.iter().find(|(network, _)| resident.addresses.contains_key(*network));
-            if let Some((_, address)) = shared {
-                line(address, &other.names.join(" "));
+            // A name that has an address of its own here is found under that one.
+            let names: Vec<&str> =
+                other.names.iter().map(String::as_str).filter(|name| !own_name(name)).collect();
+            if let Some((_, address)) = shared.filter(|_| !names.is_empty()) {
+                line(address, &names.join(" "));
             }
         }
         for (name, to) in &resident.extra {
@@ -286,6 +313,12 @@ mod tests {
             resident("b", &[("back", 1, 2), ("front", 0, 3)], &["gateway"], &[]),
             resident("c", &[("back", 1, 3)], &["store"], &[]),
             resident("d", &[], &["alone"], &[]),
+            resident(
+                "e",
+                &[("back", 1, 4)],
+                &["edge"],
+                &[("store", "10.213.1.1"), ("gateway", "10.213.1.1")],
+            ),
         ];
         let residents = all.iter().map(|one| (one.hosts.to_string(), one.clone())).collect();
         let inner = Inner { residents, ..Inner::default() };
@@ -294,8 +327,12 @@ mod tests {
             assert_eq!(inner.hosts(&all[number]), format!("{loopback}{lines}"));
         };
         expect(0, "10.213.0.2\tbroker mqtt\n10.213.0.3\tgateway\n192.0.2.1\tdb\n10.213.0.1\tup\n");
-        expect(1, "10.213.1.2\tpinned gateway\n10.213.0.2\tbroker mqtt\n10.213.1.3\tstore\n");
-        expect(2, "10.213.1.3\tstore\n10.213.1.2\tgateway\n");
+        expect(
+            1,
+            "10.213.1.2\tpinned gateway\n10.213.0.2\tbroker mqtt\n10.213.1.3\tstore\n10.213.1.4\tedge\n",
+        );
+        expect(2, "10.213.1.3\tstore\n10.213.1.2\tgateway\n10.213.1.4\tedge\n");
         expect(3, "127.0.1.1\talone\n");
+        expect(4, "10.213.1.4\tedge\n10.213.1.1\tstore\n10.213.1.1\tgateway\n");
     }
 }

@@ -1,0 +1,26 @@
+//! What the language can say and no part of the simulator does yet: refused, so that nothing is accepted and left out.
+//! Whoever makes a part work takes its line away.
+
+use camino::Utf8Path;
+use xedge_model::scenario::{Implementation, Node, Scenario};
+
+use crate::error::{Error, Result};
+
+/// Refuses a scenario that asks for more than there is.
+pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
+    let nodes = || scenario.nodes.value.iter();
+    let unready = [
+        ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
+        ("`script`", nodes().any(|node| node.script.is_some())),
+        ("`lockstep`", nodes().any(Node::is_lockstep)),
+        ("virtual time", scenario.is_virtual()),
+        ("`runs`", scenario.runs.is_some()),
+    ];
+    match unready.iter().find(|(_, asked)| *asked) {
+        None => Ok(()),
+        Some((what, _)) => {
+            let reason = format!("it uses {what}, which this version cannot run");
+            Err(Error::BadFile { path: file.to_owned(), reason }.into())
+        }
+    }
+}
