@@ -363,7 +363,7 @@ fn drift_is_shown_line_by_line() {
         .says("\n-allow_anonymous true\n+allow_anonymous false\n");
 }
 
-/// patch says what a unified diff is: it makes the one environment's files of the other's.
+/// Git says what a unified diff is: it makes the one environment's files of the other's.
 #[test]
 fn a_unified_diff_turns_one_environment_into_the_other() {
     let project = copy();
@@ -373,10 +373,10 @@ fn a_unified_diff_turns_one_environment_into_the_other() {
     }
     let diff = run(project.path(), &["render", "--diff", "simulation", "--unified"]).expect(0).stdout;
     fs::write(project.path().join("diff"), &diff).unwrap();
-    let mut patch = Command::new("patch");
-    patch.args(["-p1", "-s", "-i", "../diff"]).current_dir(project.path().join("from"));
-    let patched = patch.output().expect("patch starts: Debian's package `patch` has it");
-    assert!(patched.status.success(), "{diff}\n{}", String::from_utf8_lossy(&patched.stdout));
+    let mut git = Command::new("git");
+    git.args(["apply", "../diff"]).current_dir(project.path().join("from"));
+    let patched = git.env("GIT_CEILING_DIRECTORIES", project.path()).output().expect("git starts");
+    assert!(patched.status.success(), "{diff}\n{}", String::from_utf8_lossy(&patched.stderr));
     assert_eq!(files(&project.path().join("from")), files(&project.path().join("to")));
 }
 
