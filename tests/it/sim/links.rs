@@ -69,8 +69,7 @@ fn linked(mut bench: Bench, prepare: &dyn Fn(&mut Command)) {
     let file = bench.own("linked", LINKED);
     let mut command = bench.command(&["sim", &file, "--duration", "6s"]);
     prepare(&mut command);
-    let ran = finish(command).expect(0);
-    ran.says("held mqtt.end_to_end");
+    let ran = finish(command).expect(0).says("held mqtt.end_to_end");
     let report = bench.report(&scenario_name(&ran));
     let link = |name: &str| {
         let links = report["result"]["links"].as_array().unwrap();
