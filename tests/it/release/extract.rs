@@ -68,11 +68,7 @@ fn a_bundle_comes_apart_into_what_was_released() {
 #[test]
 fn a_release_is_of_one_class_of_devices() {
     let bench = tiny();
-    edit(
-        &bench.project().join(TEMPLATE),
-        "max_connections 9",
-        "max_connections {{ connections }}",
-    );
+    edit(&bench.project().join(TEMPLATE), "max_connections 9", "max_connections {{ connections }}");
     let environment = bench.project().join("templates/environments/production.yaml");
     let values =
         fs::read_to_string(&environment).unwrap().replace("values:\n", "values:\n  connections: 9\n");
