@@ -45,7 +45,7 @@ fn two_scenarios_run_side_by_side_and_leave_nothing() {
     for (name, report) in [("left", left), ("right", right)] {
         assert_eq!((&report["scenario"], &report["verdict"]), (&name.into(), &"passed".into()));
         assert!(bench.output(&format!("reports/{name}/logs/broker.log")).exists());
-        Evidence::of(&bench, name).accept(None).unwrap();
+        drop(Evidence::of(&bench, name).accept(None).unwrap());
     }
 }
 

@@ -168,9 +168,9 @@ async fn trial_run(
     let progress = |progress| show(cx, &progress);
     // Scripts, too, must be ended before we are.
     let _in_engine = phase.enter();
-    let ran = match engine {
-        Some(engine) => xedge_sim::run(engine, &plan, &place, &progress, cancel).await,
-        None => xedge_sim::run_virtual(&plan, &place, &progress, cancel).await,
+    let ran = match engine.filter(|_| plan.virtual_time.is_none()) {
+        Some(real) => xedge_sim::run(real, &plan, &place, &progress, cancel).await,
+        None => xedge_sim::run_virtual(engine, &plan, &place, &progress, cancel).await,
     };
     let outcome = match (ran, publish_report(prepared, &differences, &place, target)) {
         (Ok(outcome), Ok(())) => outcome,

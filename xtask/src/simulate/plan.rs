@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::Platform;
-use xedge_model::scenario::{Docker, Node, Scenario};
+use xedge_model::scenario::{Docker, Node, Role, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
     ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, VirtualPlan, expand,
@@ -108,7 +108,8 @@ pub(super) fn containers_for(
 fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Platform) -> ContainerPlan {
     ContainerPlan {
         node_id: node.id.value.clone(),
-        role: node.role,
+        // Which part a lockstep container plays is told to its program, not to the engine.
+        role: if node.is_lockstep() { Role::Service } else { node.role },
         image_ref: image.config_blob().digest.to_string(),
         accepted_ids: engine::ids(image).into_iter().collect(),
         platform,
