@@ -105,6 +105,12 @@ pub(crate) enum Command {
     Render(Render),
     /// Run scenarios against the images by digest; write reports and signed evidence
     Sim(Sim),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// Which kind
+        #[arg(value_enum, default_value_t = Schema::Scenario)]
+        of: Schema,
+    },
     /// Build, render, gate, push and bundle in one go; print digests, references and the bundle's path
     Release(Release),
     /// Push gated images by digest; print one reference by digest per line
@@ -157,6 +163,13 @@ impl Command {
     }
 }
 
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Schema {
+    /// scenarios/*.yaml
+    Scenario,
+}
+
 /// `setup`.
 #[derive(Args, Debug)]
 pub(crate) struct Setup {
@@ -166,6 +179,9 @@ pub(crate) struct Setup {
     /// Only print the plan; exit 1 if something is missing
     #[arg(long, conflicts_with = "yes")]
     pub(crate) check: bool,
+    /// Also for this platform, beside the usual two (linux/arm/v7 is 32-bit ARM)
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<Platform>,
 }
 
 /// `lock`.
@@ -201,7 +217,7 @@ pub(crate) enum LockCommand {
 pub(crate) struct Build {
     /// Images by folder or name; all when none is named
     pub(crate) images: Vec<String>,
-    /// Only these platforms (linux/amd64, linux/arm64)
+    /// Only these platforms (linux/amd64, linux/arm64, linux/arm/v7)
     #[arg(long, value_name = "P", value_parser = platform)]
     pub(crate) platform: Vec<Platform>,
     /// Also put this machine's platform into the Engine, as NAME:latest
@@ -292,15 +308,38 @@ pub(crate) struct Render {
     /// Environment, a file below templates/environments
     #[arg(long, default_value = "production")]
     pub(crate) env: String,
+    /// Class of devices, one of the environment's `classes`
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<String>,
     /// Folder to write; target/xedge/rendered/STACK.ENV when not given
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
-    /// Write nothing; fail if the folder differs from what would be rendered
+    /// Write nothing; fail if the folder differs from what would be rendered, and show how
     #[arg(long)]
     pub(crate) check: bool,
     /// Print what differs from this environment, and why; write nothing
     #[arg(long, value_name = "ENV", conflicts_with_all = ["check", "out"])]
     pub(crate) diff: Option<String>,
+    /// Print differences as a unified diff instead of a table
+    #[arg(long, requires = "diff")]
+    pub(crate) unified: bool,
+    /// Write the stack into the folder of `--out` in a form for work by hand; nothing checks it on a device
+    #[arg(long = "as", value_name = "FORM", value_enum, requires = "out", conflicts_with_all = ["check", "diff"])]
+    pub(crate) form: Option<Form>,
+    /// A device value of such a form, NAME=VALUE; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = ship::assignment, requires = "form")]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// A form of `render --as`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A Compose file
+    Compose,
+    /// Units of Podman's Quadlet
+    Quadlet,
+    /// A script of `docker run` lines
+    Run,
 }
 
 /// `sim`.
@@ -315,9 +354,18 @@ pub(crate) struct Sim {
     /// Environment whose configuration scenarios of `profile: production` run
     #[arg(long, default_value = "production")]
     pub(crate) env: String,
-    /// Another seed than the scenario's
+    /// Another seed than the scenario's; such a run is never evidence
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Run every seed so many times; fewer than the scenario asks for are never evidence
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: Option<u32>,
+    /// Scenarios side by side; as many as fit this machine's CPUs and memory when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: Option<u32>,
+    /// Only the scenarios of one of several machines, such as 1/4; the same split everywhere
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     /// Leave containers, volumes and network in the Engine; such a run is never evidence
     #[arg(long)]
     pub(crate) keep: bool,
@@ -329,6 +377,28 @@ pub(crate) struct Sim {
     pub(crate) locked: bool,
     #[command(subcommand)]
     pub(crate) command: Option<SimCommand>,
+}
+
+/// One of several machines that share the scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard {
+    /// Which one, from 1.
+    pub(crate) number: u32,
+    /// How many there are.
+    pub(crate) of: u32,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parts =
+            text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match parts {
+            Some((number, of)) if (1..=of).contains(&number) && of <= 1_000 => Ok(Self { number, of }),
+            _ => Err("expected I/N with I from 1 to N, such as 1/4".to_owned()),
+        }
+    }
 }
 
 /// What runs containers.
@@ -384,7 +454,7 @@ pub(crate) enum Job {
     Sim,
     /// Deployments to a device that is a container: power cuts, bad releases, a full disk
     Device,
-    /// The same faults 200 times over (not part of all)
+    /// The same faults 200 times over, and what the agent weighs (not part of all)
     DeviceFaults,
 }
 

@@ -142,6 +142,15 @@ impl Bench {
         self.images.push(name.parse().unwrap());
     }
 
+    /// Another image of the project, in a folder of this name, which is given.
+    pub fn own_image(&mut self, folder: &str, name: &str, definition: &str) -> PathBuf {
+        let folder = self.project.join("images").join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("image.yaml"), definition).unwrap();
+        self.images.push(name.parse().unwrap());
+        folder
+    }
+
     /// A command with this data folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(&self.project, arguments);
@@ -323,8 +332,8 @@ fn copy_outputs(project: &Path) {
     }
 }
 
-/// Other tests build here: a temporary file may be gone before it is copied.
-fn copy_there(from: &Path, to: &Path) {
+/// Copies a folder. Other tests build here: a temporary file may be gone before it is copied.
+pub fn copy_there(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());

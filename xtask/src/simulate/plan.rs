@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::Platform;
-use xedge_model::scenario::{Docker, Node, Scenario};
+use xedge_model::scenario::{Docker, Node, Role, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
     ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, VirtualPlan, expand,
@@ -12,7 +12,7 @@ use xedge_sim::{
 };
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, Images, claims, production, settings, unready, virtual_time};
+use super::{Flags, Images, claims, production, settings};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -34,13 +34,10 @@ pub(super) fn run_plan(
     flags: Flags,
 ) -> Result<RunPlan> {
     let scenario = &prepared.scenario;
-    if !scenario.is_virtual() {
-        unready::check(&prepared.file, scenario)?;
-    }
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
     let containers = containers_for(cx, prepared, images, platform, values)?;
-    let expectations = virtual_time::expectations(scenario).unwrap_or_else(|| {
+    let expectations = scenario.expectations().unwrap_or_else(|| {
         let has_check = |node: &str| claims::image_has_check(images.of(node), platform);
         claims::of_containers(&containers, duration, has_check)
     });
@@ -53,6 +50,7 @@ pub(super) fn run_plan(
         keep: flags.keep,
         containers,
         models: expand(scenario),
+        authorities: BTreeMap::new(),
         timeline: scenario.timeline.clone(),
         expectations,
         credentials: credentials(values),
@@ -110,7 +108,8 @@ pub(super) fn containers_for(
 fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Platform) -> ContainerPlan {
     ContainerPlan {
         node_id: node.id.value.clone(),
-        role: node.role,
+        // Which part a lockstep container plays is told to its program, not to the engine.
+        role: if node.is_lockstep() { Role::Service } else { node.role },
         image_ref: image.config_blob().digest.to_string(),
         accepted_ids: engine::ids(image).into_iter().collect(),
         platform,

@@ -1,9 +1,12 @@
 //! Tests of rendering and writing, on the project's own templates and on changed copies of them.
 
+mod bad_input;
 mod disk;
 mod late;
 mod origin;
+mod outputs;
 mod render;
+mod values;
 
 use std::fs;
 
@@ -27,6 +30,16 @@ impl Copy {
     pub(crate) fn new() -> Self {
         let copy = Self { folder: TempDir::new().unwrap() };
         copy_folder(&templates(), &copy.root());
+        copy
+    }
+
+    /// A copy whose stack declares no values, so that it takes any.
+    pub(crate) fn untyped() -> Self {
+        let copy = Self::new();
+        let path = copy.root().join("stacks/edge/stack.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        let (start, end) = (text.find("values:\n").unwrap(), text.find("# A container finds them").unwrap());
+        fs::write(&path, format!("{}{}", &text[..start], &text[end..])).unwrap();
         copy
     }
 

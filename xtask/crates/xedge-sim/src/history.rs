@@ -1,5 +1,6 @@
 //! What happened, in order: every event of a run with its time. Checks and reports read it; it judges nothing.
 
+mod line;
 mod names;
 mod store;
 
@@ -111,6 +112,13 @@ pub enum Kind {
         planned_us: u64,
         /// Packet id.
         packet_id: u16,
+    },
+    /// The broker refused a message of a model (MQTT 5).
+    Declined {
+        /// Sequence number of the message.
+        seq: u64,
+        /// Reason code.
+        reason: u8,
     },
     /// A gateway model received a reading.
     Received {
@@ -250,7 +258,7 @@ pub fn write(path: &Utf8Path, history: &History) -> Result<(), Error> {
     let lines = |file: &mut std::fs::File| {
         let mut out = io::BufWriter::new(file);
         for event in history {
-            serde_json::to_writer(&mut out, &event)?;
+            line::write(&mut out, &event)?;
             out.write_all(b"\n")?;
         }
         out.flush()

@@ -1,6 +1,7 @@
 //! One-off questions to a broker: who gets in, and what is still there after a restart.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 use xedge_model::scenario::Expectation;
 
 use crate::check::{Claim, State};
-use crate::mqtt::{Connection, Login, Packet, Publish, Refused};
+use crate::mqtt::{Connection, Login, Packet, Publish, Qos, Refused, Session, StepKind, Tls};
 use crate::plan::{Credentials, RetainedProbe, Secret};
 
 /// A broker to ask.
@@ -20,6 +21,8 @@ pub struct Broker<'a> {
     pub credentials: &'a Credentials,
     /// For one question.
     pub limit: Duration,
+    /// How it is encrypted; `None` is in the clear.
+    pub tls: Option<&'a Tls>,
 }
 
 impl Broker<'_> {
@@ -31,14 +34,15 @@ impl Broker<'_> {
     }
 
     fn login(&self, user: Option<&str>) -> Login {
-        Login::new("xedge-probe", user, self.credentials, true)
+        let session = Session { tls: self.tls.cloned(), ..Session::new(true) };
+        Login::new("xedge-probe", user, self.credentials, Arc::new(session))
     }
 
     /// Whether it speaks MQTT: any CONNACK but "unavailable" and its like counts, since a broker that refuses strangers
     /// answers too.
     pub async fn answers(&self) -> Result<(), Refused> {
         match self.ask(&self.login(None)).await {
-            Err(Refused::Code(4 | 5)) => Ok(()),
+            Err(refused) if refused.is_about_login() => Ok(()),
             other => other,
         }
     }
@@ -110,12 +114,12 @@ impl Broker<'_> {
             dup: false,
             retain: true,
             topic: probe.topic.clone(),
-            id: Some(1),
+            qos: Qos::One(1),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
         };
         let exchange = async {
             connection.send(&Packet::Publish(publish)).await?;
-            while connection.receive().await? != Packet::PubAck(1) {}
+            while connection.receive().await? != StepKind::Ack.of(1) {}
             std::io::Result::Ok(())
         };
         match timeout(self.limit, exchange).await {
@@ -135,7 +139,14 @@ impl Broker<'_> {
         let wanted = |publish: &Publish| publish.retain && publish.topic == probe.topic;
         let read = async {
             let mut early = Vec::new();
-            connection.subscribe(&probe.topic, 0, |publish| early.push(publish)).await?;
+            let keep = |packet| match packet {
+                Packet::Publish(publish) => {
+                    early.push(publish);
+                    None
+                }
+                _ => None,
+            };
+            connection.subscribe(&probe.topic, 0, keep).await?;
             if let Some(publish) = early.into_iter().find(wanted) {
                 return std::io::Result::Ok(publish.payload);
             }
@@ -169,7 +180,7 @@ mod tests {
     }
 
     fn with<'a>(broker: &TestBroker, credentials: &'a Credentials) -> Broker<'a> {
-        Broker { address: broker.address, credentials, limit: Duration::from_millis(500) }
+        Broker { address: broker.address, credentials, limit: Duration::from_millis(500), tls: None }
     }
 
     /// Anonymous, wrong password, login: the three claims of a broker.
@@ -222,7 +233,8 @@ mod tests {
         }
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap();
-        let broker = Broker { address, credentials: &credentials(), limit: Duration::from_millis(100) };
+        let broker =
+            Broker { address, credentials: &credentials(), limit: Duration::from_millis(100), tls: None };
         assert!(broker.answers().await.is_err());
     }
 

@@ -17,8 +17,8 @@ use xedge_model::Class;
 use xedge_model::scenario::Expectation;
 
 use crate::link::LinkStats;
-
 pub(crate) use delivery::conclude;
+
 pub use delivery::{end_to_end, gateway_receives, sensors_publish};
 pub use faults::{Fault, Faults, SeenStep, Window};
 pub use logs::from_logs;

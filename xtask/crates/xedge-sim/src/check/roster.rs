@@ -25,7 +25,7 @@ pub struct SensorEntry {
     pub topic: String,
     /// Quality of service.
     pub qos: u8,
-    /// Whether its readings are acknowledged (`QoS` 1).
+    /// Whether its readings are acknowledged (`QoS` 1 or 2).
     pub acknowledged: bool,
     /// How many readings were planned.
     pub planned: u64,
@@ -55,8 +55,8 @@ impl Roster {
         let sensors = plan.models_of(Role::Sensor).map(|m| SensorEntry {
             id: m.id.clone(),
             topic: m.config.topic.clone(),
+            acknowledged: m.config.qos > 0,
             qos: m.config.qos,
-            acknowledged: m.config.qos == 1,
             planned: Schedule::of(m, plan).count(),
         });
         let models = plan.models_of(Role::Gateway).map(|m| GatewayEntry {

@@ -82,6 +82,7 @@ pub fn per_node(history: &History) -> BTreeMap<String, NodeStats> {
             | Kind::Completed { .. }
             | Kind::Fault { .. }
             | Kind::Subscribed { .. }
+            | Kind::Declined { .. }
             | Kind::Probe { .. } => {}
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use super::{Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status, Usage};
+use super::{Attached, Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status, Usage};
 use crate::Error;
 
 /// What runs containers.
@@ -180,6 +180,11 @@ impl Engine {
         limit: Duration,
     ) -> Result<Option<i64>, Error> {
         either!(self, engine => engine.exec(container, command, limit).await)
+    }
+
+    /// Starts a command in a container, with its streams.
+    pub(crate) async fn exec_attached(&self, container: &str, command: &[String]) -> Result<Attached, Error> {
+        either!(self, engine => engine.exec_attached(container, command).await)
     }
 
     /// All objects that have this label (`name` or `name=value`), containers first.

@@ -11,7 +11,7 @@ use xedge_model::{Class, Failure};
 
 use super::plan::ScriptPlan;
 use super::tests::{CLAIMS, node, plan};
-use super::{Passage, Patience, Runs, VirtualNode, VirtualPlan, run_twice};
+use super::{Passage, Patience, Runs, Surroundings, VirtualNode, VirtualPlan, run_twice};
 use crate::Error;
 use crate::check::State;
 
@@ -75,7 +75,8 @@ fn with(folder: &Utf8Path, part: &str) -> VirtualPlan {
 }
 
 async fn go(folder: &Utf8Path, plan: &VirtualPlan) -> Result<Passage, Error> {
-    run_twice(plan, &CLAIMS, &folder.join("runs")).await
+    let around = |name| Surroundings { folder: folder.join("runs").join(name), ..Surroundings::default() };
+    run_twice(plan, &CLAIMS, ["first", "second"].map(around)).await
 }
 
 #[tokio::test]
@@ -153,18 +154,18 @@ async fn failure(part: &str) -> String {
         text.starts_with("failed to lead node s through time (models/s.py, line 12 of the scenario), at "),
         "{text}"
     );
-    nothing_runs(&folder.path);
+    nothing_runs(&folder.path).await;
     text
 }
 
 /// No script of a folder is left.
-fn nothing_runs(folder: &Utf8Path) {
+async fn nothing_runs(folder: &Utf8Path) {
     for _ in 0..100 {
         let found = Command::new("pgrep").args(["-f", &format!("python3 -u .*{folder}/")]).output().unwrap();
         if found.stdout.is_empty() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("a script of {folder} goes on");
 }
@@ -253,5 +254,5 @@ def answer(until, heard):
     let plan = with(&folder.path, part);
     let gone = tokio::time::timeout(Duration::from_secs(1), go(&folder.path, &plan)).await;
     assert!(gone.is_err());
-    nothing_runs(&folder.path);
+    nothing_runs(&folder.path).await;
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use xedge_model::scenario::{Expectation, Role};
 
-use super::{LinkPlan, Passage, Patience, Runs, Shape, VirtualNode, VirtualPlan, run_twice};
+use super::{LinkPlan, Passage, Patience, Runs, Shape, Surroundings, VirtualNode, VirtualPlan, run_twice};
 use crate::check::State;
 
 pub(super) const CLAIMS: [Expectation; 3] =
@@ -22,6 +22,8 @@ pub(super) fn node(id: &str, role: Role) -> VirtualNode {
         role,
         runs: Runs::Model,
         every: Duration::from_secs(every),
+        jitter_ppm: 0,
+        payload: 0,
         topic,
         subscribe: subscribe.into(),
         to: None,
@@ -55,7 +57,7 @@ async fn go(plan: &VirtualPlan) -> Passage {
 
 /// Without scripts nothing is written.
 async fn twice(plan: &VirtualPlan) -> Result<Passage, crate::Error> {
-    run_twice(plan, &CLAIMS, "/nonexistent".into()).await
+    run_twice(plan, &CLAIMS, <[Surroundings; 2]>::default()).await
 }
 
 fn states(passage: &Passage) -> Vec<State> {

@@ -39,6 +39,9 @@ pub(super) struct Record {
 /// Bytes that are hashed at once.
 const CHUNK: usize = 1 << 16;
 
+/// Bytes of a record without the content of a message.
+const FIXED: usize = 37;
+
 /// Hashes records as they come, or in the order of each step where steps mix nodes and scripts.
 pub(super) struct Trace {
     hasher: Hasher,
@@ -85,15 +88,17 @@ impl Trace {
 
     fn write(&mut self, record: &Record) {
         let Record { time, node, order: _, mark, other, seq, number, bytes } = record;
-        self.buffer.push(*mark as u8);
-        for number in [time, seq, number] {
-            self.buffer.extend_from_slice(&number.to_le_bytes());
-        }
-        for node in [node, other] {
-            self.buffer.extend_from_slice(&node.to_le_bytes());
-        }
         let bytes = bytes.as_deref().unwrap_or_default();
-        self.buffer.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        // All of the fixed part at once: this is done for every event of every node.
+        let mut fixed = [0; FIXED];
+        fixed[0] = *mark as u8;
+        fixed[1..9].copy_from_slice(&time.to_le_bytes());
+        fixed[9..17].copy_from_slice(&seq.to_le_bytes());
+        fixed[17..25].copy_from_slice(&number.to_le_bytes());
+        fixed[25..29].copy_from_slice(&node.to_le_bytes());
+        fixed[29..33].copy_from_slice(&other.to_le_bytes());
+        fixed[33..].copy_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.buffer.extend_from_slice(&fixed);
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= CHUNK {
             self.hasher.update(&self.buffer);

@@ -8,7 +8,6 @@ use super::message::Upstream;
 use super::{Behaviour, Outgoing, Phase, Tally};
 use crate::history::{Kind, Recorder};
 use crate::mqtt::Publish;
-use crate::plan::ModelPlan;
 
 pub(super) struct Cloud {
     id: Arc<str>,
@@ -17,8 +16,8 @@ pub(super) struct Cloud {
 }
 
 impl Cloud {
-    pub(super) fn new(plan: &ModelPlan, recorder: Recorder, tally: Arc<Tally>) -> Self {
-        Self { id: Arc::from(plan.id.as_str()), recorder, tally }
+    pub(super) fn new(id: Arc<str>, recorder: Recorder, tally: Arc<Tally>) -> Self {
+        Self { id, recorder, tally }
     }
 }
 

@@ -1,5 +1,6 @@
 //! All models of a run: started, led through the phases, ended.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +10,23 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use xedge_model::scenario::Role;
 
-use super::client::{Addresses, Client};
+use super::client::{Client, Station};
 use super::cloud::Cloud;
 use super::gateway::Gateway;
+use super::outbox::Outbox;
 use super::sensor::{Schedule, Sensor};
 use super::{Behaviour, Phase, Tally};
+use crate::Error;
 use crate::history::Recorder;
 use crate::link::Links;
 use crate::mqtt::Login;
-use crate::plan::{ModelPlan, RunPlan};
+use crate::plan::{ModelPlan, ModelSettings, RunPlan};
 
 /// Connections that are opened at the same time; mosquitto's backlog is 100.
 const AT_ONCE: usize = 64;
 
+/// What each of thousands of logins takes, where passwords are hashed a thousand times.
+const SLOW_LOGIN: Duration = Duration::from_millis(10);
 /// What a login takes without links, at most.
 const QUICK: Duration = Duration::from_millis(20);
 /// Limits how much more slow links allow.
@@ -48,9 +53,9 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts all models and waits until they are connected and subscribed: first those that listen, so that nothing is
     /// sent to nobody. Who is not there after the plan's limit is left out; the claims will show it.
-    pub(crate) async fn start(setting: &Setting<'_>) -> Self {
+    pub(crate) async fn start(setting: &Setting<'_>) -> Result<Self, Error> {
         let mut fleet = Self { tasks: JoinSet::new(), phase: watch::Sender::new(Phase::Prepare) };
-        let turnstile = Arc::new(Semaphore::new(at_once(setting.links)));
+        let stations = stations(setting)?;
         let plan = setting.plan;
         for roles in [&[Role::Gateway, Role::Cloud][..], &[Role::Sensor]] {
             let (ready, mut arrived) = mpsc::unbounded_channel();
@@ -58,18 +63,21 @@ impl Fleet {
             for (index, (in_role, model)) in
                 indexed(plan).enumerate().filter(|(_, (_, m))| roles.contains(&m.role))
             {
+                let Some(station) = stations.get(model.group.as_str()) else { continue };
+                let id: Arc<str> = Arc::from(model.id.as_str());
+                let behaviour = behaviour(setting, model, id.clone(), in_role);
                 let client = Client {
-                    id: Arc::from(model.id.as_str()),
-                    login: Login::new(&model.id, model.config.user.as_deref(), &plan.credentials, false),
-                    settings: model.config.clone(),
-                    addresses: Addresses { now: setting.addresses.clone(), index },
+                    id,
+                    subscribe: model.config.subscribe.as_str().into(),
+                    station: station.clone(),
+                    index,
                     route: setting.links.route(&model.id, &model.group, setting.broker),
-                    recorder: setting.recorder.clone(),
                     phase: fleet.phase.subscribe(),
-                    turnstile: turnstile.clone(),
                     ready: Some(ready.clone()),
+                    arriving: BTreeSet::new(),
                 };
-                fleet.tasks.spawn(client.run(behaviour(setting, model, in_role)));
+                let ModelSettings { topic, qos, retain, .. } = &model.config;
+                fleet.tasks.spawn(client.run(Outbox::new(topic, *qos, *retain), behaviour));
                 waiting += 1;
             }
             let all = async {
@@ -77,9 +85,9 @@ impl Fleet {
                     arrived.recv().await;
                 }
             };
-            drop(timeout(plan.limits.connect, all).await);
+            drop(timeout(patience(plan, waiting), all).await);
         }
-        fleet
+        Ok(fleet)
     }
 
     /// The publishing phase begins at `start`.
@@ -106,6 +114,35 @@ fn at_once(links: &Links) -> usize {
     AT_ONCE * usize::try_from(rounds).unwrap_or(usize::MAX).clamp(1, MOST_ROUNDS)
 }
 
+/// What the models of each node share.
+fn stations<'a>(setting: &Setting<'a>) -> Result<BTreeMap<&'a str, Arc<Station>>, Error> {
+    let turnstile = Arc::new(Semaphore::new(at_once(setting.links)));
+    let mut stations = BTreeMap::new();
+    for model in &setting.plan.models {
+        if stations.contains_key(model.group.as_str()) {
+            continue;
+        }
+        let session = Arc::new(setting.plan.session(&model.config, setting.broker)?);
+        let user = model.config.user.as_deref();
+        let login = Login::new(&model.id, user, &setting.plan.credentials, session);
+        let station = Station {
+            qos: model.config.qos,
+            user: login.user,
+            session: login.session,
+            addresses: setting.addresses.clone(),
+            recorder: setting.recorder.clone(),
+            turnstile: turnstile.clone(),
+        };
+        stations.insert(model.group.as_str(), Arc::new(station));
+    }
+    Ok(stations)
+}
+
+/// How long models have to connect: brokers take some hundreds a second.
+fn patience(plan: &RunPlan, models: u32) -> Duration {
+    plan.limits.connect.max(SLOW_LOGIN * models)
+}
+
 /// Every model with its number among those of its role, which is its place in the tally.
 fn indexed(plan: &RunPlan) -> impl Iterator<Item = (usize, &ModelPlan)> {
     let (mut sensors, mut gateways) = (0.., 0..);
@@ -119,11 +156,11 @@ fn indexed(plan: &RunPlan) -> impl Iterator<Item = (usize, &ModelPlan)> {
     })
 }
 
-fn behaviour(setting: &Setting<'_>, model: &ModelPlan, index: usize) -> Box<dyn Behaviour> {
+fn behaviour(setting: &Setting<'_>, model: &ModelPlan, id: Arc<str>, index: usize) -> Box<dyn Behaviour> {
     let (recorder, tally) = (setting.recorder.clone(), setting.tally.clone());
     match model.role {
-        Role::Sensor => Box::new(Sensor::new(model, index, Schedule::of(model, setting.plan), tally)),
-        Role::Gateway => Box::new(Gateway::new(model, index, recorder, tally)),
-        Role::Cloud | Role::Broker | Role::Service => Box::new(Cloud::new(model, recorder, tally)),
+        Role::Sensor => Box::new(Sensor::new(model, id, index, Schedule::of(model, setting.plan), tally)),
+        Role::Gateway => Box::new(Gateway::new(model, id, index, recorder, tally)),
+        Role::Cloud | Role::Broker | Role::Service => Box::new(Cloud::new(id, recorder, tally)),
     }
 }

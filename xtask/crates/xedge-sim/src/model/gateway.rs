@@ -34,9 +34,15 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn new(plan: &ModelPlan, index: usize, recorder: Recorder, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(
+        plan: &ModelPlan,
+        id: Arc<str>,
+        index: usize,
+        recorder: Recorder,
+        tally: Arc<Tally>,
+    ) -> Self {
         Self {
-            id: Arc::from(plan.id.as_str()),
+            id,
             index,
             every: plan.config.every,
             recorder,

@@ -5,6 +5,7 @@ mod cloud;
 mod fleet;
 mod gateway;
 pub mod message;
+mod outbox;
 mod sensor;
 mod tally;
 

@@ -22,6 +22,11 @@ pub struct Schedule {
     /// How many readings there are.
     count: u64,
     hundredths: u64,
+    /// How far a reading may be from its place, in either direction.
+    jitter_us: u64,
+    shifts: Draws,
+    /// Bytes of a message, at least.
+    payload: usize,
 }
 
 impl Schedule {
@@ -33,12 +38,33 @@ impl Schedule {
         let phase_us = draws.below(period_us.min(duration_us));
         let count = (duration_us - phase_us).div_ceil(period_us);
         let hundredths = 1_500 + draws.below(1_000);
-        Self { draws, phase_us, period_us, count, hundredths }
+        let shifts = draws.clone();
+        Self { draws, phase_us, period_us, count, hundredths, jitter_us: 0, shifts, payload: 0 }
+    }
+
+    /// Moves each reading by a random part of the period, up to this many millionths of it in either direction. More than
+    /// a half is taken for a half, beyond which readings would overtake each other.
+    #[must_use]
+    pub fn jittered(mut self, id: &str, seed: u64, ppm: u32) -> Self {
+        self.jitter_us = (self.period_us / 1_000_000 * u64::from(ppm)
+            + self.period_us % 1_000_000 * u64::from(ppm) / 1_000_000)
+            .min(self.period_us / 2);
+        self.shifts = Draws::new(&format!("{id} jitter"), seed);
+        self
+    }
+
+    /// Makes messages at least this long.
+    #[must_use]
+    pub fn padded(self, payload: usize) -> Self {
+        Self { payload, ..self }
     }
 
     /// The plan of a model that is a sensor.
     pub fn of(model: &ModelPlan, plan: &RunPlan) -> Self {
-        Self::new(&model.id, plan.seed, model.config.every, plan.duration)
+        let config = &model.config;
+        Self::new(&model.id, plan.seed, config.every, plan.duration)
+            .jittered(&model.id, plan.seed, config.jitter_ppm)
+            .padded(config.payload)
     }
 
     /// How many readings are planned.
@@ -48,7 +74,20 @@ impl Schedule {
 
     /// When reading `seq` (from 1) is due, in microseconds since the publishing phase began.
     pub fn due_us(&self, seq: u64) -> u64 {
-        self.phase_us + (seq - 1) * self.period_us
+        let due = self.phase_us + (seq - 1) * self.period_us;
+        if self.jitter_us == 0 {
+            return due;
+        }
+        let shift = self.shifts.nth(seq) % (2 * self.jitter_us + 1);
+        // Nothing is due before the phase begins, nor after its end.
+        let last = self.phase_us + (self.count - 1) * self.period_us;
+        (due + shift).saturating_sub(self.jitter_us).min(last)
+    }
+
+    /// The message of reading `seq`, whose value is in hundredths. Spaces behind JSON mean nothing.
+    fn text(&self, id: &str, seq: u64, value: u64) -> String {
+        let text = Reading::text(id, seq, self.due_us(seq), value);
+        format!("{text:<width$}", width = self.payload)
     }
 
     /// The next value, in hundredths: a walk in small steps between 0 and 100.
@@ -67,7 +106,7 @@ pub fn stimulus(plan: &RunPlan) -> Digest {
         let mut schedule = Schedule::of(model, plan);
         for seq in 1..=schedule.count() {
             let (due, value) = (schedule.due_us(seq), schedule.next_value());
-            let payload = Reading::text(&model.id, seq, due, value);
+            let payload = schedule.text(&model.id, seq, value);
             hasher
                 .update(format!("{due} {} {} {payload}\n", model.config.qos, model.config.topic).as_bytes());
         }
@@ -86,9 +125,15 @@ pub(super) struct Sensor {
 }
 
 impl Sensor {
-    pub(super) fn new(plan: &ModelPlan, index: usize, schedule: Schedule, tally: Arc<Tally>) -> Self {
-        let acknowledged = plan.config.qos == 1;
-        Self { id: Arc::from(plan.id.as_str()), index, acknowledged, schedule, start: None, next: 1, tally }
+    pub(super) fn new(
+        plan: &ModelPlan,
+        id: Arc<str>,
+        index: usize,
+        schedule: Schedule,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let acknowledged = plan.config.qos > 0;
+        Self { id, index, acknowledged, schedule, start: None, next: 1, tally }
     }
 }
 
@@ -109,7 +154,7 @@ impl Behaviour for Sensor {
         let seq = self.next;
         self.next += 1;
         let value = self.schedule.next_value();
-        let text = Reading::text(&self.id, seq, self.schedule.due_us(seq), value);
+        let text = self.schedule.text(&self.id, seq, value);
         self.tally.sensors[self.index].sent(self.acknowledged);
         Some(Outgoing { seq, planned, payload: text.into() })
     }
@@ -143,6 +188,41 @@ mod tests {
         assert!(dues.iter().all(|due| *due < 10_000_000));
         assert!(dues.windows(2).all(|pair| pair[1] - pair[0] == 1_000_000));
         assert!(values.windows(2).all(|pair| pair[0].abs_diff(pair[1]) <= 50));
+    }
+
+    #[test]
+    fn jitter_moves_readings_within_their_bounds_and_keeps_their_order() {
+        let (every, duration) = (Duration::from_secs(1), Duration::from_secs(100));
+        let plain = Schedule::new("s-1", 42, every, duration);
+        for (ppm, bound) in [(200_000, 200_000), (1_000_000, 500_000)] {
+            let schedule = plain.clone().jittered("s-1", 42, ppm);
+            assert_eq!(schedule.count(), plain.count());
+            let dues: Vec<u64> = (1..=schedule.count()).map(|seq| schedule.due_us(seq)).collect();
+            let moved: Vec<u64> =
+                (1..).zip(&dues).map(|(seq, due)| due.abs_diff(plain.due_us(seq))).collect();
+            assert!(
+                moved.iter().all(|by| *by <= bound) && moved.iter().any(|by| *by > bound / 2),
+                "{moved:?}"
+            );
+            assert!(
+                dues.windows(2).all(|pair| pair[0] <= pair[1]) && dues.iter().all(|due| *due < 100_000_000)
+            );
+            assert_eq!(dues[7], plain.clone().jittered("s-1", 42, ppm).due_us(8));
+        }
+        assert_ne!(
+            plain.clone().jittered("s-1", 42, 200_000).due_us(5),
+            plain.clone().jittered("s-1", 43, 200_000).due_us(5)
+        );
+    }
+
+    #[test]
+    fn a_message_is_as_long_as_it_is_wished_and_still_reads() {
+        let schedule = Schedule::new("s-1", 42, Duration::from_secs(1), Duration::from_secs(9)).padded(256);
+        let text = schedule.text("s-1", 3, 2_005);
+        assert_eq!(text.len(), 256);
+        let reading: crate::model::message::Reading = serde_json::from_str(&text).unwrap();
+        assert_eq!((reading.seq, reading.sent_us), (3, schedule.due_us(3)));
+        assert!(schedule.padded(4).text("s-1", 3, 2_005).ends_with('}'), "never shorter than the reading");
     }
 
     #[test]

@@ -24,7 +24,6 @@ pub(crate) struct Tally {
 
 #[derive(Debug)]
 pub(super) struct SensorCount {
-    topic: String,
     unsent: AtomicU64,
     outstanding: AtomicU64,
     acked: AtomicU64,
@@ -45,7 +44,8 @@ impl SensorCount {
 #[derive(Debug)]
 pub(super) struct GatewayCount {
     id: String,
-    filter: String,
+    /// Places of the sensors that it subscribes to.
+    sensors: Vec<usize>,
     topic: String,
     received: AtomicU64,
 }
@@ -60,14 +60,13 @@ impl Tally {
     /// Empty counts for the models of a plan, in the plan's order.
     pub(crate) fn new(plan: &RunPlan) -> Self {
         let sensor = |m: &ModelPlan| SensorCount {
-            topic: m.config.topic.clone(),
             unsent: AtomicU64::new(Schedule::of(m, plan).count()),
             outstanding: AtomicU64::new(0),
             acked: AtomicU64::new(0),
         };
         let gateway = |m: &ModelPlan| GatewayCount {
             id: m.id.clone(),
-            filter: m.config.subscribe.clone(),
+            sensors: heard(plan, &m.config.subscribe),
             topic: m.config.topic.clone(),
             received: AtomicU64::new(0),
         };
@@ -92,14 +91,14 @@ impl Tally {
         if self.sensors.iter().any(|s| load(&s.outstanding) + load(&s.unsent) > 0) {
             return false;
         }
-        let acked = |filter: &str| -> u64 {
-            self.sensors.iter().filter(|s| topic::matches(filter, &s.topic)).map(|s| load(&s.acked)).sum()
+        let acked = |places: &[usize]| -> u64 {
+            places.iter().filter_map(|place| Some(load(&self.sensors.get(*place)?.acked))).sum()
         };
         let all: u64 = self.sensors.iter().map(|s| load(&s.acked)).sum();
         let received = |g: &GatewayCount| load(&g.received);
         self.gateways
             .iter()
-            .all(|g| received(g) >= acked(&g.filter) && self.heard(&g.id, received(g), Some(&g.topic)))
+            .all(|g| received(g) >= acked(&g.sensors) && self.heard(&g.id, received(g), Some(&g.topic)))
             && self.containers.iter().all(|id| self.heard(id, all, None))
     }
 
@@ -110,4 +109,10 @@ impl Tally {
         let listens = |filter: &str| topic.is_none_or(|topic| topic::matches(filter, topic));
         self.clouds.iter().filter(|(_, filter)| listens(filter)).all(|(cloud, _)| total(cloud) >= count)
     }
+}
+
+/// Places of the sensors whose topics a filter takes in.
+fn heard(plan: &RunPlan, filter: &str) -> Vec<usize> {
+    let topics = plan.models_of(Role::Sensor).map(|m| m.config.topic.as_str()).enumerate();
+    topics.filter(|(_, topic)| topic::matches(filter, topic)).map(|(place, _)| place).collect()
 }

@@ -1,17 +1,21 @@
 //! Models against the test broker: what they record must make the right claims hold, and the others fail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use xedge_model::scenario::{Expectation, ModelConfig, Role};
+use xedge_model::scenario::{Expectation, ModelConfig, Protocol, Role};
 
 use super::{Fleet, Setting, Tally};
 use crate::check::{self, Claim, Faults, Roster, Seen, State, stats};
 use crate::history::{History, Kind, Recorder};
 use crate::link::Links;
+use crate::mqtt::Will;
 use crate::mqtt::broker::{Habits, TestBroker};
-use crate::plan::{Credentials, Ends, Limits, LinkPlan, ModelPlan, ModelSettings, RunPlan, Secret, Shape};
+use crate::plan::{
+    Credentials, Ends, Limits, LinkPlan, ModelPlan, ModelSettings, RunPlan, Secret, SessionSettings, Shape,
+};
 
 fn model(id: &str, role: Role) -> ModelPlan {
     let mut config = ModelSettings::new(&ModelConfig::default(), role, id);
@@ -35,6 +39,7 @@ fn plan() -> RunPlan {
             model("s-1", Role::Sensor),
             model("s-2", Role::Sensor),
         ],
+        authorities: BTreeMap::new(),
         timeline: vec![],
         expectations: Expectation::SEED.to_vec(),
         credentials: Credentials::from([("dev".into(), Secret::new("right"))]),
@@ -62,7 +67,7 @@ async fn play_over(plan: &RunPlan, habits: Habits, links: &Links) -> History {
         recorder: recorder.clone(),
         tally: tally.clone(),
     };
-    let fleet = Fleet::start(&setting).await;
+    let fleet = Fleet::start(&setting).await.unwrap();
     let start = Instant::now();
     fleet.publish(start);
     sleep_until(start + plan.duration).await;
@@ -142,6 +147,96 @@ async fn passwords_are_sent_and_wrong_ones_are_told_apart() {
     };
     let history = play(&plan(), Habits { refuse: Some(right), ..Habits::default() }).await;
     assert_eq!(states(&history), [State::Held; 3]);
+}
+
+/// A plan whose models all use this `QoS` and version.
+fn plan_of(qos: u8, protocol: Protocol) -> RunPlan {
+    let mut plan = plan();
+    for model in &mut plan.models {
+        let session = SessionSettings { protocol, ..(*model.config.session).clone() };
+        model.config = ModelSettings { qos, session: Arc::new(session), ..model.config.clone() };
+    }
+    plan
+}
+
+#[tokio::test]
+async fn every_quality_of_service_and_version_delivers() {
+    for (qos, protocol) in [(2, Protocol::V3), (1, Protocol::V5), (2, Protocol::V5)] {
+        let habits = Habits { receive_maximum: Some(1), ..Habits::default() };
+        let history = play(&plan_of(qos, protocol), habits).await;
+        assert_eq!(states(&history), [State::Held; 3], "QoS {qos} of {protocol:?}: {:?}", claims(&history));
+    }
+}
+
+#[tokio::test]
+async fn exactly_once_survives_a_cut_between_its_steps() {
+    for clean in [true, false] {
+        let mut plan = plan_of(2, Protocol::V3);
+        for model in &mut plan.models {
+            let session = SessionSettings { clean, ..(*model.config.session).clone() };
+            model.config.session = Arc::new(session);
+        }
+        let history = play(&plan, Habits { cut_at_release: Some(("s-2", 5)), ..Habits::default() }).await;
+        let count = |wanted: fn(&Kind) -> bool| history.iter().filter(|e| wanted(&e.kind)).count();
+        assert_eq!(count(|k| matches!(k, Kind::Disconnected { .. })), 1);
+        let present = count(|k| matches!(k, Kind::Connected { session_present: true }));
+        assert_eq!(present, usize::from(!clean));
+        // With a session only the release goes again; without one the message does.
+        assert_eq!(count(|k| matches!(k, Kind::Sent { dup: true, .. })), usize::from(clean));
+        assert_eq!(states(&history), [State::Held; 3], "{:?}", claims(&history));
+        assert_eq!(claims(&history)[2].counts["duplicates"], 0);
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_used_again_and_what_came_meanwhile_arrives() {
+    let mut plan = plan();
+    plan.models[0].config.session =
+        Arc::new(SessionSettings { clean: false, ..(*plan.models[0].config.session).clone() });
+    let cut = LinkPlan { name: "lan".into(), ends: Ends::Of(vec!["gw".into()]), ..plain_link() };
+    plan.links = vec![cut];
+    let links = Links::new(&plan.links, plan.seed);
+    let control = links.control("lan").unwrap();
+    let faults = async {
+        sleep(Duration::from_millis(200)).await;
+        control.reset()
+    };
+    let (history, torn) = tokio::join!(play_over(&plan, Habits::default(), &links), faults);
+    assert_eq!((torn, states(&history)), (1, [State::Held; 3]), "{:?}", claims(&history));
+    let of_gateway = history.iter().filter(|e| &*e.node == "gw");
+    let connects: Vec<Kind> = of_gateway
+        .map(|e| e.kind)
+        .filter(|k| matches!(k, Kind::Connected { .. } | Kind::Subscribed { .. }))
+        .collect();
+    assert_eq!(connects.len(), 3, "subscribed once: {connects:?}");
+    assert_eq!(connects[2], Kind::Connected { session_present: true });
+}
+
+#[tokio::test]
+async fn a_will_is_published_when_the_connection_breaks_and_only_then() {
+    for breaks in [true, false] {
+        let mut plan = plan();
+        let will = Will { topic: "sensors/{id}".into(), payload: "gone".into(), qos: 1, retain: false };
+        let session = SessionSettings { will: Some(will), ..(*plan.models[2].config.session).clone() };
+        plan.models[2].config.session = Arc::new(session);
+        plan.links =
+            vec![LinkPlan { name: "lan".into(), ends: Ends::Of(vec!["s-1".into()]), ..plain_link() }];
+        let links = Links::new(&plan.links, plan.seed);
+        let control = links.control("lan").unwrap();
+        let faults = async {
+            sleep(Duration::from_millis(200)).await;
+            if breaks { control.reset() } else { 0 }
+        };
+        let (history, _) = tokio::join!(play_over(&plan, Habits::default(), &links), faults);
+        let wills = history.iter().filter(
+            |e| matches!(&e.kind, Kind::Unreadable { topic, .. } if topic == "sensors/s-1" && &*e.node == "gw"),
+        );
+        assert_eq!(wills.count(), usize::from(breaks));
+    }
+}
+
+fn plain_link() -> LinkPlan {
+    LinkPlan { name: "lan".into(), ends: Ends::Rest, up: Shape::default(), down: Shape::default() }
 }
 
 #[tokio::test]

@@ -1,22 +1,30 @@
-//! One MQTT connection over TCP: one task, one buffer. It does not reconnect and does not know what a model is.
+//! One MQTT connection: one task, one buffer. It does not reconnect and does not know what a model is.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout};
+use xedge_model::scenario::Protocol;
 
-use super::packet::{Connect, Packet, Publish};
+use super::packet::{ConnAck, Connect, Packet, Publish, Qos, StepKind, Will};
+use super::tls::{Tls, Transport};
 use super::{decode, encode};
-use crate::link::{self, Route, Stream};
+use crate::link::{self, Route};
 use crate::plan::{Credentials, Secret};
 
-/// Seconds without a packet after which the broker gives a client up (1.5 times this).
-const KEEP_ALIVE_S: u16 = 30;
-/// How long one read or write may take before the connection counts as dead.
+/// How long the connection may be silent, where nobody says.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long one write may take before the connection counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(45);
+/// Bytes that one read takes at most.
+const READ: usize = 4_096;
 
 /// Who connects.
 #[derive(Clone, Debug)]
@@ -25,22 +33,49 @@ pub struct Login {
     pub client_id: String,
     /// User and password; `None` is anonymous.
     pub user: Option<(String, Secret)>,
+    /// How.
+    pub session: Arc<Session>,
+}
+
+/// How a client connects.
+#[derive(Clone, Debug)]
+pub struct Session {
     /// Whether the broker forgets the session when the connection ends.
-    pub clean_session: bool,
+    pub clean: bool,
+    /// How long the connection may be silent; whole seconds count.
+    pub keep_alive: Duration,
+    /// What the broker publishes if the connection breaks.
+    pub will: Option<Will>,
+    /// Version of MQTT.
+    pub protocol: Protocol,
+    /// Encryption; `None` is in the clear.
+    pub tls: Option<Tls>,
+}
+
+impl Session {
+    /// A session of 3.1.1 in the clear.
+    pub fn new(clean: bool) -> Self {
+        Self { clean, keep_alive: KEEP_ALIVE, will: None, protocol: Protocol::V3, tls: None }
+    }
 }
 
 impl Login {
     /// Logs in as `user` with its password from `credentials`; `None`, or a user without password, is anonymous.
-    pub fn new(client_id: &str, user: Option<&str>, credentials: &Credentials, clean_session: bool) -> Self {
+    pub fn new(
+        client_id: &str,
+        user: Option<&str>,
+        credentials: &Credentials,
+        session: Arc<Session>,
+    ) -> Self {
         let user = user.and_then(|user| Some((user.to_owned(), credentials.get(user)?.clone())));
-        Self { client_id: client_id.to_owned(), user, clean_session }
+        Self { client_id: client_id.to_owned(), user, session }
     }
 }
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// The broker said no with this CONNACK code, 1 to 5.
+    /// The broker said no with this CONNACK code: 1 to 5, in MQTT 5 128 and more.
     #[error("{text} (CONNACK code {0})", text = code_text(*.0))]
     Code(u8),
     /// The connection ended before an answer.
@@ -49,6 +84,9 @@ pub enum Refused {
     /// No answer in time.
     #[error("no answer in time")]
     Silent,
+    /// The broker's certificate is not what the authority signed, or it does not speak TLS.
+    #[error("no TLS with the broker: {0}")]
+    Tls(String),
     /// TCP failed, or what came back was not MQTT.
     #[error("{0}")]
     Io(String),
@@ -56,23 +94,40 @@ pub enum Refused {
 
 fn code_text(code: u8) -> &'static str {
     match code {
-        1 => "protocol version refused",
-        2 => "client id refused",
-        3 => "broker unavailable",
-        4 => "bad user name or password",
-        _ => "not authorised",
+        1 | 0x84 => "protocol version refused",
+        2 | 0x85 => "client id refused",
+        3 | 0x88 | 0x89 => "broker unavailable",
+        4 | 0x86 => "bad user name or password",
+        5 | 0x87 => "not authorised",
+        _ => "refused",
+    }
+}
+
+impl Refused {
+    /// Whether another attempt would be refused too: files do not change during a run.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Code(1 | 2 | 4 | 5 | 0x84..=0x87 | 0x8A | 0x8C))
+    }
+
+    /// Whether it is about who asks.
+    pub fn is_about_login(&self) -> bool {
+        matches!(self, Self::Code(4 | 5 | 0x86 | 0x87))
     }
 }
 
 /// A connection that the broker has accepted.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Stream,
+    transport: Transport,
     inbox: BytesMut,
+    protocol: Protocol,
     /// Whether the broker kept a session of this client.
     pub session_present: bool,
-    last_sent: Instant,
+    /// How many messages may be on their way to the broker at once.
+    pub window: u16,
+    keep_alive_s: u16,
     pinged: bool,
+    last_sent: Instant,
 }
 
 impl Connection {
@@ -93,103 +148,189 @@ impl Connection {
 
     async fn connect(route: Option<&Route>, address: SocketAddr, login: &Login) -> Result<Self, Refused> {
         let stream = link::connect(address, route).await.map_err(|e| Refused::Io(e.to_string()))?;
-        let mut connection = Self {
-            stream,
-            inbox: BytesMut::new(),
-            session_present: false,
-            last_sent: Instant::now(),
-            pinged: false,
+        let session = &*login.session;
+        let transport = match &session.tls {
+            None => Transport::Plain(stream),
+            Some(tls) => {
+                let stream = tls.around(stream).await.map_err(|e| Refused::Tls(e.to_string()))?;
+                Transport::Tls(Box::new(stream))
+            }
         };
-        let closed = |e: io::Error| match e.kind() {
-            io::ErrorKind::InvalidData => Refused::Io(e.to_string()),
-            _ => Refused::Closed,
+        let mut connection = Self {
+            transport,
+            inbox: BytesMut::new(),
+            protocol: session.protocol,
+            session_present: false,
+            window: u16::MAX,
+            keep_alive_s: seconds(session.keep_alive),
+            pinged: false,
+            last_sent: Instant::now(),
         };
         connection.send(&Packet::Connect(connect_packet(login))).await.map_err(closed)?;
         match connection.receive().await.map_err(closed)? {
-            Packet::ConnAck { session_present, code: 0 } => Ok(Self { session_present, ..connection }),
-            Packet::ConnAck { code, .. } => Err(Refused::Code(code)),
+            Packet::ConnAck(answer) if answer.code == 0 => Ok(connection.accepted(&answer)),
+            Packet::ConnAck(answer) => Err(Refused::Code(answer.code)),
             _ => Err(Refused::Io("the first packet was no CONNACK".to_owned())),
+        }
+    }
+
+    fn accepted(self, answer: &ConnAck) -> Self {
+        Self {
+            session_present: answer.session_present,
+            window: answer.receive_maximum,
+            keep_alive_s: answer.keep_alive_s.unwrap_or(self.keep_alive_s),
+            ..self
         }
     }
 
     /// Sends a packet.
     pub async fn send(&mut self, packet: &Packet) -> io::Result<()> {
         let mut bytes = BytesMut::with_capacity(256);
-        encode(packet, &mut bytes);
+        encode(packet, self.protocol, &mut bytes);
         self.last_sent = Instant::now();
-        timeout(DEAD_AFTER, self.stream.write_all(&bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
+        // Nearly always the kernel takes it at once. Only for the rest there is a timer, and it is on the heap: ten
+        // thousand connections have room for one each.
+        let mut rest = bytes.freeze();
+        match poll_fn(|cx| Poll::Ready(self.poll_write(cx, &mut rest))).await {
+            Poll::Ready(written) => written,
+            Poll::Pending => Box::pin(self.write_rest(rest)).await,
+        }
+    }
+
+    /// Writes what is taken without waiting, and takes that off `rest`.
+    fn poll_write(&mut self, cx: &mut Context<'_>, rest: &mut Bytes) -> Poll<io::Result<()>> {
+        while !rest.is_empty() {
+            match ready!(Pin::new(&mut self.transport).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => rest.advance(written),
+            }
+        }
+        // TLS keeps bytes back until told.
+        Pin::new(&mut self.transport).poll_flush(cx)
+    }
+
+    async fn write_rest(&mut self, rest: Bytes) -> io::Result<()> {
+        let write = async {
+            self.transport.write_all(&rest).await?;
+            self.transport.flush().await
+        };
+        timeout(DEAD_AFTER, write).await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
     /// The next packet. Cancelling it loses nothing.
     pub async fn receive(&mut self) -> io::Result<Packet> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Packet>> {
         loop {
-            let packet =
-                decode(&mut self.inbox).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-            match packet {
+            let packet = decode(&mut self.inbox, self.protocol);
+            match packet.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
                 Some(Packet::PingResp) => self.pinged = false,
-                Some(packet) => return Ok(packet),
-                None if self.stream.read_buf(&mut self.inbox).await? == 0 => {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                None => {}
+                Some(packet) => return Poll::Ready(Ok(packet)),
+                None => ready!(self.poll_fill(cx))?,
             }
         }
     }
 
-    /// When [`Connection::keep_alive`] is due.
-    pub fn keep_alive_at(&self) -> Instant {
-        self.last_sent + Duration::from_secs(u64::from(KEEP_ALIVE_S) / 2)
+    /// Reads more. A connection that is silent holds no memory for what may come.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.inbox.is_empty() {
+            self.inbox = BytesMut::new();
+        }
+        let mut space = [0; READ];
+        let mut piece = ReadBuf::new(&mut space);
+        ready!(Pin::new(&mut self.transport).poll_read(cx, &mut piece))?;
+        if piece.filled().is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.inbox.extend_from_slice(piece.filled());
+        Poll::Ready(Ok(()))
     }
 
-    /// Sends a PINGREQ; an error if the one before was not answered.
-    pub async fn keep_alive(&mut self) -> io::Result<()> {
+    /// When [`Connection::ping`] wants to be asked; `None` where the broker does not want any.
+    pub fn keep_alive_at(&self) -> Option<Instant> {
+        let half = Duration::from_secs(u64::from(self.keep_alive_s)) / 2;
+        (self.keep_alive_s > 0).then(|| self.last_sent + half)
+    }
+
+    /// The PINGREQ to send if it is time for one; an error if the one before was not answered.
+    pub fn ping(&mut self) -> io::Result<Option<Packet>> {
+        if self.keep_alive_at().is_none_or(|at| at > Instant::now()) {
+            return Ok(None);
+        }
         if self.pinged {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.pinged = true;
-        self.send(&Packet::PingReq).await
+        Ok(Some(Packet::PingReq))
     }
 
-    /// Subscribes to one filter and waits for the answer: the granted `QoS`, or 128 for a refusal. Messages that come
-    /// before the answer are handed to `early`.
+    /// Subscribes to one filter and waits for the answer: the granted `QoS`, or 128 and more for a refusal. Packets that
+    /// come before the answer are handed to `early`, which says what to answer.
     pub async fn subscribe(
         &mut self,
         filter: &str,
         qos: u8,
-        mut early: impl FnMut(Publish),
+        mut early: impl FnMut(Packet) -> Option<Packet>,
     ) -> io::Result<u8> {
-        let id = 1;
+        let id = u16::MAX;
         self.send(&Packet::Subscribe { id, filters: vec![(filter.to_owned(), qos)] }).await?;
         loop {
             match self.receive().await? {
                 Packet::SubAck { id: answered, codes } if answered == id && codes.len() == 1 => {
                     return Ok(codes[0]);
                 }
-                Packet::Publish(publish) => {
-                    if let Some(id) = publish.id {
-                        self.send(&Packet::PubAck(id)).await?;
+                other => {
+                    if let Some(answer) = early(other) {
+                        self.send(&answer).await?;
                     }
-                    early(publish);
                 }
-                _ => {}
             }
         }
     }
 
     /// Says goodbye. Errors do not matter any more.
     pub async fn close(mut self) {
-        if self.send(&Packet::Disconnect).await.is_ok() {
-            drop(self.stream.shutdown().await);
+        if self.send(&Packet::Disconnect(0)).await.is_ok() {
+            drop(self.transport.shutdown().await);
         }
     }
 }
 
+/// What a receiver answers a message with, if it is done with it at once.
+pub fn receipt(publish: &Publish) -> Option<Packet> {
+    match publish.qos {
+        Qos::Zero => None,
+        Qos::One(id) => Some(StepKind::Ack.of(id)),
+        Qos::Two(id) => Some(StepKind::Rec.of(id)),
+    }
+}
+
+fn closed(error: io::Error) -> Refused {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Refused::Io(error.to_string()),
+        _ => Refused::Closed,
+    }
+}
+
+/// Whole seconds, at least 1: 0 would be none at all.
+fn seconds(time: Duration) -> u16 {
+    u16::try_from(time.as_millis().div_ceil(1_000).max(1)).unwrap_or(u16::MAX)
+}
+
 fn connect_packet(login: &Login) -> Connect {
     let (user, password) = login.user.clone().unzip();
+    let session = &*login.session;
+    let kept = session.protocol == Protocol::V5 && !session.clean;
     Connect {
+        protocol: session.protocol,
         client_id: login.client_id.clone(),
-        clean_session: login.clean_session,
-        keep_alive_s: KEEP_ALIVE_S,
+        clean_session: session.clean,
+        // In MQTT 5 a session ends with its connection unless it is said how long it lasts.
+        session_expiry_s: if kept { u32::MAX } else { 0 },
+        keep_alive_s: seconds(session.keep_alive),
+        will: session.will.clone(),
         user,
         password: password.map(|secret| secret.expose().as_bytes().to_vec()),
     }

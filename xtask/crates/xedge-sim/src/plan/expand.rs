@@ -1,8 +1,10 @@
 //! From a scenario's model nodes to single MQTT clients.
 
+use std::sync::Arc;
+
 use xedge_model::scenario::Scenario;
 
-use super::{ModelPlan, ModelSettings};
+use super::{ModelPlan, ModelSettings, SessionSettings};
 
 /// The built-in models of a scenario, `count` expanded: `id` alone, or `id-1`, `id-2`, …
 ///
@@ -18,11 +20,11 @@ pub fn expand(scenario: &Scenario) -> Vec<ModelPlan> {
                 Some(count) => (1..=count.value).map(|n| format!("{group}-{n}")).collect(),
                 None => vec![group.to_owned()],
             };
-            ids.into_iter().map(|id| ModelPlan {
-                config: ModelSettings::new(&node.config, node.role, &id),
-                group: group.to_owned(),
-                role: node.role,
-                id,
+            let session = Arc::new(SessionSettings::new(&node.config));
+            ids.into_iter().map(move |id| {
+                let session = session.clone();
+                let config = ModelSettings { session, ..ModelSettings::new(&node.config, node.role, &id) };
+                ModelPlan { config, group: group.to_owned(), role: node.role, id }
             })
         })
         .collect()

@@ -6,6 +6,8 @@ use std::time::Duration;
 /// Settings of a container that Compose files know and most containers leave alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerExtras {
+    /// Who signed the certificate that a broker shows at its port, as PEM text; `None` is without TLS.
+    pub authority: Option<Vec<u8>>,
     /// Program instead of the image's.
     pub entrypoint: Option<Vec<String>>,
     /// Name of the machine that it believes to be, instead of its node's.

@@ -6,10 +6,12 @@ mod link;
 mod order;
 pub(crate) mod reach;
 mod secret;
+mod session;
 mod timeline;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -23,6 +25,7 @@ pub use extras::{ContainerExtras, HealthPace, Need};
 pub use link::{Chance, Ends, LinkPlan, Shape, links};
 pub(crate) use order::start_order;
 pub use secret::{Credentials, Secret, redact};
+pub use session::SessionSettings;
 
 /// A whole run.
 #[derive(Clone, Debug)]
@@ -49,6 +52,8 @@ pub struct RunPlan {
     pub links: Vec<LinkPlan>,
     /// What must hold.
     pub expectations: Vec<Expectation>,
+    /// Certificates of authorities that models trust, as PEM text, by the name that settings give.
+    pub authorities: BTreeMap<String, Vec<u8>>,
     /// Passwords by user: of the models, and of the users that expectations name.
     pub credentials: Credentials,
     /// How the retained-message probe gets in; `None` derives it from the models.
@@ -178,10 +183,18 @@ pub struct ModelSettings {
     pub topic: String,
     /// Topic filter to subscribe to; empty for a sensor.
     pub subscribe: String,
-    /// MQTT quality of service, 0 or 1.
+    /// MQTT quality of service, 0 to 2.
     pub qos: u8,
     /// User to log in as.
     pub user: Option<String>,
+    /// Random part of `every` in either direction, in millionths.
+    pub jitter_ppm: u32,
+    /// Bytes of a message, at least.
+    pub payload: usize,
+    /// Whether the broker keeps the last message of a topic.
+    pub retain: bool,
+    /// How it connects; the models of a node share it.
+    pub session: Arc<SessionSettings>,
 }
 
 impl ModelSettings {
@@ -200,6 +213,10 @@ impl ModelSettings {
             subscribe: text(&config.subscribe, subscribe),
             qos: config.qos,
             user: config.user.clone(),
+            jitter_ppm: config.jitter.map_or(0, |share| session::millionths(share.0)),
+            payload: config.payload.map_or(0, |size| usize::try_from(size.0).unwrap_or(usize::MAX)),
+            retain: config.retain,
+            session: Arc::new(SessionSettings::new(config)),
         }
     }
 }

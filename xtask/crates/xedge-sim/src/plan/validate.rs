@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use xedge_model::scenario::{Expectation, Role};
 
-use super::{ContainerPlan, FilePlan, RetainedProbe, RunPlan, start_order, timeline};
+use super::{ContainerPlan, FilePlan, ModelPlan, RetainedProbe, RunPlan, start_order, timeline};
 use crate::Error;
 use crate::mqtt::topic;
+
+/// The largest message of a model: with its topic, a packet of 1 MiB.
+const LARGEST: usize = 1_000_000;
 
 impl RunPlan {
     /// Refuses a plan that could not be run, or whose claims could hold without anything having happened.
@@ -54,7 +57,7 @@ impl RunPlan {
     }
 
     fn check_models(&self) -> Result<(), Error> {
-        self.broker()?;
+        self.check_tls()?;
         let long =
             |(user, secret): &(&String, &super::Secret)| user.len().max(secret.expose().len()) > 65_000;
         if self.credentials.iter().any(|entry| long(&entry)) {
@@ -65,6 +68,7 @@ impl RunPlan {
             if settings.every.is_zero() {
                 return Err(self.wrong(format!("`every` of {} is 0", model.id)));
             }
+            self.check_session(model)?;
             if let Some(user) = settings.user.as_ref().filter(|user| !self.credentials.contains_key(*user)) {
                 return Err(self.wrong(format!("{} logs in as `{user}`, which has no password", model.id)));
             }
@@ -80,9 +84,35 @@ impl RunPlan {
         Ok(())
     }
 
+    fn check_session(&self, model: &ModelPlan) -> Result<(), Error> {
+        let (settings, id) = (&model.config, &model.id);
+        if settings.qos > 2 {
+            return Err(self.wrong(format!("`qos` of {id} is {}: 0, 1 or 2", settings.qos)));
+        }
+        if settings.payload > LARGEST {
+            return Err(self.wrong(format!("`payload` of {id} is more than {LARGEST} bytes")));
+        }
+        if settings.session.keep_alive.is_zero() || settings.session.keep_alive.as_secs() > 65_535 {
+            return Err(self.wrong(format!("`keep_alive` of {id} is not between 1s and 65535s")));
+        }
+        match &settings.session.will {
+            Some(will) if !topic::is_name(&will.topic) => {
+                Err(self.wrong(format!("`{}` of the will of {id} is no topic", will.topic)))
+            }
+            Some(will) if will.qos > 2 => {
+                Err(self.wrong(format!("`qos` of the will of {id} is {}: 0, 1 or 2", will.qos)))
+            }
+            Some(will) if will.payload.len() > 65_535 => {
+                Err(self
+                    .wrong(format!("the will of {id} has more than 65535 bytes, which MQTT cannot carry")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_expectation(&self, expectation: &Expectation) -> Result<(), Error> {
         let needs = |what: &str| Err(self.wrong(format!("`{expectation}` needs {what}")));
-        let acknowledged = self.models_of(Role::Sensor).any(|m| m.config.qos == 1);
+        let acknowledged = self.models_of(Role::Sensor).any(|m| m.config.qos > 0);
         match expectation {
             Expectation::SensorsPublish if self.models_of(Role::Sensor).next().is_none() => needs("a sensor"),
             Expectation::GatewayReceives if !self.has_gateway() => needs("a gateway"),
@@ -90,7 +120,7 @@ impl RunPlan {
                 needs("a cloud that hears the gateway's container")
             }
             Expectation::EndToEnd if !acknowledged => {
-                needs("a sensor with `qos: 1`, so that something is acknowledged")
+                needs("a sensor with `qos: 1` or 2, so that something is acknowledged")
             }
             Expectation::EndToEnd if !self.has_gateway() => needs("a gateway"),
             Expectation::EndToEnd if self.unheard() => needs("a cloud that hears the gateway's container"),
@@ -187,6 +217,7 @@ impl ContainerPlan {
         if self.accepted_ids.is_empty() {
             return Err("no digest says which image is the right one".to_owned());
         }
+        self.tls().map_err(|error| format!("the authority of its certificate: {error}"))?;
         if !matches!(self.role, Role::Broker | Role::Gateway | Role::Service) {
             return Err("only brokers, gateways and services run as containers".to_owned());
         }

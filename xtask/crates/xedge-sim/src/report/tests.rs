@@ -38,6 +38,7 @@ fn plan() -> RunPlan {
         keep: false,
         containers: vec![],
         models: vec![model(1), model(2)],
+        authorities: BTreeMap::new(),
         timeline: vec![],
         expectations: vec![Expectation::BrokerStarts],
         credentials: Credentials::new(),

@@ -105,20 +105,7 @@ pub async fn run(
     plan.validate()?;
     let lock = RunLock::take(&place.locks, &plan.run_id)?;
     let recorder = Recorder::new(Instant::now());
-    let stage = Stage {
-        engine,
-        run_id: &plan.run_id,
-        keep: plan.keep,
-        limits: plan.limits,
-        credentials: &plan.credentials,
-        links: Links::new(&plan.links, plan.seed),
-        gates: Gates::default(),
-        recorder: recorder.clone(),
-        progress,
-        labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
-        published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
-        outages: Outages::default(),
-    };
+    let stage = stage(engine, plan, place, &lock, recorder.clone(), progress);
     let measurement = Measurement { plan, stage: &stage, roster: Roster::of(plan) };
     // A whole run is a large future: on the heap, so that those of the callers stay small.
     let body = Box::pin(measurement.run());
@@ -139,6 +126,31 @@ pub async fn run(
             Err(error)
         }
         (result, Ok(())) => result,
+    }
+}
+
+/// What containers of a run are made with.
+fn stage<'a>(
+    engine: &'a Engine,
+    plan: &'a RunPlan,
+    place: &Place,
+    lock: &RunLock,
+    recorder: Recorder,
+    progress: &'a (dyn Fn(Progress) + Send + Sync),
+) -> Stage<'a> {
+    Stage {
+        engine,
+        run_id: &plan.run_id,
+        keep: plan.keep,
+        limits: plan.limits,
+        credentials: &plan.credentials,
+        links: Links::new(&plan.links, plan.seed),
+        gates: Gates::default(),
+        recorder,
+        progress,
+        labels: Stage::labels(&plan.run_id, plan.keep, place, lock),
+        published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
+        outages: Outages::default(),
     }
 }
 
@@ -203,7 +215,9 @@ impl Measurement<'_> {
     /// The claim of an expectation that is a question to a fresh broker.
     async fn ask(&self, expectation: &Expectation, plan: &ContainerPlan) -> Result<Option<Claim>, Error> {
         let address = *self.addresses(plan).await?.first().expect("`addresses` gives at least one");
-        let broker = Broker { address, credentials: &self.plan.credentials, limit: self.plan.limits.probe };
+        let tls = plan.tls().map_err(|error| Error::plan(self.stage.run_id, error.to_string()))?;
+        let (credentials, limit) = (&self.plan.credentials, self.plan.limits.probe);
+        let broker = Broker { address, credentials, limit, tls: tls.as_ref() };
         let claim = match expectation {
             // `Stage::run` has ended with an error where there was no CONNACK.
             Expectation::BrokerStarts => Claim::new(expectation, State::Held, "the broker answers a CONNECT"),
@@ -260,7 +274,7 @@ impl Measurement<'_> {
             recorder: self.stage.recorder.clone(),
             tally: tally.clone(),
         };
-        let fleet = Fleet::start(&setting).await;
+        let fleet = Fleet::start(&setting).await?;
         self.phase("publish");
         let start = Instant::now() + LEAD;
         fleet.publish(start);

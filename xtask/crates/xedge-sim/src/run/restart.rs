@@ -8,6 +8,7 @@ use super::stage::Stage;
 use crate::Error;
 use crate::check::{Claim, State};
 use crate::history::Kind;
+use crate::mqtt::Tls;
 use crate::plan::{ContainerPlan, RunPlan};
 use crate::probe::Broker;
 
@@ -21,7 +22,8 @@ pub(super) async fn retained_survives(
     let probe = plan.retained_probe();
     let payload = format!("xedge-retained-{}", plan.run_id);
     let claim = |state, text: String| Claim::new(Expectation::RetainedSurvivesRestart, state, text);
-    let before = broker(stage, plan, container).await?;
+    let tls = container.tls().map_err(|error| Error::plan(&plan.scenario_name, error.to_string()))?;
+    let before = broker(stage, plan, container, tls.as_ref()).await?;
     if let Err(refused) = before.publish_retained(&probe, &payload).await {
         return Ok(claim(State::Invalid, format!("no message could be left on {}: {refused}", probe.topic)));
     }
@@ -38,7 +40,7 @@ pub(super) async fn retained_survives(
     let code = stage.stop(container).await?;
     stage.start(container).await?;
     stage.ready(container).await?;
-    let after = broker(stage, plan, container).await?;
+    let after = broker(stage, plan, container, tls.as_ref()).await?;
     let found = after.retained(&probe).await;
     let claim = match found {
         Ok(Some(found)) if found == payload.as_bytes() => {
@@ -64,11 +66,12 @@ async fn broker<'a>(
     stage: &Stage<'_>,
     plan: &'a RunPlan,
     container: &ContainerPlan,
+    tls: Option<&'a Tls>,
 ) -> Result<Broker<'a>, Error> {
     let addresses = stage.addresses(container).await?;
     let Some(address) = addresses.first().copied() else {
         let action = format!("find the published port of {}", container.node_id);
         return Err(Error::EngineRefused { action, status: 0, message: "no port is published".to_owned() });
     };
-    Ok(Broker { address, credentials: &plan.credentials, limit: plan.limits.probe })
+    Ok(Broker { address, credentials: &plan.credentials, limit: plan.limits.probe, tls })
 }

@@ -304,7 +304,9 @@ impl Stage<'_> {
             let Some(address) = self.addresses(plan).await?.first().copied() else {
                 return Ok(Some("its port is not published yet".to_owned()));
             };
-            let broker = Broker { address, credentials: self.credentials, limit: self.limits.probe };
+            let tls = plan.tls().map_err(|error| Error::plan(self.run_id, error.to_string()))?;
+            let (credentials, limit) = (self.credentials, self.limits.probe);
+            let broker = Broker { address, credentials, limit, tls: tls.as_ref() };
             return Ok(broker.answers().await.err().map(|refused| refused.to_string()));
         }
         let Some(check) = &status.health_check else {
