@@ -5,6 +5,7 @@ mod broken;
 mod clean;
 mod embedded;
 mod engines;
+mod faults;
 mod github;
 mod links;
 mod lost;

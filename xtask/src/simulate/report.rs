@@ -92,6 +92,7 @@ pub(super) fn show(cx: &Context<'_>, progress: &Progress) {
         Progress::Completed { node, waited } => {
             cx.printer.say(&format!("  {node} completed after {} ms", waited.as_millis()));
         }
+        Progress::Fault { what } => cx.printer.say(&format!("  {what}")),
         Progress::Phase { name } => cx.printer.say(&format!("  {name}")),
         Progress::Passed { virtual_time, took } => {
             let times = virtual_time.as_secs_f64() / took.as_secs_f64();

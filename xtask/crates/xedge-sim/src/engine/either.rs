@@ -95,6 +95,14 @@ impl Engine {
         either!(self, engine => engine.stop(container, grace).await)
     }
 
+    /// Whether it is there at all; the embedded one always is.
+    pub(crate) async fn answers(&self) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.answers().await,
+            Self::Embedded(_) => Ok(()),
+        }
+    }
+
     /// Sends a signal (`KILL`) to a container's main process; its restart policy does not bring it back.
     pub(crate) async fn kill(&self, container: &str, signal: &str) -> Result<(), Error> {
         either!(self, engine => engine.kill(container, signal).await)

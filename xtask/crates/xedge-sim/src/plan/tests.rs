@@ -199,6 +199,23 @@ fn debug_output_of_a_plan_has_no_secret() {
     );
 }
 
+#[test]
+fn a_timeline_is_about_containers_of_the_run_and_leaves_none_down_that_is_asked_later() {
+    let with = |text: &str, claim: &str| {
+        let timeline = xedge_model::yaml::Source::new("t.yaml", text).parse().unwrap();
+        RunPlan { timeline, expectations: vec![claim.parse().unwrap()], ..good() }.validate()
+    };
+    let refused = |text: &str, claim: &str, part: &str| {
+        let error = with(text, claim).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    let retained = "retained.survives(restart)";
+    refused("[{at: 1s, kill: s}]", "broker.starts", "the timeline names s, which is no container");
+    refused("[{at: 1s, kill: broker}]", retained, "that the timeline leaves down");
+    with("[{at: 1s, kill: broker}]", "broker.starts").unwrap();
+    with("[{at: 2s, start: broker}, {at: 1s, kill: broker}]", retained).unwrap();
+}
+
 fn link(name: &str, ends: Ends) -> LinkPlan {
     LinkPlan { name: name.into(), ends, up: Shape::default(), down: Shape::default() }
 }

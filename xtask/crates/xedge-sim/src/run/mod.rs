@@ -71,6 +71,11 @@ pub enum Progress {
         /// `prepare`, `publish` or `watch`, `drain`, `check` or `stop`.
         name: &'static str,
     },
+    /// The timeline did something, or saw its effect.
+    Fault {
+        /// What.
+        what: String,
+    },
     /// A claim was decided.
     Claim(Claim),
     /// Virtual time went by.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use xedge_model::scenario::{Action, Direction, Role, Signal, TimelineEntry};
 
+use super::Progress;
 use super::stage::Stage;
 use crate::Error;
 use crate::engine::Status;
@@ -65,6 +66,19 @@ struct Deed<'a> {
 
 impl Deed<'_> {
     fn note(&self, step: Step) {
+        let seen = match &step {
+            Step::Ordered { action, .. } => Some(action.clone()),
+            Step::Gone { .. } => Some(format!("{} is gone", self.target)),
+            Step::Held => Some(format!("{} is held", self.target)),
+            Step::Cut { connections } => {
+                Some(format!("{connections} connections of {} are cut off", self.target))
+            }
+            Step::Ready => Some(format!("{} is ready again", self.target)),
+            _ => None,
+        };
+        if let Some(what) = seen {
+            (self.timeline.stage.progress)(Progress::Fault { what });
+        }
         self.timeline.stage.recorder.record(&self.target, Kind::Fault { entry: self.number, step });
     }
 
