@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::Platform;
-use xedge_model::scenario::{Docker, Node, Scenario};
+use xedge_model::scenario::{Docker, Node, Role, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
     ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, VirtualPlan, expand,
@@ -53,7 +53,7 @@ pub(super) fn run_plan(
         keep: flags.keep,
         containers,
         models: expand(scenario),
-        authorities: BTreeMap::new(),
+        authorities: prepared.inputs.authorities().clone(),
         timeline: scenario.timeline.clone(),
         expectations,
         credentials: credentials(values),
@@ -101,6 +101,9 @@ pub(super) fn containers_for(
             let mut plan = container(node, docker, image, platform);
             plan.image_ref = id.to_string();
             settings::apply(node, &prepared.inputs, &mut plan);
+            if node.role == Role::Broker {
+                plan.extras.authority = settings::authority(&prepared.scenario, &prepared.inputs);
+            }
             apply_service(cx, prepared, values, node, &mut plan)?;
             plans.push(plan);
         }

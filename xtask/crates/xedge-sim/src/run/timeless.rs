@@ -1,5 +1,6 @@
 //! A run in virtual time from plan to report: twice, compared, and without an engine where no container takes part.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -87,6 +88,9 @@ fn conclude(plan: &RunPlan, timeless: &VirtualPlan, passage: Passage) -> Outcome
         kept: false,
         engine,
         containers: Vec::new(),
+        links: Vec::new(),
+        faults: Vec::new(),
+        resources: BTreeMap::new(),
         stimulus: trace.clone(),
         send_lag: None,
         ack_latency: None,
