@@ -367,7 +367,7 @@ fn mistakes_in_an_image_definition_are_found_before_anything_is_fetched() {
     }
     let twice = ("format: 1\n", "format: 1\nformat: 1\n");
     image.check(twice, "format: 1\n|format", "duplicate key `format`", None);
-    let platform = "`linux/amd46` is not a platform that is built for: expected linux/amd64 or linux/arm64";
+    let platform = "`linux/amd46` is not a platform that is built for: expected linux/amd64, linux/arm64 or linux/arm/v7";
     image.check(("[linux/amd64", "[linux/amd46"), "[|linux/amd46", platform, None);
     let mode = "`755` is not a mode: expected four octal digits, \"0755\"";
     image.check(("mode: \"0755\"", "mode: 755"), "mode: |755", mode, None);

@@ -15,7 +15,9 @@ fn help_is_data_and_names_every_command_and_exit_code() {
 fn bad_usage_is_exit_3() {
     here(&["biuld"]).expect(3).says("build");
     here(&["sim", "--duration", "soon"]).expect(3).says("is not a length of time");
-    here(&["build", "--platform", "linux/riscv64"]).expect(3).says("expected linux/amd64 or linux/arm64");
+    here(&["build", "--platform", "linux/riscv64"])
+        .expect(3)
+        .says("expected linux/amd64, linux/arm64 or linux/arm/v7");
 }
 
 #[test]
@@ -65,9 +67,14 @@ fn a_job_whose_filter_leaves_no_test_fails() {
 fn the_filters_of_the_jobs_leave_the_tests_that_they_are_for() {
     let own = std::env::current_exe().unwrap();
     let script = LISTS.replace("SELF", own.to_str().unwrap());
-    for job in ["device", "device-faults"] {
+    for (job, kills, weight) in [("device", true, false), ("device-faults", true, true)] {
         let (_, calls) = ci(job, &script, 0);
         assert_eq!(calls.len(), 2, "{calls:?}");
+        let (_, flags) = calls[1].split_once(" -- ").unwrap();
+        let list = std::process::Command::new(&own).args(flags.split(' ')).arg("--list").output().unwrap();
+        let list = String::from_utf8(list.stdout).unwrap();
+        let has = |name: &str| list.contains(name);
+        assert_eq!((has("device::faults::kills"), has("device::weight::")), (kills, weight), "{job}: {list}");
     }
 }
 

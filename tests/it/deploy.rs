@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use crate::support::{command, finish, here, root};
@@ -82,4 +83,34 @@ fn ctrl_c_ends_a_host_that_says_nothing_and_leaves_nothing() {
     ran.says("stopped by Ctrl-C");
     assert!(start.elapsed() < Duration::from_secs(10), "it waited for the host");
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "a folder is left");
+}
+
+/// Ctrl-C must find nobody waiting for a passphrase in the middle of a deployment.
+#[test]
+fn the_key_that_signs_measurements_opens_before_anybody_is_called() {
+    let home = tempfile::tempdir().unwrap();
+    let phrase = |name: &str, text: &str| {
+        let file = home.path().join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        file.into_os_string().into_string().unwrap()
+    };
+    let (right, wrong) =
+        (phrase("right", "the right one of a test"), phrase("wrong", "another one of a test"));
+    let ran = |words: &[&str]| {
+        let mut command = command(&root(), words);
+        command.env("XEDGE_HOME", home.path());
+        finish(command)
+    };
+    ran(&["keys", "init", "--production", "--passphrase-file", &right]).expect(0);
+    let line = ["deploy", "--host", "127.0.0.1:1", "--bundle", "none.xedge"];
+    let measured = [&line[..], &["--env", "staging"]].concat();
+    let refused = ran(&measured).expect(3).says("nobody is at a terminal");
+    assert!(!refused.stderr.contains("none.xedge"), "it went on: {}", refused.stderr);
+    let refused = ran(&[&measured[..], &["--passphrase-file", &wrong]].concat()).expect(3);
+    assert!(!refused.says("the passphrase is wrong").stderr.contains("none.xedge"), "it went on");
+    // With the key it goes on to the bundle, and without measurements nothing is signed.
+    ran(&[&measured[..], &["--passphrase-file", &right]].concat()).expect(1).says("none.xedge");
+    ran(&[&measured[..], &["--dry-run"]].concat()).expect(1).says("none.xedge");
+    ran(&line).expect(1).says("none.xedge");
 }

@@ -15,6 +15,7 @@ mod cli;
 mod deploy;
 mod device;
 mod dockerfile;
+mod forms;
 mod images;
 mod import;
 mod locks;

@@ -166,6 +166,9 @@ pub(crate) struct Setup {
     /// Only print the plan; exit 1 if something is missing
     #[arg(long, conflicts_with = "yes")]
     pub(crate) check: bool,
+    /// Also for this platform, beside the usual two (linux/arm/v7 is 32-bit ARM)
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<Platform>,
 }
 
 /// `lock`.
@@ -201,7 +204,7 @@ pub(crate) enum LockCommand {
 pub(crate) struct Build {
     /// Images by folder or name; all when none is named
     pub(crate) images: Vec<String>,
-    /// Only these platforms (linux/amd64, linux/arm64)
+    /// Only these platforms (linux/amd64, linux/arm64, linux/arm/v7)
     #[arg(long, value_name = "P", value_parser = platform)]
     pub(crate) platform: Vec<Platform>,
     /// Also put this machine's platform into the Engine, as NAME:latest
@@ -292,15 +295,38 @@ pub(crate) struct Render {
     /// Environment, a file below templates/environments
     #[arg(long, default_value = "production")]
     pub(crate) env: String,
+    /// Class of devices, one of the environment's `classes`
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<String>,
     /// Folder to write; target/xedge/rendered/STACK.ENV when not given
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
-    /// Write nothing; fail if the folder differs from what would be rendered
+    /// Write nothing; fail if the folder differs from what would be rendered, and show how
     #[arg(long)]
     pub(crate) check: bool,
     /// Print what differs from this environment, and why; write nothing
     #[arg(long, value_name = "ENV", conflicts_with_all = ["check", "out"])]
     pub(crate) diff: Option<String>,
+    /// Print differences as a unified diff instead of a table
+    #[arg(long, requires = "diff")]
+    pub(crate) unified: bool,
+    /// Write the stack into the folder of `--out` in a form for work by hand; nothing checks it on a device
+    #[arg(long = "as", value_name = "FORM", value_enum, requires = "out", conflicts_with_all = ["check", "diff"])]
+    pub(crate) form: Option<Form>,
+    /// A device value of such a form, NAME=VALUE; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = ship::assignment, requires = "form")]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// A form of `render --as`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A Compose file
+    Compose,
+    /// Units of Podman's Quadlet
+    Quadlet,
+    /// A script of `docker run` lines
+    Run,
 }
 
 /// `sim`.
@@ -384,7 +410,7 @@ pub(crate) enum Job {
     Sim,
     /// Deployments to a device that is a container: power cuts, bad releases, a full disk
     Device,
-    /// The same faults 200 times over (not part of all)
+    /// The same faults 200 times over, and what the agent weighs (not part of all)
     DeviceFaults,
 }
 

@@ -10,7 +10,11 @@ use std::io::{self, BufReader, BufWriter, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::member::{self, Kind};
 use xedge_bundle::verify::{Observer, Progress, Trust, Verified, verify};
+use xedge_config::COMPOSE_FILE;
+use xedge_config::outputs::Form;
+use xedge_model::compose::Compose;
 use xedge_model::stack::{check_values, substitute};
+use xedge_model::yaml::Source;
 use xedge_model::{Digest, ImageName, Platform, atomic};
 use xedge_oci::archive::{self, Tag};
 use xedge_oci::{Blobs, Descriptor, Layout, blobs::BlobWriter};
@@ -18,7 +22,7 @@ use xedge_oci::{Blobs, Descriptor, Layout, blobs::BlobWriter};
 use crate::cli::Extract;
 use crate::commands::Context;
 use crate::error::{Error, Result};
-use crate::trust;
+use crate::{forms, trust};
 
 /// An image of the release on its platform.
 struct Taken {
@@ -46,10 +50,22 @@ pub(crate) fn extract(cx: &Context<'_>, flags: &Extract) -> Result<Utf8PathBuf> 
     let result = folder.join("result");
     let images = images(&verified, &layout, flags.platform, &result)?;
     configuration(&verified, layout.blobs(), &flags.set, &result)?;
-    let text = runbook::text(&verified, flags.platform, &images);
+    let compose = compose(&result.join(&verified.manifest().stack))?;
+    let mut notes = Vec::new();
+    for form in [Form::Quadlet, Form::Run] {
+        notes.extend(forms::write(&result, &verified.manifest().stack, &compose, form)?);
+    }
+    let text = runbook::text(&verified, flags.platform, &images, &compose, &notes);
     atomic::write(&result.join("RUNBOOK.md"), text.as_bytes(), 0o644)?;
     fs::rename(&result, &out).map_err(|source| Error::Write { path: out.clone(), source })?;
     Ok(out)
+}
+
+/// The Compose file that was just written, with the device's values in it.
+fn compose(stack: &Utf8Path) -> Result<Compose> {
+    let file = stack.join(COMPOSE_FILE);
+    let text = fs::read_to_string(&file).map_err(|source| Error::Read { path: file.clone(), source })?;
+    Ok(Compose::parse(&Source::new(file.as_str(), text))?)
 }
 
 /// Verifies the bundle, and keeps its blobs and configuration files.

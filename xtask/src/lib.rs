@@ -23,6 +23,7 @@ mod extract;
 mod fetch;
 mod foreign;
 mod formats;
+mod forms;
 mod import;
 mod locks;
 mod passphrase;

@@ -6,6 +6,7 @@ mod ports;
 mod release;
 
 pub(crate) use machine::{clock, disk_of, no_limits, volume_root};
+pub(crate) use ports::kept_for_nobody;
 
 use std::collections::BTreeMap;
 

@@ -328,7 +328,7 @@ fn images(kind: &str, layer: &[u8]) -> (Members, Digest, BTreeMap<Platform, Dige
     let layer = blob(kind, layer);
     let mut entries = Vec::new();
     let mut manifests = BTreeMap::new();
-    for platform in Platform::ALL {
+    for platform in Platform::USUAL {
         let architecture = platform.oci_architecture();
         let config = format!(
             r#"{{"architecture":"{architecture}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#
@@ -380,7 +380,7 @@ fn describe(index: Digest, manifests: BTreeMap<Platform, Digest>) -> Manifest {
         tool: "0.1.0".into(),
         revision: None,
         compatibility: Compatibility {
-            platforms: Platform::ALL.to_vec(),
+            platforms: Platform::USUAL.to_vec(),
             boards: vec![],
             agent: "0.1.0".into(),
             engine_api: "1.41".into(),
@@ -398,7 +398,7 @@ fn describe(index: Digest, manifests: BTreeMap<Platform, Digest>) -> Manifest {
             }],
         },
         locks: vec![Lock { image: image.clone(), digest: Digest::of(LOCK) }],
-        sboms: Platform::ALL.map(sbom).to_vec(),
+        sboms: Platform::USUAL.map(sbom).to_vec(),
         probes: vec![
             Probe::Tcp { service: "broker".into(), port: 1883 },
             Probe::Mqtt { service: "broker".into(), port: 1883, secret: Some("login".into()) },

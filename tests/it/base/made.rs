@@ -132,7 +132,7 @@ impl Made {
     pub fn usual(&self, version: &str) -> Descriptor {
         let system = self.system(version);
         let run = usual_run(version);
-        let manifests = Platform::ALL.map(|platform| {
+        let manifests = Platform::USUAL.map(|platform| {
             let mut tree = Tree::new();
             tree.insert("/etc/platform", Node::file(platform.as_str().as_bytes(), 0o644)).unwrap();
             let own = write_layer(&tree, self.layout.blobs()).unwrap();

@@ -71,25 +71,6 @@ fn compare(device: &Device, update: &Value) {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
-/// The same way as from an USB stick, then back, then forward.
-#[test]
-fn what_was_installed_goes_back_and_forward() {
-    let shelf = Shelf::get();
-    let device = Device::with_first(&Board::default());
-    device.retain("mine");
-    let second = device.bring(&shelf.second);
-    device.run(&format!("xedge-agent apply {second}"));
-    assert_eq!(device.runs_wholly(), 2);
-    device.run("xedge-agent rollback pair");
-    assert_eq!(device.runs_wholly(), 1);
-    device.assert_retained("mine");
-    device.run(&format!("xedge-agent apply {second}"));
-    assert_eq!(device.runs_wholly(), 2);
-    device.run("xedge-agent remove pair");
-    assert_eq!(device.run("docker ps -aq"), "");
-    assert_eq!(device.run("docker volume ls -q"), "pair_hub-data\n", "data stays");
-}
-
 /// The last line on stdout, where the report is.
 #[track_caller]
 fn said(stdout: &str) -> Value {

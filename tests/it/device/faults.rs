@@ -45,7 +45,7 @@ fn kills_at_random_moments_leave_one_release_whole() {
     device.run(&format!("xedge-agent apply {second}"));
     let whole = start.elapsed();
     let mut random = Random(0x5eed);
-    let mut seen = [0, 0];
+    let (mut seen, mut confused) = ([0, 0], 0);
     for kill in 1..=kills {
         if device.runs_wholly() == 2 {
             device.run("xedge-agent rollback pair");
@@ -66,7 +66,9 @@ fn kills_at_random_moments_leave_one_release_whole() {
             device.run("killall -q -9 xedge-agent || true");
         }
         apply.wait().unwrap();
-        device.mend();
+        let restarted = device.mend();
+        assert!(power || !restarted, "kill {kill} after {after:?}: only a power cut confuses the Engine");
+        confused += u32::from(restarted);
         let seq = device.runs_wholly();
         assert!(seq == 1 || seq == 2, "kill {kill} after {after:?}: release {seq} runs");
         seen[usize::try_from(seq).unwrap() - 1] += 1;
@@ -74,7 +76,8 @@ fn kills_at_random_moments_leave_one_release_whole() {
         assert_eq!(device.run("ls /var/lib/xedge/stacks/pair/journal.json 2>/dev/null | wc -l"), "0\n");
     }
     eprintln!(
-        "{kills} kills within {whole:.1?}: release 1 ran {} times after it, release 2 {} times",
+        "{kills} kills within {whole:.1?}: release 1 ran {} times after it, release 2 {} times; the Engine had to be \
+         restarted {confused} times",
         seen[0], seen[1]
     );
     device.run(&format!("xedge-agent apply {second}"));
@@ -88,12 +91,22 @@ fn a_full_disk_is_refused_and_harms_nothing() {
     device.retain("kept");
     let second = device.bring(&shelf.second);
     let free = device.run("df --output=avail -B1 /var/lib/xedge | tail -1");
-    let most = free.trim().parse::<u64>().unwrap() - (300 << 10);
-    device.run(&format!("fallocate -l {most} /var/lib/xedge/big"));
+    let free = free.trim().parse::<u64>().unwrap();
+    let full = device.try_run(&format!("fallocate -l {} /var/lib/docker/big", free + (1 << 20)));
+    assert!(String::from_utf8_lossy(&full.stderr).contains("No space left"), "{full:?}");
+    device.run("rm -f /var/lib/docker/big");
+    device.run(&format!("fallocate -l {} /var/lib/xedge/big", free - (300 << 10)));
+    let before = device.picture();
     let error = device.agent_fails(&format!("apply {second}"), 1);
     assert_eq!(error["code"], "no-space", "{error}");
+    assert_eq!((device.runs_wholly(), device.picture()), (1, before), "a refusal changed something");
+    // The disk is a file on the host, and outlives a power cut as one does.
+    device.run("sync");
+    device.cut_power();
+    device.boot();
+    device.run("touch /run/no-agent; rm /var/lib/xedge/big");
+    device.mend();
     assert_eq!(device.runs_wholly(), 1);
-    device.run("rm /var/lib/xedge/big");
     device.run(&format!("xedge-agent apply {second}"));
     assert_eq!(device.runs_wholly(), 2);
     device.assert_retained("kept");

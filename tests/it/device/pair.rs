@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::sim::bench::Bench;
+use xedge_model::Platform;
+
+use crate::sim::bench::{Bench, copy_there};
+use crate::support::edit;
 
 const STACK: &str = r#"format: 1
 name: pair
@@ -55,6 +58,8 @@ pub const SIDE_PORT: u16 = 11884;
 pub struct Shelf {
     /// What devices trust.
     pub root: PathBuf,
+    /// The data folder's keys and roots, which made them.
+    pub home: PathBuf,
     /// Release 1.
     pub first: PathBuf,
     /// Release 2: only the configuration of `side` is another one.
@@ -65,7 +70,7 @@ pub struct Shelf {
     pub refuses: PathBuf,
     /// Release 5: `hub` does not listen where its health check asks, if the device says `address=127.0.0.2`.
     pub unwell: PathBuf,
-    /// Release 6: as release 2, on a device that had none of the bad ones.
+    /// Release 6: as release 2, on a device that had none of the bad ones. The only one for other platforms than this machine's.
     pub last: PathBuf,
 }
 
@@ -81,6 +86,10 @@ impl Shelf {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         let bench = Bench::new();
+        // Each gate runs every platform, and emulated ones take their time.
+        let platforms = platforms(Platform::of_machine(std::env::consts::ARCH).unwrap());
+        let image = bench.project().join("images/mqtt-broker/image.yaml");
+        edit(&image, ALL_PLATFORMS, &platforms);
         let release = |name: &str| {
             let printed = bench.run(&["release", "--stack", "pair"]).expect(0).stdout;
             let bundle = bench.project().join(printed.lines().last().unwrap());
@@ -125,14 +134,27 @@ impl Shelf {
                 ],
                 || release("unwell"),
             ),
-            last: with(&bench, &[(Part::Side, "max_connections 60\n", "")], || release("last")),
-            root: {
-                let root = folder.join("root.json");
-                fs::copy(bench.home().join("trust/1.root.json"), &root).unwrap();
-                root
+            last: {
+                edit(&image, &platforms, ALL_PLATFORMS);
+                with(&bench, &[(Part::Side, "max_connections 60\n", "")], || release("last"))
             },
+            root: {
+                for part in ["keys", "trust"] {
+                    copy_there(bench.home().join(part).as_std_path(), &folder.join(part));
+                }
+                folder.join("trust/1.root.json")
+            },
+            home: folder,
         }
     }
+}
+
+/// The platforms that the broker's image is made for.
+pub const ALL_PLATFORMS: &str = "platforms: [linux/amd64, linux/arm64]";
+
+/// The same line with one of them.
+pub fn platforms(one: Platform) -> String {
+    format!("platforms: [{one}]")
 }
 
 const HEALTH: &str =

@@ -323,8 +323,8 @@ fn copy_outputs(project: &Path) {
     }
 }
 
-/// Other tests build here: a temporary file may be gone before it is copied.
-fn copy_there(from: &Path, to: &Path) {
+/// Copies a folder. Other tests build here: a temporary file may be gone before it is copied.
+pub fn copy_there(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());

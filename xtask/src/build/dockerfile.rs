@@ -141,6 +141,8 @@ impl<'a> Job<'a> {
             ("TARGETPLATFORM".to_owned(), platform.to_string()),
             ("TARGETOS".to_owned(), "linux".to_owned()),
             ("TARGETARCH".to_owned(), platform.oci_architecture().to_owned()),
+            // Named only where the platform's own name has one.
+            ("TARGETVARIANT".to_owned(), platform.as_str().split('/').nth(2).unwrap_or_default().to_owned()),
             ("BUILDPLATFORM".to_owned(), host.to_string()),
             ("BUILDOS".to_owned(), "linux".to_owned()),
             ("BUILDARCH".to_owned(), host.oci_architecture().to_owned()),

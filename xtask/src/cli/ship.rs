@@ -24,7 +24,7 @@ pub(crate) struct StackArgs {
     /// Stack, a folder below templates/stacks; the only one when there is one
     #[arg(long)]
     pub(crate) stack: Option<String>,
-    /// Environment, a file below templates/environments
+    /// Environment, a file below templates/environments; with a class of devices ENV--CLASS
     #[arg(long, default_value = "production")]
     pub(crate) env: String,
 }
@@ -231,7 +231,7 @@ pub(crate) struct Extract {
 }
 
 /// `NAME=VALUE`.
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
     parts.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or("expected NAME=VALUE".to_owned())
 }

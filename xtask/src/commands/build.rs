@@ -72,7 +72,8 @@ pub(crate) fn host_platform() -> Result<Platform> {
     Ok(Platform::of_machine(arch).ok_or_else(|| Error::Unknown {
         what: "platform of images for this machine's architecture",
         name: arch.to_owned(),
-        hint: "images are built for linux/amd64 and linux/arm64: name one with `--platform`".to_owned(),
+        hint: "images are built for linux/amd64, linux/arm64 and linux/arm/v7: name one with `--platform`"
+            .to_owned(),
     })?)
 }
 

@@ -13,6 +13,10 @@ const PACKAGE: &str = "xtask";
 const IT: [&str; 6] = ["test", "--package", PACKAGE, "--locked", "--test", "it"];
 /// The module of those that need a device.
 const DEVICE: &str = "device::";
+/// Of those, what takes too long for every day: it makes and deploys half a gigabyte.
+const WEIGHT: &str = "device::weight::";
+/// What cuts an installation short at random.
+const KILLS: &str = "device::faults::kills";
 
 /// Runs the jobs in order and stops at the first that fails.
 pub(super) fn run(cx: &Context<'_>, flags: &Ci) -> Result<()> {
@@ -24,8 +28,8 @@ pub(super) fn run(cx: &Context<'_>, flags: &Ci) -> Result<()> {
             Job::Lint => lint(cx)?,
             Job::Test => test(cx)?,
             Job::Sim => sim(cx)?,
-            Job::Device => device(cx, "device", DEVICE, 20)?,
-            Job::DeviceFaults => device(cx, "device-faults", "device::faults::kills", 200)?,
+            Job::Device => device(cx, "device", &[DEVICE, "--skip", WEIGHT], 20)?,
+            Job::DeviceFaults => device(cx, "device-faults", &[KILLS, WEIGHT], 200)?,
         }
     }
     Ok(())
@@ -97,10 +101,10 @@ fn sim(cx: &Context<'_>) -> Result<()> {
 }
 
 /// One test at a time: they measure how long things take. `kills` is how often the agent dies.
-fn device(cx: &Context<'_>, job: &'static str, filter: &str, kills: u32) -> Result<()> {
+fn device(cx: &Context<'_>, job: &'static str, filter: &[&str], kills: u32) -> Result<()> {
     let mut command = command(cx);
     command.env("XEDGE_TEST_KILLS", kills.to_string());
-    let flags = [filter, "--test-threads", "1", "--nocapture"];
+    let flags = [filter, &["--test-threads", "1", "--nocapture"]].concat();
     filtered(cx, job, command, &IT, &flags, &format!("`cargo xtask ci {job}`"))?;
     cx.printer.good(job, "all tests passed");
     Ok(())

@@ -16,7 +16,9 @@ pub(super) fn run(cx: &Context<'_>, flags: &Setup) -> Result<()> {
         say: &|text| cx.printer.say(text.trim_end()),
         confirm: &|question| cx.printer.confirm(question),
     };
-    match setup(&Surroundings::of(&cx.environment, cx.project.root()), mode, &talk)? {
+    let mut around = Surroundings::of(&cx.environment, cx.project.root());
+    around.wanted.extend(&flags.platform);
+    match setup(&around, mode, &talk)? {
         Outcome::Complete => cx.printer.good("ready", "nothing is missing"),
         Outcome::Declined => return Err(Error::Declined.into()),
         Outcome::Done { notes } => {

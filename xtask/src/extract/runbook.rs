@@ -6,12 +6,21 @@ use std::fmt::Write as _;
 use xedge_bundle::manifest::Probe;
 use xedge_bundle::time;
 use xedge_bundle::verify::Verified;
+use xedge_config::outputs::{Backup, QUADLET_FOLDER, backup};
 use xedge_model::Platform;
+use xedge_model::compose::Compose;
 
 use super::Taken;
+use crate::forms::QUADLET;
 
 /// The page.
-pub(super) fn text(verified: &Verified, platform: Platform, images: &[Taken]) -> String {
+pub(super) fn text(
+    verified: &Verified,
+    platform: Platform,
+    images: &[Taken],
+    compose: &Compose,
+    notes: &[String],
+) -> String {
     let manifest = verified.manifest();
     let (stack, version, seq) = (&manifest.stack, &manifest.version, manifest.seq);
     let mut page = format!(
@@ -41,7 +50,51 @@ pub(super) fn text(verified: &Verified, platform: Platform, images: &[Taken]) ->
         page,
         "    device$ docker compose --project-name {stack} --file {stack}/compose.yaml up --detach"
     );
+    keep(&mut page, stack, compose);
+    let units: Vec<String> =
+        compose.start_order().into_iter().map(|(name, _)| format!("{stack}-{name}.service")).collect();
+    other_forms(&mut page, stack, images, &units, notes);
     page
+}
+
+/// Backup and restore of what the stack keeps.
+fn keep(page: &mut String, stack: &str, compose: &Compose) {
+    let Backup { save, restore } = backup(stack, compose);
+    if save.is_empty() {
+        page.push_str("\n## 7. Backup and restore\n\nThis stack keeps nothing in volumes.\n");
+        return;
+    }
+    let typed =
+        |lines: &[String]| -> Vec<String> { lines.iter().map(|line| format!("device$ {line}")).collect() };
+    section(page, "7. Backup", &typed(&save));
+    page.push_str(
+        "\nA copy of a broker that runs may be half of one state and half of another, so it is stopped for the time of the copy.\n\
+         Take the files off the device: what is beside the data goes with the data.\n",
+    );
+    section(page, "8. Restore", &typed(&restore));
+    page.push_str(
+        "\nWhat the volumes hold before is gone after the second line. Save it first, if it can be read.\n",
+    );
+}
+
+/// Without Compose.
+fn other_forms(page: &mut String, stack: &str, images: &[Taken], units: &[String], notes: &[String]) {
+    let mut lines: Vec<String> =
+        images.iter().map(|taken| format!("device$ podman load --input {}", taken.archive)).collect();
+    lines.extend([
+        format!("device$ install -d {QUADLET_FOLDER} /etc/containers/systemd"),
+        format!("device$ cp -a {stack} {QUADLET_FOLDER}/"),
+        format!("device$ [ ! -d secrets ] || cp -a secrets {QUADLET_FOLDER}/"),
+        format!("device$ cp {QUADLET}/* /etc/containers/systemd/"),
+        "device$ systemctl daemon-reload".to_owned(),
+        format!("device$ systemctl start {}", units.join(" ")),
+    ]);
+    section(page, "9. Instead of Compose: Podman 4.4 or newer and systemd", &lines);
+    section(page, "10. Instead of Compose: `docker run`", &[format!("device$ sh {stack}/run.sh")]);
+    page.push('\n');
+    for note in notes {
+        let _ = writeln!(page, "- {note}");
+    }
 }
 
 fn section(page: &mut String, title: &str, lines: &[String]) {

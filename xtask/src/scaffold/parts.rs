@@ -73,7 +73,7 @@ pub(super) fn image_text(full: &str, base: &Base, folder: &Utf8Path) -> Result<S
 }
 
 fn one(native: Platform, where_from: &str) -> String {
-    let others: Vec<&str> = Platform::ALL.iter().filter(|p| **p != native).map(|p| p.as_str()).collect();
+    let others: Vec<&str> = Platform::USUAL.iter().filter(|p| **p != native).map(|p| p.as_str()).collect();
     format!(
         "# As far as {where_from} them, more can stand here: {}.\nplatforms: [{native}]\n",
         others.join(", ")
@@ -81,7 +81,7 @@ fn one(native: Platform, where_from: &str) -> String {
 }
 
 fn both() -> String {
-    let all: Vec<&str> = Platform::ALL.iter().map(|platform| platform.as_str()).collect();
+    let all: Vec<&str> = Platform::USUAL.iter().map(|platform| platform.as_str()).collect();
     format!("platforms: [{}]\n", all.join(", "))
 }
 
@@ -257,7 +257,8 @@ fn has_production(project: &Project) -> Result<bool> {
         if file.extension() == Some("yaml") {
             let environment = Environment::parse(&project.source(&file)?)?;
             let value = environment.values.get("production").map(|value| &value.value);
-            if !matches!(value, Some(EnvValue::Bool(_))) {
+            // One that extends another takes it from there.
+            if environment.extends.is_none() && !matches!(value, Some(EnvValue::Bool(_))) {
                 return Ok(false);
             }
             any = true;

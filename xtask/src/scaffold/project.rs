@@ -180,7 +180,7 @@ fn startable(environment: &Environment) -> String {
     let around = Surroundings::of(environment, Utf8Path::new("/"));
     let native = crate::commands::host_platform().ok();
     let starts = |platform: &Platform| Some(*platform) == native || setup::starts_foreign(&around, *platform);
-    let found: Vec<&str> = Platform::ALL.iter().filter(|p| starts(p)).map(|p| p.as_str()).collect();
+    let found: Vec<&str> = Platform::USUAL.iter().filter(|p| starts(p)).map(|p| p.as_str()).collect();
     found.join(", ")
 }
 

@@ -23,8 +23,10 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// The store of an environment; refuses one that others can read. Nothing is made yet.
+    /// The store of an environment, the same for each class of its devices; refuses one that others can read. Nothing is
+    /// made yet.
     pub(crate) fn open(cx: &Context<'_>, environment: &str) -> Result<Self> {
+        let (environment, _class) = xedge_config::split_class(environment);
         let folder = cx.project.home()?.join("secrets").join(environment);
         if environment == DEVELOPMENT && is_open(&folder) {
             // Earlier versions made it as the umask said. If it is not ours, the check below says so.

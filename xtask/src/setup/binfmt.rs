@@ -41,31 +41,46 @@ fn runs(platform: Platform) -> bool {
     tries.into_iter().find(|result| !busy(result)).and_then(Result::ok).unwrap_or(false)
 }
 
-/// The smallest static program of a platform, `exit(0)` (ELF-64: a file header, one program header, the code).
+/// The smallest static program of a platform, `exit(0)`: ELF's file header, one program header, the code.
 fn program_of(platform: Platform) -> Vec<u8> {
     const BASE: u64 = 0x40_0000;
-    const HEADERS: u64 = 64 + 56;
-    let (machine, code): (u16, &[u8]) = match platform {
+    let (machine, flags, code): (u16, u16, &[u8]) = match platform {
         // mov eax, 60; xor edi, edi; syscall
-        Platform::LinuxAmd64 => (0x3e, &[0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05]),
+        Platform::LinuxAmd64 => (0x3e, 0, &[0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05]),
         // mov x8, #93; mov x0, #0; svc #0
-        Platform::LinuxArm64 => (0xb7, &[0xa8, 0x0b, 0x80, 0xd2, 0, 0, 0x80, 0xd2, 0x01, 0, 0, 0xd4]),
+        Platform::LinuxArm64 => (0xb7, 0, &[0xa8, 0x0b, 0x80, 0xd2, 0, 0, 0x80, 0xd2, 0x01, 0, 0, 0xd4]),
+        // mov r7, #1; mov r0, #0; svc #0; the flags name version 5 of the calling convention.
+        Platform::LinuxArmV7 => (0x28, 0x0500, &[0x01, 0x70, 0xa0, 0xe3, 0, 0, 0xa0, 0xe3, 0, 0, 0, 0xef]),
     };
-    let length = HEADERS + code.len() as u64;
-    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let mut halves = |halves: &[u16]| halves.iter().for_each(|half| elf.extend(half.to_le_bytes()));
-    halves(&[2, machine, 1, 0]);
-    let mut words = |words: &[u64]| words.iter().for_each(|word| elf.extend(word.to_le_bytes()));
-    words(&[BASE + HEADERS, 64, 0]);
-    elf.extend(0_u32.to_le_bytes());
-    let mut halves = |halves: &[u16]| halves.iter().for_each(|half| elf.extend(half.to_le_bytes()));
-    halves(&[64, 56, 1, 0, 0, 0]);
-    // One segment, readable and executable (flags 5), the whole file.
-    halves(&[1, 0, 5, 0]);
-    let mut words = |words: &[u64]| words.iter().for_each(|word| elf.extend(word.to_le_bytes()));
-    words(&[0, BASE, BASE, length, length, 0x1000]);
-    elf.extend(code);
-    elf
+    let (class, width, header, segment) = if is_wide(platform) { (2, 8, 64, 56) } else { (1, 4, 52, 32) };
+    let headers = u64::from(header + segment);
+    let length = headers + code.len() as u64;
+    let halves = |all: &[u16]| -> Vec<u8> { all.iter().flat_map(|half| half.to_le_bytes()).collect() };
+    let words = |all: &[u64]| -> Vec<u8> {
+        all.iter().flat_map(|word| word.to_le_bytes().into_iter().take(width)).collect()
+    };
+    // One segment, readable and executable, the whole file; the place of its flags is not the same in both classes.
+    let access = halves(&[5, 0]);
+    let (before, after) = if is_wide(platform) { (access, Vec::new()) } else { (Vec::new(), access) };
+    [
+        b"\x7fELF".to_vec(),
+        vec![class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        halves(&[2, machine, 1, 0]),
+        words(&[BASE + headers, u64::from(header), 0]),
+        halves(&[0, flags, header, segment, 1, 0, 0, 0]),
+        halves(&[1, 0]),
+        before,
+        words(&[0, BASE, BASE, length, length]),
+        after,
+        words(&[0x1000]),
+        code.to_vec(),
+    ]
+    .concat()
+}
+
+/// Whether its programs are of ELF's class of 64 bits.
+fn is_wide(platform: Platform) -> bool {
+    platform != Platform::LinuxArmV7
 }
 
 /// Whether an entry of the table is switched on, is for this platform's programs, and works in containers.
@@ -76,13 +91,15 @@ pub(super) fn fits(entry: &str, platform: Platform) -> bool {
     enabled && fixed && value("magic ").is_some_and(|magic| is_elf_of(magic, platform))
 }
 
-/// ELF, 64 bits, little-endian; the machine is at offset 18 (`e_machine` of the ELF specification).
+/// ELF of its class, little-endian; the machine is at offset 18 (`e_machine` of the ELF specification).
 fn is_elf_of(magic: &str, platform: Platform) -> bool {
     let machine = match platform {
         Platform::LinuxAmd64 => "3e00",
         Platform::LinuxArm64 => "b700",
+        Platform::LinuxArmV7 => "2800",
     };
-    magic.starts_with("7f454c460201") && magic.get(36..40) == Some(machine)
+    let class = if is_wide(platform) { "7f454c460201" } else { "7f454c460101" };
+    magic.starts_with(class) && magic.get(36..40) == Some(machine)
 }
 
 /// The emulator's name in Debian's files.
@@ -90,6 +107,7 @@ pub(super) fn emulator(platform: Platform) -> &'static str {
     match platform {
         Platform::LinuxAmd64 => "qemu-x86_64",
         Platform::LinuxArm64 => "qemu-aarch64",
+        Platform::LinuxArmV7 => "qemu-arm",
     }
 }
 
@@ -118,11 +136,21 @@ pub(super) fn register_commands(platform: Platform) -> Vec<String> {
 mod tests {
     use xedge_model::Platform;
 
-    use super::runs;
+    use super::{program_of, runs};
 
     #[test]
     fn the_hand_made_program_of_this_machine_ends_well() {
         let native = Platform::of_machine(std::env::consts::ARCH).expect("tests run on a known platform");
         assert!(runs(native));
+    }
+
+    #[test]
+    fn the_program_of_32_bit_arm_starts_behind_its_headers() {
+        let program = program_of(Platform::LinuxArmV7);
+        assert_eq!(program.len(), 52 + 32 + 12);
+        // The entry and where it is loaded, then its length, in the file and in memory.
+        let word = |at: usize| u32::from_le_bytes(program[at..at + 4].try_into().expect("four bytes"));
+        assert_eq!((word(24), word(52 + 8)), (0x40_0054, 0x40_0000));
+        assert_eq!((word(52 + 16), word(52 + 20), word(52 + 24)), (96, 96, 5));
     }
 }

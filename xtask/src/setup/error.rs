@@ -147,8 +147,13 @@ impl Failure for Error {
                 "give it a socket or a port on this machine, or use the one that is here: `export {DOCKER_HOST}`"
             ),
             Error::Missing { next, .. } => next.clone(),
-            Error::NoRustTarget { .. } | Error::NoLinker { .. } => {
-                "get it with `cargo xtask setup`".to_owned()
+            Error::NoRustTarget { platform } | Error::NoLinker { platform } => {
+                let more = if Platform::USUAL.contains(platform) {
+                    String::new()
+                } else {
+                    format!(" --platform {platform}")
+                };
+                format!("get it with `cargo xtask setup{more}`")
             }
             Error::OldRust { platform, .. } => {
                 format!(

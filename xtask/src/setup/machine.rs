@@ -12,6 +12,8 @@ pub struct Machine {
     pub system: System,
     /// The platform of native containers; `None` where nothing runs natively (macOS, other architectures).
     pub platform: Option<Platform>,
+    /// The platforms that it is to build for and simulate.
+    pub wanted: BTreeSet<Platform>,
     /// What we may change.
     pub privilege: Privilege,
     /// What is true of it.
@@ -182,9 +184,9 @@ impl Machine {
         self.system.family != Family::MacOs
     }
 
-    /// The platforms that are not this machine's own.
+    /// The wanted platforms that are not this machine's own.
     pub fn foreign_platforms(&self) -> impl Iterator<Item = Platform> + '_ {
-        Platform::ALL.into_iter().filter(|platform| Some(*platform) != self.platform)
+        self.wanted.iter().copied().filter(|platform| Some(*platform) != self.platform)
     }
 
     /// The command as this user must type it for it to run as root.

@@ -75,8 +75,8 @@ impl Need {
     /// Everything that `machine` should have.
     fn all(machine: &Machine) -> Vec<Need> {
         let mut needs = vec![Need::Engine, Need::EnginePorts, Need::Gpgv, Need::Certificates];
-        needs.extend(Platform::ALL.map(Need::Linker));
-        needs.extend(Platform::ALL.map(Need::RustTarget));
+        needs.extend(machine.wanted.iter().copied().map(Need::Linker));
+        needs.extend(machine.wanted.iter().copied().map(Need::RustTarget));
         // Engines outside Linux run a virtual machine of their own, with emulators that do not show here.
         if machine.is_linux() {
             needs.extend(machine.foreign_platforms().map(Need::Emulation));

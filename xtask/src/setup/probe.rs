@@ -51,6 +51,7 @@ pub fn probe(around: &Surroundings) -> Result<Machine, Error> {
     }
     Ok(Machine {
         platform,
+        wanted: around.wanted.clone(),
         privilege: privilege(around, &sh),
         traits,
         engine,
@@ -64,7 +65,12 @@ pub fn probe(around: &Surroundings) -> Result<Machine, Error> {
         programs: programs(around),
         linkers: linkers(around, &sh, platform),
         rust: rust(around, &sh),
-        emulated: Platform::ALL.into_iter().filter(|platform| binfmt::starts(around, *platform)).collect(),
+        emulated: around
+            .wanted
+            .iter()
+            .copied()
+            .filter(|platform| binfmt::starts(around, *platform))
+            .collect(),
         system,
     })
 }
@@ -119,14 +125,14 @@ fn programs(around: &Surroundings) -> BTreeSet<String> {
     };
     let mut programs: BTreeSet<String> =
         PROGRAMS.iter().filter(|name| found(name)).map(|name| (*name).to_owned()).collect();
-    let described = Platform::ALL.into_iter().filter(|platform| binfmt::is_described(around, *platform));
+    let described = around.wanted.iter().copied().filter(|platform| binfmt::is_described(around, *platform));
     programs.extend(described.map(|platform| binfmt::emulator(platform).to_owned()));
     programs
 }
 
 fn linkers(around: &Surroundings, sh: &Shell, native: Option<Platform>) -> BTreeMap<Platform, String> {
     let linker = |platform| toolchain::static_linker(around, sh, platform, native == Some(platform));
-    Platform::ALL.into_iter().filter_map(|platform| Some((platform, linker(platform)?))).collect()
+    around.wanted.iter().copied().filter_map(|platform| Some((platform, linker(platform)?))).collect()
 }
 
 fn rust(around: &Surroundings, sh: &Shell) -> BTreeMap<Platform, RustFrom> {
@@ -134,7 +140,7 @@ fn rust(around: &Surroundings, sh: &Shell) -> BTreeMap<Platform, RustFrom> {
         Some(_) => Some(RustFrom::Path),
         None => toolchain::debian_rustc(around, sh, platform).is_ok().then_some(RustFrom::Debian),
     };
-    Platform::ALL.into_iter().filter_map(|platform| Some((platform, from(platform)?))).collect()
+    around.wanted.iter().copied().filter_map(|platform| Some((platform, from(platform)?))).collect()
 }
 
 fn traits(around: &Surroundings, sh: &Shell, family: Family) -> BTreeSet<Trait> {

@@ -266,12 +266,18 @@ fn linker(machine: &Machine, family: Family, platform: Platform) -> Remedy {
         (Family::Debian | Family::Ubuntu, false, Platform::LinuxArm64) => {
             &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]
         }
+        (Family::Debian | Family::Ubuntu, false, Platform::LinuxArmV7) => {
+            &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"]
+        }
         (Family::Debian | Family::Ubuntu, false, Platform::LinuxAmd64) => {
             &["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"]
         }
         (Family::Fedora, true, _) => &["gcc", "glibc-static"],
         (Family::MacOs, _, Platform::LinuxArm64) => {
             &["messense/macos-cross-toolchains/aarch64-unknown-linux-gnu"]
+        }
+        (Family::MacOs, _, Platform::LinuxArmV7) => {
+            &["messense/macos-cross-toolchains/armv7-unknown-linux-gnueabihf"]
         }
         (Family::MacOs, _, Platform::LinuxAmd64) => {
             &["messense/macos-cross-toolchains/x86_64-unknown-linux-gnu"]
@@ -336,8 +342,11 @@ fn emulation(machine: &Machine, family: Family, platform: Platform) -> Remedy {
     let package = match family {
         Family::Debian | Family::Ubuntu => "qemu-user-static",
         // Fedora's package is named for one emulator, and systemd registers it.
-        Family::Fedora if platform == Platform::LinuxArm64 => "qemu-user-static-aarch64",
-        Family::Fedora => "qemu-user-static-x86",
+        Family::Fedora => match platform {
+            Platform::LinuxAmd64 => "qemu-user-static-x86",
+            Platform::LinuxArm64 => "qemu-user-static-aarch64",
+            Platform::LinuxArmV7 => "qemu-user-static-arm",
+        },
         Family::MacOs => return Remedy::default(),
         Family::Other => return advice("QEMU's static user-mode emulators (qemu-user-static)"),
     };

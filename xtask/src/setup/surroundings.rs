@@ -1,6 +1,9 @@
 //! What a process is given by its surroundings, as values. Reads nothing itself.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
+use xedge_model::Platform;
 use xshell::Shell;
 
 use super::Error;
@@ -34,6 +37,8 @@ pub struct Surroundings {
     pub mirror_named: bool,
     /// The cargo that runs us (`CARGO`), if one does.
     pub cargo: Option<Utf8PathBuf>,
+    /// The platforms that this machine is to build for and simulate.
+    pub wanted: BTreeSet<Platform>,
     /// `std::env::consts::OS`.
     pub os: String,
     /// `std::env::consts::ARCH`.
@@ -57,6 +62,7 @@ impl Surroundings {
             config: crate::reach::file(environment),
             mirror_named: Reach::of(environment).is_ok_and(|reach| reach.mirror.is_some()),
             cargo: path("CARGO"),
+            wanted: Platform::USUAL.into(),
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),
         }

@@ -20,6 +20,7 @@ fn complete() -> Machine {
             major: Some(12),
         },
         platform: Some(Platform::LinuxAmd64),
+        wanted: Platform::USUAL.into(),
         privilege: Privilege::Root,
         traits: BTreeSet::from([
             Trait::Systemd,
@@ -55,9 +56,9 @@ fn complete() -> Machine {
         .map(str::to_owned)
         .into_iter()
         .collect(),
-        linkers: Platform::ALL.into_iter().map(|platform| (platform, "cc".to_owned())).collect(),
-        rust: Platform::ALL.into_iter().map(|platform| (platform, RustFrom::Path)).collect(),
-        emulated: Platform::ALL.into_iter().collect(),
+        linkers: Platform::USUAL.into_iter().map(|platform| (platform, "cc".to_owned())).collect(),
+        rust: Platform::USUAL.into_iter().map(|platform| (platform, RustFrom::Path)).collect(),
+        emulated: Platform::USUAL.into_iter().collect(),
     }
 }
 

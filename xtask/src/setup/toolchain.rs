@@ -131,6 +131,7 @@ pub(super) fn static_linker(
         // Debian's name, and the one of the cross toolchains for macOS.
         Platform::LinuxAmd64 => ["x86_64-linux-gnu-gcc", "x86_64-unknown-linux-gnu-gcc"],
         Platform::LinuxArm64 => ["aarch64-linux-gnu-gcc", "aarch64-unknown-linux-gnu-gcc"],
+        Platform::LinuxArmV7 => ["arm-linux-gnueabihf-gcc", "armv7-unknown-linux-gnueabihf-gcc"],
     };
     let names: &[&str] = if native { &["cc", "gcc"] } else { &cross };
     names

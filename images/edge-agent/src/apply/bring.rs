@@ -326,7 +326,8 @@ fn installed(agent: Agent<'_>, target: &Target<'_>, services: BTreeMap<String, P
     }
 }
 
-/// The state once the release is committed. A release that changes no container does not push out the one to go back to.
+/// The state once the release is committed. A release that changes no container does not push out the one to go back to, and
+/// one that only makes containers anew that died does not either: the way back would lead to those.
 fn after(
     state: &StackState,
     from: Option<&Installed>,
@@ -334,7 +335,8 @@ fn after(
     changing: &[String],
     target: &Target<'_>,
 ) -> StackState {
-    let previous = if changing.is_empty() { state.previous.clone() } else { from.cloned() };
+    let stays = changing.is_empty() || from.is_some_and(|from| is_made_of_the_same(from, to));
+    let previous = if stays { state.previous.clone() } else { from.cloned() };
     let mut adopted_volumes = state.adopted_volumes.clone();
     adopted_volumes.extend(target.adopted_volumes.clone());
     let mut adopted = state.adopted.clone();
@@ -371,6 +373,18 @@ pub(super) fn to_drop(state: &StackState, journal: &Journal) -> Drop {
 /// Whether nothing but the moment differs.
 fn same_release(current: &Installed, to: &Installed) -> bool {
     Installed { since: current.since, ..to.clone() } == *current
+}
+
+/// Whether nothing but the moment and the containers themselves differ.
+fn is_made_of_the_same(current: &Installed, to: &Installed) -> bool {
+    let mut made = to.clone();
+    for (name, placed) in &mut made.services {
+        if let Some(current) = current.services.get(name) {
+            placed.container.clone_from(&current.container);
+            placed.image.clone_from(&current.image);
+        }
+    }
+    same_release(current, &made)
 }
 
 fn applied(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Agent, Recovered, recover, undo};
+use crate::check;
 use crate::engine::Restart;
 use crate::records::{self, Lock};
 use crate::state::{Operation, Placed};
@@ -14,6 +15,9 @@ use crate::{Error, Result, TrustStore};
 const FIRST: Duration = Duration::from_secs(5);
 /// The longest that it waits.
 const LONGEST: Duration = Duration::from_mins(5);
+
+/// The command for an Engine that has to forget what it holds.
+const RESTART_ENGINE: &str = "restart it: `sudo systemctl restart docker`";
 
 /// The containers that were started again lately, by their ids.
 #[derive(Default)]
@@ -159,10 +163,21 @@ fn start_the_dead(
         };
         match undo::start(agent, placed)? {
             None => say(format!("{ended}, and was started again")),
-            Some(why) => say(format!("{ended}, and cannot be started: {why}")),
+            Some(why) => say(format!("{ended}, and cannot be started: {why}{}", way_out(agent, placed)?)),
         }
     }
     Ok(())
+}
+
+/// What a person can do about a start that the Engine refuses, where that is known. It is not done here: every container of the
+/// device goes down with the Engine.
+fn way_out(agent: Agent<'_>, placed: &Placed) -> Result<String> {
+    let kept = check::kept_for_nobody(agent.machine, &agent.engine.published()?, &placed.ports);
+    Ok(kept.map_or_else(String::new, |port| {
+        format!(
+            "; the Engine keeps port {port} for a container that does not run, as after a power cut: {RESTART_ENGINE}"
+        )
+    }))
 }
 
 fn must_run(placed: &Placed, exit_code: i64) -> bool {

@@ -8,7 +8,7 @@ use super::{Look, Needs, Obstacle};
 use crate::Result;
 use crate::engine::spec::PortSpec;
 use crate::engine::{Published, STACK_LABEL};
-use crate::facts::{Holder, Listener};
+use crate::facts::{Holder, Listener, Machine};
 
 /// Processes that only pass a published port on to a container.
 const PROXIES: [&str; 3] = ["docker-proxy", "rootlessport", "conmon"];
@@ -43,6 +43,24 @@ pub(super) fn taken(look: &Look<'_>, manifest: &Manifest, needs: &Needs) -> Resu
         }
     }
     Ok(found)
+}
+
+/// A wanted port at which an Engine's own process listens although no container has it. Docker's (20.10) can come up like that
+/// after a power cut that met a container on its way, and then refuses the port to all until it is started in order.
+pub(crate) fn kept_for_nobody(
+    machine: &Machine,
+    published: &[Published],
+    wanted: &[PortSpec],
+) -> Option<u16> {
+    let listeners = machine.listeners();
+    let is_kept = |port: &&PortSpec| {
+        let here: Vec<&Listener> = listeners.iter().filter(|listener| is_at(listener, port)).collect();
+        let holders = machine.holders(&here);
+        let mut held = here.iter().filter_map(|listener| listener.holder(&holders));
+        held.any(|holder| PROXIES.contains(&holder.name.as_str()))
+    };
+    let nobodys = |port: &&PortSpec| !published.iter().any(|other| collide(port, &other.port));
+    wanted.iter().filter(|port| port.host != 0).filter(nobodys).find(is_kept).map(|port| port.host)
 }
 
 fn by_other_container(service: &str, port: &PortSpec, other: &Published) -> Obstacle {

@@ -16,11 +16,9 @@ pub(super) fn compatibility(look: &Look<'_>, manifest: &Manifest, engine: &Engin
     let here = platform(&engine.architecture);
     if !here.is_some_and(|here| wanted.platforms.contains(&here)) {
         let list: Vec<&str> = wanted.platforms.iter().map(|platform| platform.as_str()).collect();
-        let reason = format!(
-            "the Engine runs linux/{}, and the release is for {}",
-            engine.architecture.escape_debug(),
-            list.join(", ")
-        );
+        let own = here
+            .map_or_else(|| format!("linux/{}", engine.architecture.escape_debug()), |own| own.to_string());
+        let reason = format!("the Engine runs {own}, and the release is for {}", list.join(", "));
         found.push(Obstacle::new(
             Code::Platform,
             reason,

@@ -201,6 +201,8 @@ fn platform_agent_and_engine_must_be_right() {
     let mut bench = Bench::new();
     bench.manifest.compatibility.platforms = vec![Platform::LinuxArm64];
     assert!(bench.one(Code::Platform).reason.contains("linux/amd64"));
+    bench.manifest.compatibility.platforms = vec![Platform::LinuxArmV7];
+    assert!(bench.one(Code::Platform).reason.ends_with("linux/arm/v7"));
     bench.manifest.compatibility.platforms = vec![Platform::LinuxAmd64];
     bench.manifest.compatibility.engine_api = "1.44".into();
     let found = bench.one(Code::EngineOld);
@@ -209,6 +211,21 @@ fn platform_agent_and_engine_must_be_right() {
     assert_eq!(bench.found(), [], "1.41 is later than 1.5");
     bench.manifest.compatibility.agent = "0.1.1".into();
     bench.one(Code::AgentOld);
+}
+
+#[test]
+fn a_device_of_32_bit_arm_takes_what_was_made_for_it_alone() {
+    let mut bench = Bench::new();
+    let facts = xedge_wire::EngineFacts { architecture: "arm".into(), ..bench.engine.facts().unwrap() };
+    let found = release::compatibility(&bench.look(), &bench.manifest, &facts);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].code, found[0].class()), (Code::Platform, Class::Integrity));
+    assert_eq!(
+        found[0].reason,
+        "the Engine runs linux/arm/v7, and the release is for linux/amd64, linux/arm64"
+    );
+    bench.manifest.compatibility.platforms.push(Platform::LinuxArmV7);
+    assert_eq!(release::compatibility(&bench.look(), &bench.manifest, &facts), []);
 }
 
 #[test]
@@ -289,6 +306,24 @@ fn a_port_of_a_process_is_found_with_its_number() {
     assert_eq!(found.class(), Class::Environment);
     drop(socket);
     assert_eq!(bench.found(), []);
+}
+
+#[test]
+fn a_port_that_an_engine_keeps_for_nobody_is_told_from_one_that_is_taken() {
+    let bench = Bench::new();
+    bench.file("proc/net/tcp", "head\n 0: 00000000:075B 00000000:0000 0A 0:0 0:0 0 0 0 17 1\n");
+    bench.file("proc/257/comm", "docker-proxy\n");
+    let sockets = bench.root().join("machine/proc/257/fd");
+    std::fs::create_dir_all(&sockets).unwrap();
+    std::os::unix::fs::symlink("socket:[17]", sockets.join("4")).unwrap();
+    let wanted = [PortSpec { address: String::new(), host: 1883, container: 1883, protocol: "tcp".into() }];
+    let kept = || kept_for_nobody(&bench.machine, &bench.engine.published().unwrap(), &wanted);
+    assert_eq!(kept(), Some(1883));
+    bench.file("proc/257/comm", "nginx\n");
+    assert_eq!(kept(), None, "somebody else's, whom no restart of the Engine moves");
+    bench.file("proc/257/comm", "docker-proxy\n");
+    bench.running("other", 1883, None);
+    assert_eq!(kept(), None, "a container has it");
 }
 
 #[test]

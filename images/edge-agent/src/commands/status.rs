@@ -1,5 +1,6 @@
 //! `status`: what runs here, and what needs a person.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use xedge_agent::apply::stack_status;
@@ -17,10 +18,12 @@ pub(super) fn run(cx: &Context, measure: Option<u32>) -> Result<()> {
     if let Some(seconds) = measure {
         let engine = cx.connect()?;
         let until = Instant::now() + Duration::from_secs(seconds.into());
+        let used = measured(engine.as_ref(), &status, until)?;
+        // A service that ended meanwhile must not look as if it had run all the time.
+        status = gather(cx)?;
         for service in status.stacks.iter_mut().flat_map(|stack| &mut stack.services) {
-            service.usage = None;
+            service.usage = used.get(&service.container).copied();
         }
-        measured(engine.as_ref(), &mut status, until)?;
     }
     cx.printer.data(&status, || in_words(&status))
 }
@@ -48,37 +51,34 @@ pub(super) fn gather(cx: &Context) -> Result<DeviceStatus> {
     Ok(DeviceStatus { agent: VERSION.to_owned(), device, stacks, problems })
 }
 
-/// The mean of processors and the most of memory and disk, measured one after the other until the time is over.
-fn measured(engine: &dyn Engine, status: &mut DeviceStatus, until: Instant) -> Result<()> {
-    let mut rounds = 0.0;
+/// The mean of processors and the most of memory and disk, measured one after the other until the time is over, by container.
+fn measured(engine: &dyn Engine, status: &DeviceStatus, until: Instant) -> Result<BTreeMap<String, Measure>> {
+    let services = status.stacks.iter().flat_map(|stack| &stack.services);
+    let running: Vec<&str> =
+        services.filter(|service| service.running).map(|service| service.container.as_str()).collect();
+    let (mut sums, mut rounds) = (BTreeMap::<String, Measure>::new(), 0.0);
     loop {
         rounds += 1.0;
-        let mut asked = false;
-        for service in status.stacks.iter_mut().flat_map(|stack| &mut stack.services) {
-            if service.running {
-                asked = true;
-                let Measure { cpus, memory, disk } = engine.usage(&service.container)?;
-                let sum = service.usage.get_or_insert_default();
-                sum.cpus += cpus;
-                sum.memory = sum.memory.max(memory);
-                sum.disk = sum.disk.max(disk);
-            }
+        for container in &running {
+            let Measure { cpus, memory, disk } = engine.usage(container)?;
+            let sum = sums.entry((*container).to_owned()).or_default();
+            sum.cpus += cpus;
+            sum.memory = sum.memory.max(memory);
+            sum.disk = sum.disk.max(disk);
         }
         let now = Instant::now();
         if now >= until {
             break;
         }
         // The Engine takes its time over each service; where there is none, nobody does.
-        if !asked {
+        if running.is_empty() {
             std::thread::sleep(Duration::from_secs(1).min(until - now));
         }
     }
-    for usage in
-        status.stacks.iter_mut().flat_map(|stack| &mut stack.services).filter_map(|s| s.usage.as_mut())
-    {
+    for usage in sums.values_mut() {
         usage.cpus /= rounds;
     }
-    Ok(())
+    Ok(sums)
 }
 
 fn problem(error: &Error) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use xedge_bundle::statement::KeyStatus;
 use xedge_bundle::tuf::Root;
+use xedge_bundle::{Code, Refusal};
 use xedge_model::Digest;
 
 use super::{Record, StackFloor, TrustStore};
@@ -78,10 +79,10 @@ fn is_half_done(home: &Home, digest: &Digest) -> bool {
 fn allow(how: Enrolment, before: Option<KeyStatus>, new: KeyStatus, why: &str) -> Result<()> {
     match (how, before, new) {
         (Enrolment::First, ..) => Err(Error::Enrolled(why.to_owned())),
-        (_, Some(KeyStatus::Production) | None, KeyStatus::Development) => Err(Error::Given {
-            what: "the root".to_owned(),
-            reason: "it has development keys, and the device is enrolled for production".to_owned(),
-        }),
+        (_, Some(KeyStatus::Production) | None, KeyStatus::Development) => {
+            let reason = "it has development keys, and the device is enrolled for production";
+            Err(Refusal::new(Code::DevelopmentKeys, "the root", reason).into())
+        }
         _ => Ok(()),
     }
 }

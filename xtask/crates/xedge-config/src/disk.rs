@@ -11,6 +11,7 @@ use xedge_model::atomic::{self, WriteError};
 
 use crate::Error;
 use crate::rendered::{FORMAT, Record, Rendered};
+use crate::unified::unified;
 
 const RECORD: &str = "rendered.json";
 const RECORD_MODE: u32 = 0o644;
@@ -105,6 +106,47 @@ impl Rendered {
         drift.extend(found.into_keys().map(Drift::Extra));
         drift.sort();
         Ok(drift)
+    }
+
+    /// A unified diff from what is in `folder` to what should be; modes are in [`Self::check`] only.
+    pub fn unified_from(&self, folder: &Utf8Path) -> Result<String, Error> {
+        let record = record_text(&self.record());
+        let mut wanted: BTreeMap<&Utf8Path, &[u8]> =
+            self.files().iter().map(|file| (file.path(), file.bytes())).collect();
+        wanted.insert(Utf8Path::new(RECORD), record.as_bytes());
+        let found = walk(folder)?;
+        let mut paths: Vec<&Utf8Path> =
+            wanted.keys().copied().chain(found.keys().map(Utf8PathBuf::as_path)).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        let mut text = String::new();
+        for path in paths {
+            let there = match found.get(path) {
+                Some(Kind::File(_)) => {
+                    let full = folder.join(path);
+                    Some(fs::read(&full).map_err(|source| read_error(&full, source))?)
+                }
+                // A folder or a link in a file's place has no lines.
+                Some(Kind::Other) | None => None,
+            };
+            text.push_str(&diff(path, there.as_deref(), wanted.get(path).copied()));
+        }
+        Ok(text)
+    }
+
+    /// A unified diff from the files of another rendering to these.
+    pub fn unified_from_rendered(&self, from: &Self) -> String {
+        let bytes = |rendered: &Self| -> BTreeMap<Utf8PathBuf, Vec<u8>> {
+            rendered.files().iter().map(|file| (file.path().to_owned(), file.bytes().to_vec())).collect()
+        };
+        let (from, to) = (bytes(from), bytes(self));
+        let mut paths: Vec<&Utf8PathBuf> = from.keys().chain(to.keys()).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        let of = |path: &Utf8PathBuf| {
+            diff(path, from.get(path).map(Vec::as_slice), to.get(path).map(Vec::as_slice))
+        };
+        paths.into_iter().map(of).collect()
     }
 
     fn swap(&self, folder: &Utf8Path, existing: bool) -> Result<(), Swap> {
@@ -265,6 +307,20 @@ fn compare(
         drift.push(Drift::Mode { path: path.to_owned(), found, wanted });
     }
     Ok(drift)
+}
+
+/// The difference of one file; what is no text is only named.
+fn diff(path: &Utf8Path, from: Option<&[u8]>, to: Option<&[u8]>) -> String {
+    let text = |bytes: Option<&'_ [u8]>| match bytes.map(std::str::from_utf8) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(text.to_owned())),
+        Some(Err(_)) => Err(()),
+    };
+    match (text(from), text(to)) {
+        (Ok(from), Ok(to)) => unified(path.as_str(), from.as_deref(), to.as_deref()),
+        _ if from == to => String::new(),
+        _ => format!("Binary files a/{path} and b/{path} differ\n"),
+    }
 }
 
 fn read_error(path: &Utf8Path, source: io::Error) -> Error {

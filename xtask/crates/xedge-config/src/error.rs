@@ -5,7 +5,8 @@ use std::io;
 
 use camino::Utf8PathBuf;
 use xedge_model::atomic::WriteError;
-use xedge_model::yaml::YamlError;
+use xedge_model::tree::At;
+use xedge_model::yaml::{Source, YamlError};
 use xedge_model::{Class, Failure};
 
 use crate::origin::Origin;
@@ -167,6 +168,12 @@ impl Place {
             format!("\n{pad} |\n{line} | {content}\n{pad} | {before}^")
         });
         Self { file: file.to_owned(), line, column, snippet }
+    }
+
+    /// A place in a YAML file.
+    pub(crate) fn of(source: &Source, at: At) -> Self {
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Self::new(source.file(), source.text(), number(at.line), number(at.column))
     }
 
     /// The place of a byte offset in `text`.

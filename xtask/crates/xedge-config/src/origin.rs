@@ -3,13 +3,14 @@
 use std::fmt;
 
 use camino::Utf8Path;
-use xedge_model::stack::{DEVICE, EnvValue, Environment, StackDef};
+use xedge_model::stack::{DEVICE, StackDef};
 use xedge_model::tree::{At, Tree, Value, join};
-use xedge_model::yaml::{Source, Spanned};
+use xedge_model::yaml::Source;
 
 use crate::error::Place;
 use crate::rendered::Rendered;
 use crate::template::Line;
+use crate::values::Values;
 
 /// What a rendered line comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Rendered {
 
 /// Where values stand: those of an environment, and the device's in the stack's definition.
 pub(crate) struct Places<'a> {
-    pub(crate) environment: (&'a Source, &'a Environment),
+    pub(crate) values: &'a Values,
     pub(crate) stack: (&'a Source, &'a StackDef),
 }
 
@@ -59,31 +60,16 @@ impl Places<'_> {
         lines.iter().map(origin).collect()
     }
 
-    /// The value that a template asks for by `asked`, which may go on into it or call something of it.
     fn find(&self, asked: &str) -> Option<(String, Place)> {
         let (head, rest) = asked.split_once('.').unwrap_or((asked, ""));
         if head == DEVICE {
             let name = rest.split('.').next()?;
             let (source, def) = self.stack;
             let at = def.device_values.get(name)?;
-            return Some((join(DEVICE, name), place(source, at)));
+            return Some((join(DEVICE, name), Place::of(source, At::from(at))));
         }
-        let (source, environment) = self.environment;
-        let mut found = (head.to_owned(), environment.values.get(head)?);
-        for part in rest.split('.').filter(|part| !part.is_empty()) {
-            match &found.1.value {
-                EnvValue::Map(map) if map.contains_key(part) => found = (join(&found.0, part), &map[part]),
-                _ => break,
-            }
-        }
-        Some((found.0, place(source, found.1)))
+        self.values.find(asked).map(|(name, value)| (name, value.place()))
     }
-}
-
-fn place<T>(source: &Source, at: &Spanned<T>) -> Place {
-    let At { line, column } = At::from(at);
-    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Place::new(source.file(), source.text(), number(line), number(column))
 }
 
 /// The origins of a Compose file that was written anew in a fixed order, from those of the text that it was read from:

@@ -1,34 +1,37 @@
 //! From a stack and an environment to checked files. Reads below the templates folder, writes nothing.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use xedge_model::compose::{Compose, MountSource};
 use xedge_model::image::Mode;
 use xedge_model::stack::{
-    DEVICE, DeviceValue, Environment, Operation, RelPath, SecretReference, StackDef, StackFile, is_name,
-    placeholders,
+    DEVICE, DeviceValue, Operation, RelPath, SecretReference, StackDef, StackFile, is_name, placeholders,
 };
-use xedge_model::yaml::{Source, YamlError, near};
+use xedge_model::yaml::{Source, YamlError};
 
 use crate::conf::Conf;
+use crate::files::{STACK_FILE, read, stacks, templates, unknown};
 use crate::origin::{self, Origin, Places};
 use crate::rendered::{COMPOSE_FILE, Content, Rendered, RenderedFile};
 use crate::template::Given;
+use crate::values::{Values, check_declarations};
 use crate::{Error, Place, late, template};
 
-const STACK_FILE: &str = "stack.yaml";
 const COMPOSE_MODE: u32 = 0o644;
 
 /// Renders a stack with the values of an environment; `root` is the templates folder.
 pub fn render(root: &Utf8Path, stack_name: &str, environment_name: &str) -> Result<Rendered, Error> {
     let (stack_source, def) = read_stack(root, stack_name)?;
-    let (source, environment) = environment(root, environment_name)?;
+    let mut values = Values::read(root, environment_name)?;
+    let used = used_anywhere(root)?;
+    let known: Vec<&str> = used.iter().map(String::as_str).collect();
+    values.check_used(|name| used.iter().any(|ask| asks(ask, name)), &known)?;
+    check_declarations(&stack_source, &def, &own_templates(root, &def)?)?;
+    values.check_declared(&stack_source, &def)?;
     let declared = def.device_values();
-    let given = Given { environment: &environment, device: &declared };
-    let places = Places { environment: (&source, &environment), stack: (&stack_source, &def) };
+    let given = Given { values: &values, device: &declared, stack: (&stack_source, &def) };
+    let places = Places { values: &values, stack: (&stack_source, &def) };
     let rendering = Rendering { root, given, places, environment_name };
     let (compose, file) = rendering.compose(&def)?;
     let mut files = Vec::new();
@@ -64,43 +67,14 @@ fn read_stack(root: &Utf8Path, name: &str) -> Result<(Source, StackDef), Error> 
     Ok((source, def))
 }
 
-/// The names of all stacks, ordered.
-pub fn stacks(root: &Utf8Path) -> Result<Vec<String>, Error> {
-    let folder = root.join("stacks");
-    Ok(list(&folder)?.into_iter().filter(|name| folder.join(name).join(STACK_FILE).is_file()).collect())
-}
-
-/// The names of all environments, ordered.
-pub fn environments(root: &Utf8Path) -> Result<Vec<String>, Error> {
-    let names = list(&root.join("environments"))?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".yaml")).map(str::to_owned).collect())
-}
-
-fn environment(root: &Utf8Path, name: &str) -> Result<(Source, Environment), Error> {
-    let path = root.join("environments").join(format!("{name}.yaml"));
-    if !is_name(name) || !path.is_file() {
-        return Err(unknown("environment", name, &environments(root)?));
-    }
-    let source = Source::new(path.as_str(), read(&path)?);
-    let environment = Environment::parse(&source)?;
-    check_used(root, &source, &environment)?;
-    Ok((source, environment))
-}
-
-/// A value that no template of any stack asks for is a typing error, or a setting that only looks as if it did something.
-fn check_used(root: &Utf8Path, source: &Source, environment: &Environment) -> Result<(), Error> {
+/// The names that templates of any stack ask environments for.
+fn used_anywhere(root: &Utf8Path) -> Result<BTreeSet<String>, Error> {
     let mut used = BTreeSet::new();
     for path in templates(root)? {
         used.extend(template::used(path.as_str(), &read(&path)?)?);
     }
     used.retain(|ask| !template::is_of_device(ask));
-    for (leaf, at) in environment.leaves() {
-        if !used.iter().any(|ask| asks(ask, &leaf)) {
-            let known: Vec<&str> = used.iter().map(String::as_str).collect();
-            return Err(source.unknown_name(at, "value, used by no template:", &leaf, &known).into());
-        }
-    }
-    Ok(())
+    Ok(used)
 }
 
 /// Whether asking for `ask` asks for `leaf` too.
@@ -108,12 +82,18 @@ fn asks(ask: &str, leaf: &str) -> bool {
     leaf.strip_prefix(ask).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// The templates of one stack that are there: path and text.
+fn own_templates(root: &Utf8Path, def: &StackDef) -> Result<Vec<(String, String)>, Error> {
+    let paths = def.files.iter().map(|file| &file.template).chain([&def.compose]);
+    let paths = paths.map(|path| root.join(path.value.as_path())).filter(|path| path.is_file());
+    paths.map(|path| Ok((path.to_string(), read(&path)?))).collect()
+}
+
 /// A device value that no template of its stack asks for would be demanded from every device for nothing.
 fn check_device_values_used(root: &Utf8Path, source: &Source, def: &StackDef) -> Result<(), Error> {
     let mut used = BTreeSet::new();
-    for path in def.files.iter().map(|file| &file.template).chain([&def.compose]) {
-        let path = root.join(path.value.as_path());
-        used.extend(template::used(path.as_str(), &read(&path)?)?);
+    for (file, text) in own_templates(root, def)? {
+        used.extend(template::used(&file, &text)?);
     }
     let unused = |name: &str| !used.iter().any(|ask| asks(ask, &format!("{DEVICE}.{name}")));
     match def.device_values.iter().find(|(name, _)| unused(name)) {
@@ -132,24 +112,6 @@ fn asked(declared: &[DeviceValue], files: &[RenderedFile]) -> Vec<DeviceValue> {
     let found: BTreeSet<&str> =
         files.iter().flat_map(|file| placeholders(file.bytes())).filter_map(|found| found.name).collect();
     declared.iter().filter(|value| found.contains(value.name.as_str())).cloned().collect()
-}
-
-/// All templates of all stacks, ordered.
-fn templates(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.join("services"), root.join("stacks")];
-    while let Some(folder) = folders.pop() {
-        for name in list(&folder)? {
-            let path = folder.join(&name);
-            match path.extension() {
-                _ if path.is_dir() => folders.push(path),
-                Some("j2") => found.push(path),
-                _ => {}
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// What all files of one rendering share.
@@ -302,35 +264,4 @@ fn compose_error(def: &StackDef, origins: &[Origin], source: YamlError) -> Error
         origin: origin.cloned().map(Box::new),
         source: Box::new(source),
     }
-}
-
-fn unknown(what: &'static str, name: &str, known: &[String]) -> Error {
-    let hint = match near(name, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => {
-            return Error::Unknown { what, name: name.escape_debug().to_string(), hint: None };
-        }
-        None => format!("known: {}", known.join(", ")),
-    };
-    Error::Unknown { what, name: name.escape_debug().to_string(), hint: Some(hint) }
-}
-
-fn read(path: &Utf8Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
-}
-
-/// The names in a folder, ordered; a folder that is not there has none.
-fn list(folder: &Utf8Path) -> Result<Vec<String>, Error> {
-    let failed = |source| Error::Read { path: folder.to_owned(), source };
-    let entries = match folder.read_dir_utf8() {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.push(entry.map_err(failed)?.file_name().to_owned());
-    }
-    names.sort();
-    Ok(names)
 }

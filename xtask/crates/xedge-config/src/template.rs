@@ -2,37 +2,48 @@
 
 mod trace;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment as Engine, ErrorKind, UndefinedBehavior, Value};
-use xedge_model::stack::{DEVICE, DeviceValue, EnvValue, Environment};
-use xedge_model::yaml::{Spanned, near};
+use xedge_model::stack::{DEVICE, DeviceValue, EnvValue, StackDef};
+use xedge_model::yaml::{Source, near};
 
 use crate::Error;
 use crate::error::Place;
+use crate::values::{self, Kind, Values};
 pub(crate) use trace::Line;
+
+/// The steps that one template can take: far more than any config file needs, and done within a second.
+const FUEL: u64 = 200_000;
+
+/// Statements of the template language that are left out, since with them a template could call itself.
+const RECURRING: [&str; 7] = ["macro", "call", "block", "extends", "include", "import", "from"];
 
 /// What templates can use.
 pub(crate) struct Given<'a> {
-    pub(crate) environment: &'a Environment,
+    pub(crate) values: &'a Values,
     pub(crate) device: &'a [DeviceValue],
+    pub(crate) stack: (&'a Source, &'a StackDef),
 }
 
 impl Given<'_> {
     fn values(&self) -> Value {
         let device = self.device.iter().map(|value| (value.name.clone(), Value::from(value.placeholder())));
         let device = [(DEVICE.to_owned(), Value::from_pairs(device))];
-        let values = self.environment.values.iter().map(|(name, item)| (name.clone(), value(&item.value)));
+        let values = self.values.merged().iter().map(|(name, item)| (name.clone(), of(item)));
         Value::from_pairs(values.chain(device))
     }
 
     /// What to write instead of a name that has no value.
     fn hint(&self, asked: &str) -> String {
-        let environment = self.environment.leaves().into_iter().map(|(name, _)| name);
+        let (source, def) = self.stack;
+        if let Some(declared) = def.values.as_ref().and_then(|values| values.value.get(asked)) {
+            return format!("give it in the environment: {}", values::about(source, asked, declared));
+        }
         let device = self.device.iter().map(|value| format!("{DEVICE}.{}", value.name));
-        let known: Vec<String> = environment.chain(device).collect();
+        let known: Vec<String> = self.values.names().into_iter().chain(device).collect();
         match near(asked, known.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None if is_of_device(asked) => "declare it under `device_values` in stack.yaml".into(),
@@ -55,7 +66,8 @@ pub(crate) struct Text {
 /// Renders one template with an environment's values, and placeholders for a device's; `file` is its name in messages.
 pub(crate) fn render(file: &str, text: &str, given: &Given<'_>) -> Result<Text, Error> {
     check_marks(file, text)?;
-    let engine = engine(syntax());
+    let mut engine = engine(syntax());
+    engine.set_fuel(Some(FUEL));
     let template = engine.template_from_named_str(file, text).map_err(|e| problem(file, text, &e, None))?;
     let values = given.values();
     let rendered = template.render(&values).map_err(|error| problem(file, text, &error, Some(given)))?;
@@ -87,23 +99,51 @@ pub(crate) fn used(file: &str, text: &str) -> Result<BTreeSet<String>, Error> {
     Ok(template.undeclared_variables(true).into_iter().collect())
 }
 
-fn values(map: &BTreeMap<String, Spanned<EnvValue>>) -> Value {
-    Value::from_pairs(map.iter().map(|(name, item)| (name.clone(), value(&item.value))))
+/// Whether the template language itself has this name, such as `range`.
+pub(crate) fn is_own(asked: &str) -> bool {
+    engine(syntax()).globals().any(|(name, _)| name == asked)
 }
 
-fn value(value: &EnvValue) -> Value {
+/// The problem that a template asks for a value that its stack, in the file `stack`, does not declare.
+pub(crate) fn undeclared<'k>(
+    file: &str,
+    text: &str,
+    asked: &str,
+    known: impl Iterator<Item = &'k str>,
+    stack: &str,
+) -> Error {
+    let place = Box::new(Place::at_offset(file, text, trace::first(text, syntax(), asked).unwrap_or(0)));
+    let hint = match near(asked, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("declare it under `values` in {stack}"),
+    };
+    Error::Template { place, message: format!("`{asked}` is not declared"), hint: Some(hint) }
+}
+
+fn of(value: &values::Value) -> Value {
+    match &value.kind {
+        Kind::One(one) => plain(one),
+        Kind::Several(map) => Value::from_pairs(map.iter().map(|(name, item)| (name.clone(), of(item)))),
+    }
+}
+
+fn plain(value: &EnvValue) -> Value {
     match value {
         EnvValue::Bool(flag) => Value::from(*flag),
         EnvValue::Int(number) => Value::from(*number),
         EnvValue::Float(number) => Value::from(*number),
         EnvValue::Text(text) => Value::from(text.clone()),
-        EnvValue::List(list) => list.iter().map(|item| self::value(&item.value)).collect(),
-        EnvValue::Map(map) => values(map),
+        EnvValue::List(list) => list.iter().map(|item| plain(&item.value)).collect(),
+        EnvValue::Map(map) => {
+            Value::from_pairs(map.iter().map(|(name, item)| (name.clone(), plain(&item.value))))
+        }
     }
 }
 
 fn engine(syntax: SyntaxConfig) -> Engine<'static> {
     let mut engine = Engine::new();
+    // With it a loop could double a text at every step, which takes few steps and all memory.
+    engine.remove_global("namespace");
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| AutoEscape::None);
     engine.set_debug(true);
@@ -142,9 +182,19 @@ fn problem(file: &str, text: &str, error: &minijinja::Error, given: Option<&Give
         let hint = Some(given.hint(asked));
         return Error::Template { place, message: format!("`{asked}` has no value"), hint };
     }
+    let hint = match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => {
+            Some(format!("a template has {FUEL} steps: are loops within loops meant?"))
+        }
+        (ErrorKind::SyntaxError, Some(detail)) if RECURRING.iter().any(|word| detail.ends_with(word)) => Some(
+            "templates have no macros, blocks and includes, which could recur: write it out, or use `for`"
+                .into(),
+        ),
+        _ => None,
+    };
     let message = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    Error::Template { place, message, hint: None }
+    Error::Template { place, message, hint }
 }

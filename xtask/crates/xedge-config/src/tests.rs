@@ -1,9 +1,12 @@
 //! Tests of rendering and writing, on the project's own templates and on changed copies of them.
 
+mod bad_input;
 mod disk;
 mod late;
 mod origin;
+mod outputs;
 mod render;
+mod values;
 
 use std::fs;
 

@@ -93,6 +93,8 @@ impl Probed {
     /// Go's word for the architecture: the Engine's, else the kernel's.
     pub fn architecture(&self) -> Option<&str> {
         let engine = self.get("engine").and_then(|text| text.split(' ').nth(1));
+        // One word for every 32-bit ARM, and before version 7 nothing of ours runs.
+        let engine = engine.filter(|word| *word != "arm" || self.kernel_architecture().is_some());
         engine.or_else(|| self.kernel_architecture())
     }
 

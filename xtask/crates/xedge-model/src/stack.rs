@@ -10,6 +10,7 @@ mod operation;
 mod parity;
 mod probe;
 mod substitute;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,11 +22,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use config::{ConfigFile, config_digest};
 pub use declare::DeviceValueDef;
 pub use device::{BadDeclaration, DEVICE_NAME_RULE, DeviceValue, Unfit, is_device_name};
-pub use environment::{DEVICE, EnvValue, Environment};
+pub use environment::{CLASS_MARK, DEVICE, DeviceClass, EnvValue, Environment, leaves};
 pub use operation::{Operation, ProbeDef};
 pub use parity::{Aspect, Extra, Parity, ParityRow};
 pub use probe::{Data, MAX_WAIT_S, Probe, SETTLE_S, START_S, board_name, is_board};
 pub use substitute::{Placeholder, SubstituteError, check_values, placeholders, samples, substitute};
+pub use value::{ValueDef, ValueType};
 
 use crate::duration::Span;
 use crate::format;
@@ -48,6 +50,9 @@ pub struct StackDef {
     /// Config files.
     #[serde(default)]
     pub files: Vec<StackFile>,
+    /// What templates can ask for, by dotted name; without it any value of an environment.
+    #[serde(default)]
+    pub values: Option<Spanned<BTreeMap<String, Spanned<ValueDef>>>>,
     /// Secrets by name; a container finds one at `/run/secrets/NAME`.
     #[serde(default)]
     pub secrets: BTreeMap<String, Spanned<SecretDef>>,
@@ -154,6 +159,7 @@ impl StackDef {
             return Err(source.error_at(&def.name, message));
         }
         def.check_files(source)?;
+        value::check(source, def.values.as_ref())?;
         for (name, secret) in &def.secrets {
             check_secret(source, name, secret)?;
         }

@@ -78,6 +78,7 @@ impl Fake {
             config: self.path("home/config.yaml"),
             mirror_named: true,
             cargo: None,
+            wanted: Platform::USUAL.into(),
             os: "linux".to_owned(),
             arch: "x86_64".to_owned(),
         }
@@ -240,6 +241,10 @@ fn an_emulator_counts_where_containers_can_use_it() {
     assert!(!binfmt::fits(&ENTRY.replace("enabled", "disabled"), Platform::LinuxArm64));
     assert!(!binfmt::fits(&ENTRY.replace("POF", "PO"), Platform::LinuxArm64));
     assert!(!binfmt::fits(&ENTRY.replace("b700", "2800"), Platform::LinuxArm64), "32-bit ARM");
+    let arm = "7f454c4601010100000000000000000002002800";
+    let arm = ENTRY.replace("7f454c460201010000000000000000000200b700", arm);
+    assert!(binfmt::fits(&arm, Platform::LinuxArmV7) && !binfmt::fits(&arm, Platform::LinuxArm64));
+    assert!(!binfmt::fits(ENTRY, Platform::LinuxArmV7));
     for length in 0..ENTRY.find("b700").unwrap() {
         assert!(!binfmt::fits(&ENTRY[..length], Platform::LinuxArm64), "cut to {length} bytes");
     }
@@ -352,6 +357,22 @@ fn what_cannot_build_says_how_to_get_it() {
     fake.program("bin/aarch64-linux-gnu-gcc", "echo libc.a");
     let (hint, error) = fails(&fake);
     assert!(matches!(error, Error::NoLinker { .. }) && hint.ends_with("`cargo xtask setup`"), "{error}");
+
+    // What no machine gets unasked.
+    let error = target_toolchain(Platform::LinuxArmV7, &fake.around()).unwrap_err();
+    assert!(error.to_string().contains("armv7-unknown-linux-gnueabihf"), "{error}");
+    assert_eq!(error.hint().unwrap(), "get it with `cargo xtask setup --platform linux/arm/v7`");
+}
+
+#[test]
+fn the_compiler_of_32_bit_arm_is_the_one_with_hardware_floats() {
+    let fake = compilers("1.96.0");
+    fake.program("bin/arm-linux-gnueabihf-gcc", &format!("echo {}", fake.path("root/libc.a")))
+        .file("/usr/lib/rustlib/armv7-unknown-linux-gnueabihf/lib/libstd-1.rlib", "");
+    let cross = target_toolchain(Platform::LinuxArmV7, &fake.around()).unwrap();
+    assert_eq!((cross.from, cross.linker.as_str()), (RustFrom::Debian, "arm-linux-gnueabihf-gcc"));
+    let linker = "CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER";
+    assert_eq!(cross.env(&[])[linker], "arm-linux-gnueabihf-gcc");
 }
 
 #[test]

@@ -118,6 +118,29 @@ fn a_rustup_target_that_is_there_is_preferred_to_debians_compiler() {
 }
 
 #[test]
+fn a_32_bit_arm_is_set_up_for_only_where_somebody_asks() {
+    let mut machine = Machine { wanted: Platform::ALL.into(), ..complete() };
+    let install = format!(
+        "{APT} gcc-arm-linux-gnueabihf libc6-dev-armhf-cross rustc-web libstd-rust-web-dev:armhf qemu-user-static"
+    );
+    check(
+        &machine,
+        &["dpkg --add-architecture armhf", "apt-get update", &install, "systemctl restart systemd-binfmt"],
+        &[],
+    );
+    machine.programs.insert("qemu-arm".to_owned());
+    assert!(commands(&machine, false).iter().all(|command| !command.contains("qemu-user-static")));
+    machine.traits.remove(&Trait::Systemd);
+    let entry = "/proc/sys/fs/binfmt_misc/qemu-arm";
+    assert!(commands(&machine, false).iter().any(|command| command.contains(entry)));
+    // A machine that has it is told nothing, and one that did not ask neither.
+    machine.linkers.insert(Platform::LinuxArmV7, "arm-linux-gnueabihf-gcc".to_owned());
+    machine.rust.insert(Platform::LinuxArmV7, super::RustFrom::Debian);
+    machine.emulated.insert(Platform::LinuxArmV7);
+    check(&machine, &[], &[]);
+}
+
+#[test]
 fn debians_rustc_is_not_taken_away() {
     let mut machine = fresh();
     machine.packages.insert("rustc".to_owned());

@@ -76,6 +76,19 @@ fn the_same_release_again_is_no_change() {
 }
 
 #[test]
+fn a_release_that_is_installed_again_for_what_died_leaves_the_way_back() {
+    let (_keep, bench) = installed(2);
+    bench.engine.end("edge-gateway", 139).unwrap();
+    let applied = bench.install(2).unwrap();
+    assert_eq!(applied.changed.keys().collect::<Vec<_>>(), ["gateway"]);
+    assert_eq!(bench.runs(), Some(2));
+    assert_eq!(records::load_state(&bench.stack()).unwrap().previous.unwrap().seq, 1);
+    bench.rollback().unwrap();
+    assert_eq!(bench.runs(), Some(1));
+    bench.check_data();
+}
+
+#[test]
 fn a_new_secret_makes_a_new_container() {
     let (_keep, bench) = installed(2);
     let owner = rustix::process::getuid().as_raw();

@@ -49,6 +49,14 @@ pub(super) fn mark(text: &str, syntax: SyntaxConfig) -> Result<Marked, Error> {
     Ok(marker.made)
 }
 
+/// Where a template first asks for the value of this dotted name, or for something in it.
+pub(super) fn first(text: &str, syntax: SyntaxConfig, asked: &str) -> Option<usize> {
+    let tokens: Vec<_> = tokenize(text, false, syntax).filter_map(Result::ok).collect();
+    let is_asked =
+        |path: &str| path.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    paths(&tokens).into_iter().find(|(path, _)| is_asked(path)).map(|(_, offset)| offset)
+}
+
 impl Marked {
     /// The lines of what the marked template renders to, and the text without the marks.
     pub(super) fn lines(&self, rendered: &str) -> (String, Vec<Line>) {
@@ -243,7 +251,7 @@ impl Marker<'_> {
     /// The values that an expression asks for; for a name of the template's own, those that it was made from.
     fn names(&self, tokens: &[Spanned<'_>]) -> Vec<String> {
         let mut names = Vec::new();
-        for path in paths(tokens) {
+        for (path, _) in paths(tokens) {
             let head = path.split('.').next().unwrap_or_default();
             match self.open.iter().rev().find_map(|frame| frame.locals.get(head)) {
                 Some(made_from) => add(&mut names, made_from),
@@ -277,10 +285,10 @@ fn before_if<'a, 't>(kind: &str, tokens: &'a [Spanned<'t>]) -> &'a [Spanned<'t>]
 const WORDS: [&str; 13] =
     ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "loop"];
 
-/// The dotted names in an expression, but those of filters, tests, functions and arguments.
-fn paths(tokens: &[Spanned<'_>]) -> Vec<String> {
+/// The dotted names in an expression with their places, but those of filters, tests, functions and arguments.
+fn paths(tokens: &[Spanned<'_>]) -> Vec<(String, usize)> {
     let mut found = Vec::new();
-    for (index, (token, _)) in tokens.iter().enumerate() {
+    for (index, (token, span)) in tokens.iter().enumerate() {
         let Token::Ident(head) = token else { continue };
         let before = tokens[..index].iter().rev().map(|(token, _)| token).take(2).collect::<Vec<_>>();
         let of_something = matches!(
@@ -297,7 +305,7 @@ fn paths(tokens: &[Spanned<'_>]) -> Vec<String> {
             rest = more;
         }
         if !matches!(rest.first(), Some((Token::Assign, _))) && (path.contains('.') || !is_call(rest)) {
-            found.push(path);
+            found.push((path, start(*span)));
         }
     }
     found

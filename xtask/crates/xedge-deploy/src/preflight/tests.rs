@@ -57,6 +57,12 @@ fn each_problem_has_its_command() {
             true,
         ),
         (&[("engine", Some("20.10 arm"))], "architecture is arm,", "uname -m", true),
+        (
+            &[("machine", Some("armv6l")), ("engine", Some("20.10 arm"))],
+            "architecture is armv6l,",
+            "uname -m",
+            true,
+        ),
         (&[("kernel", Some("FreeBSD"))], "FreeBSD, not Linux", "uname", true),
         (&[("free", Some("1000"))], "only 1 MB of its disk", "df -h", true),
         (&[("noexec", Some("/var"))], "noexec", "remount,exec /var", true),
@@ -92,6 +98,23 @@ fn each_problem_has_its_command() {
         assert!(found.mend.contains(mend), "{found:?} says `{mend}`");
         assert_eq!(found.blocks, blocks, "{found:?}");
     }
+}
+
+#[test]
+fn a_release_for_32_bit_arm_goes_to_version_7_alone() {
+    let needs = Needs { architectures: vec!["arm".into()], ..needs() };
+    let board = |machine: &str| {
+        let mut probed = Probed::parse(GOOD);
+        probed.facts.extend([("machine".into(), machine.into()), ("engine".into(), "20.10 arm".into())]);
+        probed
+    };
+    for (machine, agent) in [("armv7l", "arm"), ("armv8l", "arm"), ("aarch64", "arm64")] {
+        // A 64-bit kernel below a 32-bit system takes the 64-bit agent.
+        assert_eq!(board(machine).kernel_architecture(), Some(agent));
+        assert_eq!(board(machine).findings(&needs), []);
+    }
+    let found = board("armv6l").findings(&needs);
+    assert_eq!((found.len(), found[0].code), (1, Some(Code::Platform)), "{found:?}");
 }
 
 /// A machine of a test: programs in place of the real ones, before the script.

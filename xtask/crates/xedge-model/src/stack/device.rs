@@ -156,7 +156,7 @@ fn fits(c: char) -> bool {
 
 /// The pattern with its ends tied to the ends of the value. It must be an expression by itself too, or one such as
 /// `a)|(?:b` would come loose.
-fn compile(pattern: &str) -> Result<Regex, String> {
+pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
     if pattern.is_empty() || pattern.len() > MAX_PATTERN {
         return Err(format!("it has {} bytes, not 1 to {MAX_PATTERN}", pattern.len()));
     }

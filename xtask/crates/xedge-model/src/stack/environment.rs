@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::FORMAT;
+use super::{FORMAT, NAME_RULE, is_name};
 use crate::format;
 use crate::yaml::{Source, Spanned, YamlError};
 
 /// The name under which templates find the values of a device; no value of an environment has it.
 pub const DEVICE: &str = "device";
+
+/// What stands between an environment and a class of devices in the name of both; neither name holds it.
+pub const CLASS_MARK: &str = "--";
 
 /// The values of one environment.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,6 +21,20 @@ pub const DEVICE: &str = "device";
 pub struct Environment {
     /// Format version of the file.
     pub format: Spanned<u32>,
+    /// The environment whose values hold where this one has no others.
+    #[serde(default)]
+    pub extends: Option<Spanned<String>>,
+    /// The values, by the names that templates use.
+    pub values: BTreeMap<String, Spanned<EnvValue>>,
+    /// What is different on a class of devices, by its name.
+    #[serde(default)]
+    pub classes: BTreeMap<String, Spanned<DeviceClass>>,
+}
+
+/// What is different on one class of devices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceClass {
     /// The values, by the names that templates use.
     pub values: BTreeMap<String, Spanned<EnvValue>>,
 }
@@ -43,25 +60,42 @@ impl Environment {
     /// Reads and checks one environment.
     pub fn parse(source: &Source) -> Result<Self, YamlError> {
         let environment: Self = format::parse(source, FORMAT)?;
-        for (key, value) in &environment.values {
-            if key == DEVICE {
-                let message =
-                    format!("`{DEVICE}` is where templates find what stack.yaml lists under `device_values`");
-                return Err(source.error_at(value, message));
+        check_all(source, &environment.values)?;
+        for (name, class) in &environment.classes {
+            if !is_name(name) || name.contains(CLASS_MARK) {
+                let message = format!("`{name}` is no name of a class: {NAME_RULE}, and no `{CLASS_MARK}`");
+                return Err(source.error_at(class, message));
             }
-            check(source, key, key, value)?;
+            check_all(source, &class.value.values)?;
         }
         Ok(environment)
     }
 
     /// The dotted names of all values that are not maps themselves, with their places, ordered.
     pub fn leaves(&self) -> Vec<(String, &Spanned<EnvValue>)> {
-        let mut leaves = Vec::new();
-        for (key, value) in &self.values {
-            collect(key.clone(), value, &mut leaves);
-        }
-        leaves
+        leaves(&self.values)
     }
+}
+
+/// The dotted names of all of these values that are not maps themselves, with their places, ordered.
+pub fn leaves(values: &BTreeMap<String, Spanned<EnvValue>>) -> Vec<(String, &Spanned<EnvValue>)> {
+    let mut leaves = Vec::new();
+    for (key, value) in values {
+        collect(key.clone(), value, &mut leaves);
+    }
+    leaves
+}
+
+fn check_all(source: &Source, values: &BTreeMap<String, Spanned<EnvValue>>) -> Result<(), YamlError> {
+    for (key, value) in values {
+        if key == DEVICE {
+            let message =
+                format!("`{DEVICE}` is where templates find what stack.yaml lists under `device_values`");
+            return Err(source.error_at(value, message));
+        }
+        check(source, key, key, value)?;
+    }
+    Ok(())
 }
 
 fn collect<'a>(

@@ -112,7 +112,7 @@ pub enum Problem {
         names: Vec<String>,
     },
     /// No image for a platform that we know.
-    #[error("it is for {}, and images here are for linux/amd64 or linux/arm64", list(found))]
+    #[error("it is for {}, and images here are for linux/amd64, linux/arm64 or linux/arm/v7", list(found))]
     Platform {
         /// The platforms it has.
         found: Vec<String>,

@@ -86,7 +86,7 @@ fn what_we_save_comes_back_with_its_digest_from_archive_and_folder() {
     let dir = temporary();
     let ours = sample::layout(&dir);
     let entry = ours.image(&sample::name("xedgesim/sample")).unwrap();
-    for platform in Platform::ALL {
+    for platform in Platform::USUAL {
         let mut bytes = Vec::new();
         crate::archive::save(&ours, &entry, platform, crate::archive::Tag::Latest, &mut bytes).unwrap();
         let (_dir, back) = import_bytes(&bytes, Some("xedgesim/sample")).unwrap();
@@ -95,7 +95,7 @@ fn what_we_save_comes_back_with_its_digest_from_archive_and_folder() {
     let other = temporary();
     let back = folder(path(&dir), None, &Blobs::at(path(&other))).unwrap();
     let platforms: Vec<Platform> = back.iter().map(|imported| imported.platform).collect();
-    assert_eq!(platforms, Platform::ALL);
+    assert_eq!(platforms, Platform::USUAL);
     let layout = Layout::open_or_create(path(&other)).unwrap();
     assert!(back.iter().all(|imported| layout.has_all(&imported.manifest).unwrap()));
 }

@@ -55,7 +55,7 @@ fn an_image_is_read_back_whole() {
     let dir = folder();
     let layout = layout(&dir);
     let image = layout.image(&name("xedgesim/sample")).unwrap();
-    assert_eq!(image.platforms().keys().copied().collect::<Vec<_>>(), Platform::ALL);
+    assert_eq!(image.platforms().keys().copied().collect::<Vec<_>>(), Platform::USUAL);
     let amd64 = image.platform(Platform::LinuxAmd64).unwrap();
     assert_eq!((amd64.layers().len(), amd64.diff_ids().len()), (1, 1));
     assert_eq!(amd64.created(), Some(crate::sample::CREATED));

@@ -58,6 +58,8 @@ fn nodes(node: &Node, links: &[LinkPlan], root: &Utf8Path) -> Vec<VirtualNode> {
                 role: node.role,
                 runs: runs.clone(),
                 every: settings.every,
+                jitter_ppm: settings.jitter_ppm,
+                payload: settings.payload,
                 topic: settings.topic,
                 subscribe: settings.subscribe,
                 to: node.config.to.clone(),

@@ -31,8 +31,9 @@ impl Histogram {
 
     /// Percentiles by nearest rank; a bucket speaks for its upper end, so that no claim holds by rounding.
     pub(super) fn percentiles(&self) -> Option<Percentiles> {
-        let [p50_us, p90_us, p99_us] = [self.rank(Rank::P50)?, self.rank(Rank::P90)?, self.rank(Rank::P99)?];
-        Some(Percentiles { count: self.count, p50_us, p90_us, p99_us, max_us: self.max })
+        let [p50_us, p90_us] = [self.rank(Rank::P50)?, self.rank(Rank::P90)?];
+        let [p99_us, max_us] = [self.rank(Rank::P99)?, self.max];
+        Some(Percentiles { count: self.count, p50_us, p90_us, p99_us, max_us })
     }
 
     /// One of them; `None` of no times.

@@ -104,7 +104,12 @@ impl<'a> Kernel<'a> {
         }
         match node.role {
             Role::Sensor => {
-                let schedule = Schedule::new(&node.id, self.plan.seed, node.every, self.plan.duration);
+                let seed = self.plan.seed;
+                let schedule = Schedule::new(&node.id, seed, node.every, self.plan.duration).jittered(
+                    &node.id,
+                    seed,
+                    node.jitter_ppm,
+                );
                 self.push(schedule.due_us(1), number, What::Fire);
                 Part::Sensor(Sensor { schedule, sent: 0 })
             }

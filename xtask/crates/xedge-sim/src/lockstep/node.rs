@@ -170,7 +170,9 @@ impl Body {
     pub(super) fn size(&self, node: &VirtualNode, seq: u64, due: u64) -> u64 {
         match self {
             Self::Said(said) => said.size,
-            Self::Reading(value) => reading_length(&node.id, [seq, due, u64::from(value / 100)]),
+            Self::Reading(value) => {
+                reading_length(&node.id, [seq, due, u64::from(value / 100)]).max(node.payload as u64)
+            }
             Self::Window(window) => window.json(&node.id).to_string().len() as u64,
         }
     }

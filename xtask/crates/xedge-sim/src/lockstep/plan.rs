@@ -57,6 +57,10 @@ pub struct VirtualNode {
     pub runs: Runs,
     /// Time between two readings of a sensor, or two aggregates of a gateway.
     pub every: Duration,
+    /// Random part of `every`, in millionths, either way.
+    pub jitter_ppm: u32,
+    /// Bytes of a reading, at least.
+    pub payload: usize,
     /// Topic that it publishes to; empty for none.
     pub topic: String,
     /// Topic filter that it subscribes to; empty for none.

@@ -22,6 +22,8 @@ pub(super) fn node(id: &str, role: Role) -> VirtualNode {
         role,
         runs: Runs::Model,
         every: Duration::from_secs(every),
+        jitter_ppm: 0,
+        payload: 0,
         topic,
         subscribe: subscribe.into(),
         to: None,

@@ -88,13 +88,14 @@ fn conclude(plan: &RunPlan, timeless: &VirtualPlan, passage: Passage) -> Outcome
         kept: false,
         engine,
         containers: Vec::new(),
+        // What links did in virtual time is counted in messages, not connections.
         links: Vec::new(),
-        faults: Vec::new(),
-        resources: BTreeMap::new(),
         stimulus: trace.clone(),
         send_lag: None,
         ack_latency: None,
         delivery_latency: latency,
+        faults: Vec::new(),
+        resources: BTreeMap::new(),
         virtual_time: Some(VirtualFacts { trace, events, lost, in_flight, links }),
     };
     Outcome { verdict: Verdict::over(&claims), claims, nodes, facts, leftovers: Vec::new() }
