@@ -134,16 +134,12 @@ pub enum Error {
         message: String,
     },
     /// A script did not play its part.
-    #[error(
-        "failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}"
-    )]
+    #[error("failed to lead node {node} through time ({script}), {when}: {detail}\n{log}")]
     Script {
         /// Node of the scenario.
         node: String,
-        /// The script as the scenario names it.
+        /// The script, and the line of the scenario that names it.
         script: String,
-        /// Line of the scenario that names it.
-        line: u64,
         /// In virtual time.
         when: String,
         /// What it did, or did not.
@@ -409,14 +405,7 @@ mod tests {
             (Error::NotReady { node: text(), waited_s: 1, detail: text(), log: text() }, Class::Failed),
             (Error::plan("x", "y"), Class::Input),
             (
-                Error::Script {
-                    node: text(),
-                    script: text(),
-                    line: 1,
-                    when: text(),
-                    detail: text(),
-                    log: text(),
-                },
+                Error::Script { node: text(), script: text(), when: text(), detail: text(), log: text() },
                 Class::Input,
             ),
             (Error::Lockstep { node: text(), when: text(), detail: text(), log: text() }, Class::Failed),

@@ -99,6 +99,7 @@ pub(crate) struct Creation<'a> {
 
 /// State of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are what engines say, each for itself")]
 pub struct Status {
     /// Image that it was made of: `sha256:…`.
     pub image: String,

@@ -21,7 +21,7 @@ pub(super) struct Member<'a> {
 
 /// What runs it.
 enum Program<'a> {
-    Script(&'a ScriptPlan, Script),
+    Script(&'a ScriptPlan, Box<Script>),
     /// In a container, which somebody else removes.
     Container(Log),
 }
@@ -37,7 +37,7 @@ impl<'a> Member<'a> {
         let id = plan.nodes[node as usize].id.as_str();
         let started = Script::start(script, folder, plan.patience).await;
         let (process, peer) = started.map_err(|source| Error::NoPython { node: id.to_owned(), source })?;
-        let mut program = Program::Script(script, process);
+        let mut program = Program::Script(script, Box::new(process));
         let mut peer = match peer {
             Ok(peer) => peer,
             Err(trouble) => return Err(program.failed(id, &trouble, None).await),
@@ -105,8 +105,7 @@ impl Program<'_> {
                 let detail = ended.map_or_else(|| trouble.to_string(), how);
                 Error::Script {
                     node,
-                    script: plan.shown.clone(),
-                    line: plan.line,
+                    script: format!("{}, line {} of the scenario", plan.shown, plan.line),
                     when,
                     detail,
                     log: script.tail(),

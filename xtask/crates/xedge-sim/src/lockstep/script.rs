@@ -204,7 +204,9 @@ impl Log {
         let kept = self.kept();
         let mut text = kept.first.clone();
         if kept.left_out > 0 {
-            text.push_str(&format!("({} lines left out)\n", kept.left_out));
+            text.push('(');
+            text.push_str(&kept.left_out.to_string());
+            text.push_str(" lines left out)\n");
         }
         for line in &kept.last {
             text.push_str(line);
