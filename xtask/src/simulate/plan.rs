@@ -12,7 +12,7 @@ use xedge_sim::{
 };
 
 use super::prepare::{Prepared, containers};
-use super::{Flags, Images, claims, production, settings, unready, virtual_time};
+use super::{Flags, Images, claims, production, settings};
 use crate::commands::Context;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -34,14 +34,11 @@ pub(super) fn run_plan(
     flags: Flags,
 ) -> Result<RunPlan> {
     let scenario = &prepared.scenario;
-    if !scenario.is_virtual() {
-        unready::check(&prepared.file, scenario)?;
-    }
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
     let mut containers = containers_for(cx, prepared, images, platform, values)?;
     containers.extend(processes(cx, prepared, platform));
-    let expectations = virtual_time::expectations(scenario).unwrap_or_else(|| {
+    let expectations = scenario.expectations().unwrap_or_else(|| {
         let programs = processes(cx, prepared, platform);
         let is_program = |node: &str| programs.iter().any(|program| program.node_id == node);
         let has_check = |node: &str| !is_program(node) && claims::image_has_check(images.of(node), platform);
@@ -132,6 +129,8 @@ fn processes(cx: &Context<'_>, prepared: &Prepared, platform: Platform) -> Vec<C
 
 fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Platform) -> ContainerPlan {
     ContainerPlan {
+        // Which part a lockstep container plays is told to its program, not to the engine.
+        role: if node.is_lockstep() { Role::Service } else { node.role },
         image_ref: image.config_blob().digest.to_string(),
         accepted_ids: engine::ids(image).into_iter().collect(),
         emulated: Some(platform) != Platform::of_machine(std::env::consts::ARCH),

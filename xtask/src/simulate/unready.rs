@@ -10,12 +10,10 @@ use crate::error::{Error, Result};
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
     let unready = [
-        ("`script`", nodes().any(|node| node.script.is_some())),
-        ("`lockstep`", nodes().any(Node::is_lockstep)),
-        ("virtual time", scenario.is_virtual()),
-        ("`runs`", scenario.runs.is_some()),
+        ("`script` beside containers", nodes().any(|node| node.script.is_some())),
+        ("`lockstep` beside services", nodes().any(Node::is_lockstep)),
     ];
-    match unready.iter().find(|(_, asked)| *asked) {
+    match unready.iter().find(|(_, asked)| *asked && !scenario.is_virtual()) {
         None => Ok(()),
         Some((what, _)) => {
             let reason = format!("it uses {what}, which this version cannot run");

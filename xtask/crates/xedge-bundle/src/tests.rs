@@ -55,6 +55,7 @@ fn statement() -> Statement {
         }],
         config_digest: None,
         trace: None,
+        runs: None,
         key_status: KeyStatus::Development,
     };
     let predicate = TestResult {

@@ -151,6 +151,18 @@ pub enum Error {
         /// Its last log lines.
         log: String,
     },
+    /// A program in a container did not play its part.
+    #[error("failed to lead node {node} through time in its container, {when}: {detail}\n{log}")]
+    Lockstep {
+        /// Node of the scenario.
+        node: String,
+        /// In virtual time.
+        when: String,
+        /// What it did, or did not.
+        detail: String,
+        /// Its last lines on standard error.
+        log: String,
+    },
     /// Python could not be started.
     #[error("failed to start the script of node {node} with python3")]
     NoPython {
@@ -262,7 +274,7 @@ impl Failure for Error {
             | Self::Report { .. } => Class::Environment,
             Self::Write(error) => error.class(),
             Self::WrongImage { .. } | Self::WrongPlatform { .. } => Class::Integrity,
-            Self::Exited { .. } | Self::NotReady { .. } => Class::Failed,
+            Self::Exited { .. } | Self::NotReady { .. } | Self::Lockstep { .. } => Class::Failed,
             Self::MissingImage { .. } | Self::Plan { .. } | Self::Script { .. } => Class::Input,
             Self::Interrupted { .. } => Class::Interrupted,
         }
@@ -302,7 +314,7 @@ impl Failure for Error {
             }
             Self::EngineRefused { message, .. } => way_out(message).map(str::to_owned),
             Self::Write(error) => error.hint(),
-            Self::Exited { .. } | Self::NotReady { .. } => Some(
+            Self::Exited { .. } | Self::NotReady { .. } | Self::Lockstep { .. } => Some(
                 "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
                     .into(),
             ),
@@ -407,6 +419,7 @@ mod tests {
                 },
                 Class::Input,
             ),
+            (Error::Lockstep { node: text(), when: text(), detail: text(), log: text() }, Class::Failed),
             (Error::NoPython { node: text(), source: io() }, Class::Environment),
             (Error::Lock { path: "x".into(), source: io() }, Class::Environment),
             (Error::RunExists { run_id: text(), path: "x".into() }, Class::Environment),

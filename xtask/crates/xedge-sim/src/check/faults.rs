@@ -295,7 +295,10 @@ impl Fault {
                 Step::Held => Some(format!("held after {after} ms")),
                 Step::Cut { connections } => Some(format!("{connections} connections cut off")),
                 Step::Ready => Some(format!("ready again after {after} ms")),
-                Step::Healed => Some(format!("whole again after {after} ms")),
+                Step::Healed { pieces: 0 } => None,
+                Step::Healed { pieces } => {
+                    Some(format!("{pieces} pieces of data held back, whole again after {after} ms"))
+                }
                 _ => None,
             });
         }

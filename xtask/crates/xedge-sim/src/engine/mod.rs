@@ -1,5 +1,6 @@
 //! The container engine, in plain types. Only `docker` knows the client library, only `embedded` the runtime.
 
+mod attached;
 mod docker;
 mod either;
 #[cfg(target_os = "linux")]
@@ -18,6 +19,7 @@ use xedge_model::Platform;
 
 use crate::plan::ContainerPlan;
 
+pub(crate) use attached::Attached;
 pub use docker::{BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker};
 pub use either::Engine;
 pub use embedded::Embedded;

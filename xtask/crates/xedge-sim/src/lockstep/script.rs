@@ -181,7 +181,7 @@ impl Log {
     }
 
     /// Waits a moment for what is still on its way.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         for _ in 0..50 {
             if self.kept().open == 0 {
                 return;

@@ -75,6 +75,11 @@ pub enum Progress {
         /// `prepare`, `publish` or `watch`, `drain`, `check` or `stop`.
         name: &'static str,
     },
+    /// The timeline did something, or saw its effect.
+    Fault {
+        /// What.
+        what: String,
+    },
     /// A claim was decided.
     Claim(Claim),
     /// Virtual time went by.
@@ -105,20 +110,7 @@ pub async fn run(
     descriptors::make_room(plan)?;
     let lock = RunLock::take(&place.locks, &plan.run_id)?;
     let recorder = Recorder::new(Instant::now());
-    let stage = Stage {
-        engine: Host::new(engine),
-        run_id: &plan.run_id,
-        keep: plan.keep,
-        limits: plan.limits,
-        credentials: &plan.credentials,
-        links: Links::new(&plan.links, plan.seed),
-        gates: Gates::default(),
-        recorder: recorder.clone(),
-        progress,
-        labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
-        published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
-        outages: Outages::default(),
-    };
+    let stage = stage(engine, plan, place, &lock, recorder.clone(), progress);
     let measurement = Measurement { plan, stage: &stage, roster: Roster::of(plan) };
     // A whole run is a large future: on the heap, so that those of the callers stay small.
     let body = Box::pin(measurement.run());
@@ -139,6 +131,31 @@ pub async fn run(
             Err(error)
         }
         (result, Ok(())) => result,
+    }
+}
+
+/// What containers of a run are made with.
+fn stage<'a>(
+    engine: &'a Engine,
+    plan: &'a RunPlan,
+    place: &Place,
+    lock: &RunLock,
+    recorder: Recorder,
+    progress: &'a (dyn Fn(Progress) + Send + Sync),
+) -> Stage<'a> {
+    Stage {
+        engine: Host::new(engine),
+        run_id: &plan.run_id,
+        keep: plan.keep,
+        limits: plan.limits,
+        credentials: &plan.credentials,
+        links: Links::new(&plan.links, plan.seed),
+        gates: Gates::default(),
+        recorder,
+        progress,
+        labels: Stage::labels(&plan.run_id, plan.keep, place, lock),
+        published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
+        outages: Outages::default(),
     }
 }
 

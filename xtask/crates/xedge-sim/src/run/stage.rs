@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use xedge_model::scenario::Role;
 
@@ -27,6 +28,11 @@ const TAIL: usize = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two looks at containers that should just run.
 const WATCH: Duration = Duration::from_secs(1);
+
+/// How long an Engine that ended a container may go on answering before it is gone itself.
+const GOES: Duration = Duration::from_secs(2);
+/// When something happened that nobody asked for.
+const DURING: &str = "during the run";
 
 /// What engines call the place without network.
 const OFFLINE: &str = "none";
@@ -324,7 +330,7 @@ impl Stage<'_> {
 
     /// What a container's health check says now; `None` is a pass.
     pub(super) async fn health(&self, plan: &ContainerPlan) -> Result<Option<String>, Error> {
-        match self.up(plan, "during the run").await?.health_check {
+        match self.up(plan, DURING).await?.health_check {
             Some(check) => self.asked(plan, &check).await,
             None => Ok(Some("it has no health check".to_owned())),
         }
@@ -391,7 +397,7 @@ impl Stage<'_> {
     pub(super) async fn all_up(&self, plans: &[ContainerPlan]) -> Result<(), Error> {
         for plan in plans.iter().filter(|plan| !plan.extras.completes) {
             let before = self.outages.calm(&plan.node_id);
-            let up = self.up(plan, "during the run").await;
+            let up = self.up(plan, DURING).await;
             if before.is_some() && self.outages.calm(&plan.node_id) == before {
                 up?;
             } else if let Err(error @ Error::EngineLost { .. }) = up {
@@ -408,6 +414,22 @@ impl Stage<'_> {
         let code = self.engine.inspect(&name).await?.exit_code;
         self.recorder.record(&Arc::from(plan.node_id.as_str()), Kind::Stopped { code });
         Ok(code)
+    }
+
+    /// The error of a run, or, where containers ended because the Engine itself does, that one: an Engine that shuts down
+    /// ends them first and hangs up after.
+    pub(super) async fn cause(&self, error: Error) -> Error {
+        if !matches!(error, Error::Exited { when: DURING, .. }) {
+            return error;
+        }
+        let end = Instant::now() + GOES;
+        while Instant::now() < end {
+            if let Err(lost @ Error::EngineLost { .. }) = self.engine.answers().await {
+                return lost;
+            }
+            sleep(PAUSE).await;
+        }
+        error
     }
 
     async fn tail(&self, node: &str) -> String {
@@ -427,17 +449,20 @@ impl Stage<'_> {
         logs
     }
 
-    /// Removes everything of this run; what stays is named.
-    pub(super) async fn clear(&self) -> Vec<String> {
+    /// Removes everything of this run; what stays is named. An order that was under way when the run was cut short can
+    /// still be carried out: then it looks twice.
+    pub(super) async fn clear(&self, cut_short: bool) -> Vec<String> {
         self.engine.processes.clear().await;
         let mut problem = String::new();
-        let mut clean = 0;
+        let (mut clean, enough) = (0, if cut_short { 2 } else { 1 });
         for _ in 0..20 {
             match self.clear_once().await {
-                // An order that was under way when the run was cancelled can still be carried out: look twice.
-                Ok(true) if clean > 0 => return Vec::new(),
+                Ok(true) if clean + 1 == enough => return Vec::new(),
                 Ok(true) => clean += 1,
-                Ok(false) => clean = 0,
+                Ok(false) => {
+                    clean = 0;
+                    continue;
+                }
                 Err(error @ Error::EngineLost { .. }) => {
                     problem = error.to_string();
                     break;
@@ -451,8 +476,9 @@ impl Stage<'_> {
 
     async fn clear_once(&self) -> Result<bool, Error> {
         let objects = self.engine.labelled(&format!("{RUN}={}", self.run_id)).await?;
-        for object in &objects {
-            self.engine.remove(object.kind, &object.id).await?;
+        // Sorted: containers first, then what they use.
+        for same in objects.chunk_by(|a, b| a.kind == b.kind) {
+            try_join_all(same.iter().map(|object| self.engine.remove(object.kind, &object.id))).await?;
         }
         Ok(objects.is_empty())
     }
