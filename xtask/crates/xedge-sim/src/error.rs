@@ -201,6 +201,24 @@ pub enum Error {
         /// What the writer said.
         detail: String,
     },
+    /// A program of this machine that is a node cannot be run.
+    #[error("failed to {action} {program}")]
+    Program {
+        /// What was tried.
+        action: &'static str,
+        /// Its name.
+        program: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// More connections than this process may have open.
+    #[error("{needed} files and connections are needed at once, and this process may have {limit}")]
+    Descriptors {
+        /// How many the models need.
+        needed: u64,
+        /// The hard limit.
+        limit: u64,
+    },
     /// Containers cannot be joined by a link.
     #[error("failed to listen at {address} for what {clients} sends to {targets} through a link: {detail}")]
     LinkAddress {
@@ -247,6 +265,8 @@ impl Failure for Error {
             | Self::EngineRefused { .. }
             | Self::ForeignPlatform { .. }
             | Self::LinkAddress { .. }
+            | Self::Program { .. }
+            | Self::Descriptors { .. }
             | Self::Lock { .. }
             | Self::RunExists { .. }
             | Self::Archive(_)
@@ -267,6 +287,12 @@ impl Failure for Error {
             }
             Self::NoEngine { .. } | Self::NeedsDocker | Self::NotLinux => {
                 Some("install and start a Docker Engine with `cargo xtask setup`".into())
+            }
+            Self::Program { .. } => {
+                Some("install it, or name it with its whole path under `process.command` of its node".into())
+            }
+            Self::Descriptors { needed, .. } => {
+                Some(format!("raise the limit with `ulimit -Hn {needed}` as root, or take fewer models"))
             }
             Self::NoRuntime => {
                 Some("`apt-get install crun` as root, or everything with `cargo xtask setup`".into())

@@ -27,8 +27,8 @@ pub use lock::RunLock;
 pub use lockstep::VirtualPlan;
 pub use plan::{
     Chance, ContainerExtras, ContainerPlan, Credentials, Ends, FilePlan, HealthPace, Limits, LinkPlan,
-    ModelPlan, ModelSettings, Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape, VolumePlan,
-    expand, links,
+    ModelPlan, ModelSettings, Need, Place, ProcessPlan, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape,
+    VolumePlan, expand, links,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
 pub use run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};
