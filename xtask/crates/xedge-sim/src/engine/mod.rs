@@ -98,8 +98,11 @@ pub(crate) struct Creation<'a> {
 }
 
 /// State of a container.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "an engine tells them apart, and more than one can be true"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "they are what engines say, each for itself")]
 pub struct Status {
     /// Image that it was made of: `sha256:…`.
     pub image: String,

@@ -111,7 +111,7 @@ impl Link {
     pub(super) fn admit(&self, way: Way, at: Instant, bytes: usize, draws: &mut Draws) -> Instant {
         let shape = self.shape(way);
         // Always as many draws, so that the next piece meets its own.
-        let [jitter, stall, loss] = [draws.draw(), draws.draw(), draws.draw()];
+        let (jitter, stall, loss) = (draws.draw(), draws.draw(), draws.draw());
         let mut wire = self.wire(way);
         let mut out = wire.sent(shape.rate, at, bytes) + jittered(shape, jitter);
         if let Some((chance, time)) = shape.stall
@@ -246,9 +246,9 @@ impl Tie {
     pub(super) fn count(&self, opener: &Arc<str>) -> u64 {
         let mut crowd = locked(&self.link.crowd);
         crowd.connections += 1;
-        let count = crowd.opened.entry(opener.clone()).or_default();
-        *count += 1;
-        *count - 1
+        let number = crowd.opened.entry(opener.clone()).or_default();
+        *number += 1;
+        *number - 1
     }
 
     pub(super) fn is_torn(&self) -> bool {

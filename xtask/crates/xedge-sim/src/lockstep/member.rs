@@ -8,8 +8,8 @@ use super::peer::{Peer, Trouble};
 use super::plan::{ContainerCommand, ScriptPlan, VirtualPlan};
 use super::script::{Log, Script};
 use super::wire::Dialect;
-use crate::Error;
 use crate::engine::Engine;
+use crate::{Error, ScriptFailure};
 
 /// One who is led from outside.
 pub(super) struct Member<'a> {
@@ -103,13 +103,14 @@ impl Program<'_> {
                     }
                 };
                 let detail = ended.map_or_else(|| trouble.to_string(), how);
-                Error::Script {
+                Error::Script(Box::new(ScriptFailure {
                     node,
-                    script: format!("{}, line {} of the scenario", plan.shown, plan.line),
+                    script: plan.shown.clone(),
+                    line: plan.line,
                     when,
                     detail,
                     log: script.tail(),
-                }
+                }))
             }
             Self::Container(log) => {
                 if *trouble == Trouble::Gone {

@@ -204,9 +204,7 @@ impl Log {
         let kept = self.kept();
         let mut text = kept.first.clone();
         if kept.left_out > 0 {
-            text.push('(');
-            text.push_str(&kept.left_out.to_string());
-            text.push_str(" lines left out)\n");
+            text = format!("{text}({} lines left out)\n", kept.left_out);
         }
         for line in &kept.last {
             text.push_str(line);

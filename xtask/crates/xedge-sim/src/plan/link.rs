@@ -255,16 +255,16 @@ network:
     #[test]
     fn a_chance_comes_true_as_often_as_it_says() {
         let (half, rare) = (Chance::of(0.5), Chance::of(0.01));
-        let mut draws = Draws::new("chance", 7);
-        let values: Vec<u64> = (0..100_000).map(|_| draws.draw()).collect();
-        let count = |chance: Chance, times| values.iter().filter(|d| chance.runs(**d, 3) >= times).count();
+        let mut stream = Draws::new("chance", 7);
+        let drawn: Vec<u64> = (0..100_000).map(|_| stream.draw()).collect();
+        let count = |chance: Chance, times| drawn.iter().filter(|d| chance.runs(**d, 3) >= times).count();
         // The stream is always the same, so these are facts and no bets.
         for (chance, times, about) in
             [(half, 1, 50_000), (half, 2, 25_000), (half, 3, 12_500), (rare, 1, 1_000)]
         {
             assert!(count(chance, times).abs_diff(about) < about / 20 + 100, "{chance:?} {times}");
         }
-        assert!(values.iter().all(|d| half.runs(*d, 3) <= 3));
+        assert!(drawn.iter().all(|d| half.runs(*d, 3) <= 3));
         assert_eq!(Chance::of(0.0).runs(0, 9), 0);
         assert_eq!(Chance::of(1.0).runs(u64::MAX, 9), 9);
         assert_eq!((Chance::of(-3.0), Chance::of(7.0)), (Chance::of(0.0), Chance::of(1.0)));
