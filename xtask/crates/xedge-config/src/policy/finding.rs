@@ -66,6 +66,11 @@ impl Finding {
         Some(Self { rule, severity, place, setting: String::new(), message, origin })
     }
 
+    /// One line.
+    pub fn brief(&self) -> String {
+        format!("{}: {}: [{}] {}", self.place, self.severity, self.rule.id, self.message)
+    }
+
     /// File and setting, as waivers name them.
     pub fn subject(&self) -> String {
         format!("{} {}", self.place.file, self.setting).trim_end().to_owned()
@@ -78,7 +83,7 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: [{}] {}{}", self.place, self.rule.id, self.message, self.place.snippet())?;
+        write!(f, "{}{}", self.brief(), self.place.snippet())?;
         if let Some(origin) = &self.origin {
             write!(f, "\n  comes from {origin}")?;
         }
