@@ -93,7 +93,7 @@ fn named(cx: &Context<'_>, mut review: Review) -> Review {
 }
 
 /// Where the record of a stack's review lies.
-pub(crate) fn file(cx: &Context<'_>, stack: &str, environment: &str) -> Utf8PathBuf {
+fn file(cx: &Context<'_>, stack: &str, environment: &str) -> Utf8PathBuf {
     cx.project.output("policy").join(format!("{stack}.{environment}.json"))
 }
 
@@ -104,16 +104,20 @@ pub(crate) fn write(cx: &Context<'_>, rendered: &Rendered, review: &Review) -> R
     Ok(file)
 }
 
-/// The review that must be without errors before a gate is run; says on stderr what it found.
-pub(crate) fn pass(cx: &Context<'_>, rendered: &Rendered) -> Result<Review> {
+/// The review that must be without errors before a gate is run; says on stderr what it found. A `dry_run` refuses and writes
+/// nothing.
+pub(crate) fn pass(cx: &Context<'_>, rendered: &Rendered, dry_run: bool) -> Result<()> {
     let review = review(cx, rendered)?;
     tell(cx, &review);
-    conclude(&review)?;
-    Ok(review)
+    if dry_run {
+        return Ok(());
+    }
+    write(cx, rendered, &review)?;
+    conclude(&review)
 }
 
 /// Says a review on stderr, and to GitHub.
-pub(crate) fn tell(cx: &Context<'_>, review: &Review) {
+fn tell(cx: &Context<'_>, review: &Review) {
     for finding in &review.findings {
         match finding.severity {
             Severity::Error => cx.printer.bad("policy:", &finding.to_string()),

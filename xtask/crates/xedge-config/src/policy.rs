@@ -17,7 +17,7 @@ mod subject;
 pub use declared::{Budgets, Date, Declared, FILE, Monitoring, Rotated, Waiver};
 pub use finding::Finding;
 pub use review::{Accepted, Review};
-pub use rules::{Checked, RULES, Rule, Severity, rule};
+pub use rules::{RULES, Rule, Severity, rule};
 pub use subject::{ImageFacts, Subject};
 
 /// Every finding of the rules that files can decide, by place.

@@ -12,7 +12,7 @@ use xedge_model::format::{advice, of};
 use xedge_model::tree::At;
 use xedge_model::yaml::{Source, Spanned, YamlError};
 
-use super::rules::{Checked, RULES, rule};
+use super::rules::{RULES, WAIVER, rule};
 use crate::Error;
 use crate::error::Place;
 
@@ -170,7 +170,7 @@ fn check(source: &Source, waiver: &Spanned<Waiver>) -> Result<(), YamlError> {
             let known: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
             return Err(source.unknown_name(waiver, "rule", id, &known));
         }
-        Some(rule) if rule.id == "policy.waiver" || rule.checked != Checked::Files => {
+        Some(rule) if rule.id == WAIVER => {
             return Err(source.error_at(waiver, format!("`{id}` cannot be waived")));
         }
         Some(_) => {}

@@ -8,7 +8,7 @@ use xedge_model::yaml::Spanned;
 
 use super::declared::{Date, Declared, Waiver};
 use super::finding::Finding;
-use super::rules::{RULES, Severity, rule};
+use super::rules::{RULES, Severity, WAIVER, rule};
 use crate::parity::matches;
 use crate::split_class;
 
@@ -135,7 +135,7 @@ impl Review {
 }
 
 fn about(declared: &Declared, waiver: &Spanned<Waiver>, message: String) -> Finding {
-    let rule = rule("policy.waiver").expect("a rule of the table");
+    let rule = rule(WAIVER).expect("a rule of the table");
     let (place, setting) = (declared.place(waiver), format!("waivers.{}", waiver.value.rule));
     Finding { rule, severity: rule.severity, place, setting, message, origin: None }
 }

@@ -94,7 +94,6 @@ fn a_waiver_without_reason_owner_or_day_is_refused() {
     check("{rule: tls.listener, reason: x, owner: ops, expires: 2027-02-29}", "`2027-02-29` is no day");
     check("{rule: tls.listener, reason: x, owner: ops, expires: soon}", "`soon` is no day");
     check(&format!("{{rule: policy.waiver, {MOST}}}"), "cannot be waived");
-    check(&format!("{{rule: drift.device, {MOST}}}"), "cannot be waived");
     let hint = check(&format!("{{rule: tls.listner, {MOST}}}"), "tls.listner");
     assert!(hint.unwrap_or_default().contains("tls.listener"));
 }
