@@ -150,7 +150,9 @@ impl Client {
         self.phase.mark_changed();
         loop {
             while let Some((packet, kind)) = outbox.next(connection.window, &self.station.recorder) {
-                kind.into_iter().for_each(|kind| self.record(kind));
+                if let Some(kind) = kind {
+                    self.record(kind);
+                }
                 connection.send(&packet).await?;
             }
             let woken = self.woken(connection, model.due()).await?;
@@ -225,7 +227,9 @@ impl Client {
             }
             Packet::Step(step) => {
                 let progress = outbox.step(step, &self.station.recorder);
-                progress.kind.into_iter().for_each(|kind| self.record(kind));
+                if let Some(kind) = progress.kind {
+                    self.record(kind);
+                }
                 if progress.acked {
                     model.acked();
                 }
