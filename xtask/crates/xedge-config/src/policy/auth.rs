@@ -67,7 +67,7 @@ fn users(subject: &Subject<'_>, broker: &Broker, listener: &Listener, found: &mu
             .is_some_and(|service| service.list("secrets").iter().any(|secret| secret == name.as_str()));
         match subject.secret(name.as_str()) {
             _ if !mounted => {
-                wrong(format!("the service does not get the secret `{name}`: {path} is not there"))
+                wrong(format!("the service does not get the secret `{name}`: {path} is not there"));
             }
             Some(secret) if secret.kind == SecretKind::MosquittoPasswd => {
                 cost(subject, broker, file, u64::from(ROUNDS) * ROUND_US, found);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use camino::Utf8Path;
+
 use super::finding::Finding;
 use super::subject::Subject;
 use crate::Place;
@@ -73,7 +75,7 @@ fn secret_of(subject: &Subject<'_>, file: &str, line: &str) -> Option<String> {
             "a line of a password file stands here: it is guessed at leisure from any bundle".into(),
         );
     }
-    let table = file.ends_with(".toml") || file.ends_with(".ini") || file.ends_with(".env");
+    let table = matches!(Utf8Path::new(file).extension(), Some("toml" | "ini" | "env"));
     let (key, value) = line.split_once('=').filter(|_| table && !line.trim_start().starts_with('#'))?;
     let value = value.trim().trim_matches('"');
     (is_secret_name(key.trim()) && is_literal(value)).then(|| format!("`{}` holds a secret", key.trim()))
@@ -88,7 +90,7 @@ fn is_secret_name(name: &str) -> bool {
 
 /// Whether a value is itself the secret: not empty, no path to it and no reference.
 fn is_literal(value: &str) -> bool {
-    !value.is_empty() && !value.starts_with('/') && !value.starts_with("$") && !value.starts_with("@{")
+    !value.is_empty() && !value.starts_with('/') && !value.starts_with('$') && !value.starts_with("@{")
 }
 
 fn has_token(text: &str) -> bool {

@@ -48,7 +48,7 @@ impl Port {
     }
 }
 
-impl<'a> Service<'a> {
+impl Service<'_> {
     /// The text of a setting.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         self.tree.get(key).and_then(Tree::text)

@@ -116,14 +116,15 @@ impl<'a> Subject<'a> {
     fn is_compose(&self, name: &str) -> bool {
         match self.rendered {
             Some(_) => name == COMPOSE_FILE,
-            None => name.ends_with(".yaml") || name.ends_with(".yml"),
+            None => matches!(Utf8Path::new(name).extension(), Some("yaml" | "yml")),
         }
     }
 
     /// In a stack the main file has mosquitto's own name, and those that it includes have not.
     fn is_conf(&self, name: &str) -> bool {
-        let file = Utf8Path::new(name).file_name().unwrap_or_default();
-        file == "mosquitto.conf" || self.rendered.is_none() && file.ends_with(".conf")
+        let path = Utf8Path::new(name);
+        let other = self.rendered.is_none() && path.extension() == Some("conf");
+        other || path.file_name() == Some("mosquitto.conf")
     }
 
     fn broker(&self, name: &str) -> Broker {
@@ -151,7 +152,6 @@ impl<'a> Subject<'a> {
 
     /// The service that mounts a file, and the mounted folder inside and here. Of files of others it is the one that mounts
     /// something where mosquitto looks for its configuration.
-    #[expect(clippy::type_complexity, reason = "read in one place")]
     fn reader(&self, path: &Utf8Path) -> Option<(String, Option<(Utf8PathBuf, Utf8PathBuf)>)> {
         for service in self.services() {
             for mount in service.mounts() {
