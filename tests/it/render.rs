@@ -268,7 +268,7 @@ fn a_value_that_is_not_defined_is_named_with_its_place_in_the_template() {
         ("    client_expiration: 7d\n", ""),
         at,
         message,
-        "hint: values of this environment: broker.cpus, ",
+        "hint: give it in the environment: `broker.client_expiration` is text that matches ",
     );
 }
 
@@ -339,13 +339,63 @@ fn what_the_broker_or_compose_would_not_take_is_named() {
     edit(&project.path().join(VALUES), "cpus: 0.25", "cpus: a lot");
     run(project.path(), &["render"])
         .expect(3)
-        .says("stacks/edge/compose.yaml.j2")
-        .says("`a lot` is not a number of processors such as 0.5");
+        .says("templates/environments/production.yaml:")
+        .says("`gateway.cpus` is `a lot`, not a number from 0.05 to 64 (processors)");
     edit(&project.path().join(VALUES), "cpus: a lot", "cpus: 0.25");
     let template = project.path().join(TEMPLATE);
     edit(&template, "max_packet_size {{", "max_packt_size {{");
     run(project.path(), &["render"])
         .expect(3)
         .says("mosquitto 2.0 has no key `max_packt_size`")
+        .says("templates/services/mosquitto/mosquitto.conf.j2:21:1, with `broker.max_packet_size` of ")
         .says("hint: did you mean `max_packet_size`?");
+}
+
+#[test]
+fn drift_is_shown_line_by_line() {
+    let project = copy();
+    run(project.path(), &["render"]).expect(0);
+    let conf = project.path().join(PRODUCTION).join("mosquitto/mosquitto.conf");
+    edit(&conf, "allow_anonymous false", "allow_anonymous true");
+    run(project.path(), &["render", "--check"])
+        .expect(3)
+        .says("mosquitto/mosquitto.conf has changed\n--- a/mosquitto/mosquitto.conf\n+++ b/mosquitto/mosquitto.conf\n@@ ")
+        .says("\n-allow_anonymous true\n+allow_anonymous false\n");
+}
+
+/// Git says what a unified diff is: it makes the one environment's files of the other's.
+#[test]
+fn a_unified_diff_turns_one_environment_into_the_other() {
+    let project = copy();
+    for (environment, out) in [("simulation", "from"), ("production", "to")] {
+        run(project.path(), &["render", "--env", environment, "--out", out]).expect(0);
+        fs::remove_file(project.path().join(out).join("rendered.json")).unwrap();
+    }
+    let diff = run(project.path(), &["render", "--diff", "simulation", "--unified"]).expect(0).stdout;
+    fs::write(project.path().join("diff"), &diff).unwrap();
+    let mut git = Command::new("git");
+    git.args(["apply", "../diff"]).current_dir(project.path().join("from"));
+    let patched = git.env("GIT_CEILING_DIRECTORIES", project.path()).output().expect("git starts");
+    assert!(patched.status.success(), "{diff}\n{}", String::from_utf8_lossy(&patched.stderr));
+    assert_eq!(files(&project.path().join("from")), files(&project.path().join("to")));
+}
+
+#[test]
+fn a_class_of_devices_is_rendered_into_a_folder_of_its_own() {
+    let project = copy();
+    let path = project.path().join(VALUES);
+    let text = fs::read_to_string(&path).unwrap();
+    let classes = "classes:\n  pi-sd:\n    values: {broker: {save_every_s: 30}}\n";
+    fs::write(&path, format!("{text}{classes}")).unwrap();
+    let stdout = run(project.path(), &["render", "--class", "pi-sd"]).expect(0).stdout;
+    assert!(stdout.starts_with("edge.production--pi-sd@sha256:"), "{stdout}");
+    assert_eq!(run(project.path(), &["render", "--env", "production--pi-sd"]).expect(0).stdout, stdout);
+    let conf = project.path().join("target/xedge/rendered/edge.production--pi-sd/mosquitto/mosquitto.conf");
+    assert!(fs::read_to_string(conf).unwrap().contains("autosave_interval 30\n"));
+    run(project.path(), &["render", "--class", "pi-ds"]).expect(3).says("hint: did you mean `pi-sd`?");
+    fs::write(&path, format!("{text}{}", classes.replace("30", "3000"))).unwrap();
+    // Also where it is not rendered for.
+    run(project.path(), &["render"])
+        .expect(3)
+        .says("`broker.save_every_s` is 3000, not a whole number from 1 to 1800");
 }

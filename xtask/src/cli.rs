@@ -110,6 +110,12 @@ pub(crate) enum Command {
     Policy(Policy),
     /// Run scenarios against the images by digest; write reports and signed evidence
     Sim(Sim),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// Which kind
+        #[arg(value_enum, default_value_t = Schema::Scenario)]
+        of: Schema,
+    },
     /// Build, render, gate, push and bundle in one go; print digests, references and the bundle's path
     Release(Release),
     /// Push gated images by digest; print one reference by digest per line
@@ -160,6 +166,13 @@ impl Command {
             _ => EngineChoice::Auto,
         }
     }
+}
+
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Schema {
+    /// scenarios/*.yaml
+    Scenario,
 }
 
 /// `setup`.
@@ -346,9 +359,18 @@ pub(crate) struct Sim {
     /// Environment whose configuration scenarios of `profile: production` run
     #[arg(long, default_value = "production")]
     pub(crate) env: String,
-    /// Another seed than the scenario's
+    /// Another seed than the scenario's; such a run is never evidence
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Run every seed so many times; fewer than the scenario asks for are never evidence
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: Option<u32>,
+    /// Scenarios side by side; as many as fit this machine's CPUs and memory when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: Option<u32>,
+    /// Only the scenarios of one of several machines, such as 1/4; the same split everywhere
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     /// Leave containers, volumes and network in the Engine; such a run is never evidence
     #[arg(long)]
     pub(crate) keep: bool,
@@ -360,6 +382,28 @@ pub(crate) struct Sim {
     pub(crate) locked: bool,
     #[command(subcommand)]
     pub(crate) command: Option<SimCommand>,
+}
+
+/// One of several machines that share the scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard {
+    /// Which one, from 1.
+    pub(crate) number: u32,
+    /// How many there are.
+    pub(crate) of: u32,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parts =
+            text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match parts {
+            Some((number, of)) if (1..=of).contains(&number) && of <= 1_000 => Ok(Self { number, of }),
+            _ => Err("expected I/N with I from 1 to N, such as 1/4".to_owned()),
+        }
+    }
 }
 
 /// What runs containers.

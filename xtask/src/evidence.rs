@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_bundle::Envelope;
 use xedge_bundle::statement::{
-    Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Simulated,
-    Statement, Subject, TestResult, Verdict,
+    Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Runs,
+    Simulated, Statement, Subject, TestResult, Verdict,
 };
 use xedge_model::{Digest, atomic};
 use xedge_sign::GateKey;
@@ -15,6 +15,7 @@ use xedge_sim::{EngineFacts, Outcome, State};
 use crate::build;
 use crate::commands::Context;
 use crate::error::{Error, Result};
+use crate::simulate::trials::Series;
 use crate::simulate::{Images, Prepared};
 use crate::stage::{Gate, Gated};
 use crate::trust;
@@ -25,8 +26,8 @@ pub(crate) const PRODUCTION: &str = "production";
 /// Where the evidence of a scenario lies; that of another environment than production has its name.
 pub(crate) fn file(cx: &Context<'_>, prepared: &Prepared) -> Utf8PathBuf {
     let name = match prepared.environment.as_str() {
-        PRODUCTION => prepared.name.clone(),
-        other => format!("{}.{other}", prepared.name),
+        PRODUCTION => prepared.slug.clone(),
+        other => format!("{}.{other}", prepared.slug),
     };
     cx.project.output("gates").join(format!("{name}.dsse.json"))
 }
@@ -36,18 +37,21 @@ pub(crate) fn write(
     cx: &Context<'_>,
     prepared: &Prepared,
     images: &Images,
-    outcome: &Outcome,
+    series: &Series,
     platforms: Vec<PlatformRun>,
 ) -> Result<Utf8PathBuf> {
     let key = trust::gate_key(cx)?;
     let path = file(cx, prepared);
     let origin = cx.project.relative(&path).to_string();
-    let statement = statement(cx, prepared, images, outcome, platforms, key.status());
+    let statement = statement(cx, prepared, images, series, platforms, key.status());
     let envelope = key.sign_statement(&origin, &statement)?;
-    if let Some(facts) = outcome.virtual_time() {
+    if let Some(facts) = series.telling().virtual_time() {
         let shown = cx.project.relative(&path);
         cx.printer.say(&format!("evidence: trace {}, {} key: {shown}", facts.trace, key.status().as_str()));
-    } else if statement.predicate.result == Verdict::Passed {
+    }
+    // A run without images is accepted by no release, and is not meant to.
+    let has_images = !statement.predicate.xedge.platforms.is_empty();
+    if has_images && statement.predicate.result == Verdict::Passed {
         accept(cx, prepared, &envelope, &key)?;
     }
     atomic::write(&path, &envelope.to_json(), 0o644)?;
@@ -75,7 +79,7 @@ fn accept(cx: &Context<'_>, prepared: &Prepared, envelope: &Envelope, key: &Gate
 
 /// What evidence of a scenario must be about.
 pub(crate) fn gate(prepared: &Prepared) -> Gate<'_> {
-    Gate { scenario: &prepared.name, scenario_digest: &prepared.digest, config: config(prepared) }
+    Gate { scenario: &prepared.slug, scenario_digest: &prepared.digest, config: config(prepared) }
 }
 
 /// Removes the evidence of an earlier run: from here on only the run that follows speaks for the scenario.
@@ -97,17 +101,19 @@ fn statement(
     cx: &Context<'_>,
     prepared: &Prepared,
     images: &Images,
-    outcome: &Outcome,
+    series: &Series,
     platforms: Vec<PlatformRun>,
     key_status: KeyStatus,
 ) -> Statement {
+    let outcome = series.telling();
+    let (passed, total) = series.passed();
     let names = |state: fn(&State) -> bool| -> Vec<String> {
         outcome.claims().iter().filter(|claim| state(&claim.state)).map(|claim| claim.id.clone()).collect()
     };
     let record = RunRecord {
         format: FORMAT,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        scenario: prepared.name.clone(),
+        scenario: prepared.slug.clone(),
         scenario_digest: prepared.digest.clone(),
         level: prepared.scenario.level,
         seed: outcome.seed(),
@@ -116,13 +122,14 @@ fn statement(
         honesty: honesty(outcome),
         config_digest: config(prepared).cloned(),
         trace: outcome.virtual_time().map(|facts| facts.trace.clone()),
+        runs: (total > 1).then_some(Runs { passed, total }),
         platforms,
         key_status,
     };
     Statement {
         subject: subjects(&record),
         predicate: TestResult {
-            result: if outcome.verdict().class().is_none() { Verdict::Passed } else { Verdict::Failed },
+            result: if series.class().is_none() { Verdict::Passed } else { Verdict::Failed },
             configuration: configuration(cx, prepared, images),
             url: None,
             passed_tests: names(|state| *state == State::Held),

@@ -18,6 +18,8 @@ pub struct Printer {
     asks: bool,
     format: Format,
     bars: MultiProgress,
+    /// Stands before every line of talk: whose it is, where several talk at once.
+    prefix: String,
 }
 
 impl Printer {
@@ -32,7 +34,13 @@ impl Printer {
             asks: terminal && std::io::stdin().is_terminal() && !environment.is_ci(),
             format: global.format,
             bars: MultiProgress::with_draw_target(target),
+            prefix: String::new(),
         }
+    }
+
+    /// The same way out, for one of several that talk at once: each line says whose it is.
+    pub(crate) fn prefixed(&self, name: &str) -> Self {
+        Self { prefix: format!("{name}: "), bars: self.bars.clone(), ..*self }
     }
 
     /// Whether data is wanted as JSON.
@@ -81,7 +89,7 @@ impl Printer {
     /// A command to the CI system that reads our output: exactly this line, also when quiet. It goes to stderr, which
     /// GitHub reads too, since stdout is data.
     pub(crate) fn workflow_command(&self, line: &str) {
-        self.stderr(line);
+        self.whole(line);
     }
 
     /// A bar over `length` bytes; hidden when piped, quiet or in CI.
@@ -131,7 +139,7 @@ impl Printer {
             let refusal = failed.refusal();
             let report = json!({"class": class.to_string(), "code": class.exit_code(), "refusal": refusal,
                 "messages": chain, "hint": hint});
-            return self.stderr(&json!({ "error": report }).to_string());
+            return self.whole(&json!({ "error": report }).to_string());
         }
         self.stderr(&format!("{} {}", self.paint("31", "error:"), chain[0]));
         for cause in &chain[1..] {
@@ -146,10 +154,18 @@ impl Printer {
         if self.color { format!("\x1b[1;{code}m{word}\x1b[0m") } else { word.to_owned() }
     }
 
+    /// Talk for machines, which stands alone on its line.
+    fn whole(&self, line: &str) {
+        self.bars.suspend(|| {
+            // A closed stderr leaves nobody to tell.
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        });
+    }
+
     fn stderr(&self, line: &str) {
         // A closed stderr leaves nobody to tell.
         self.bars.suspend(|| {
-            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            let _ = writeln!(std::io::stderr().lock(), "{}{line}", self.prefix);
         });
     }
 }

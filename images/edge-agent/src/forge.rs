@@ -443,6 +443,7 @@ pub(crate) fn state(manifest: &Manifest) -> Statement {
                 platforms: service.manifests.iter().map(run).collect(),
                 config_digest: Some(config),
                 trace: None,
+                runs: None,
                 key_status: manifest.key_status,
             },
         },

@@ -209,7 +209,7 @@ impl Both {
         let device = &self.two;
         let config = "listener 1883\\nallow_anonymous true\\npersistence true\\n\
                       persistence_location /mosquitto/data/\\nautosave_on_changes true\\nautosave_interval 1\\n";
-        device.run(&format!("mkdir /srv/old && printf '{config}' >/srv/old/mosquitto.conf"));
+        device.run(&format!("mkdir -p /srv/old && printf '{config}' >/srv/old/mosquitto.conf"));
         device.run(
             "docker run --detach --name old-hub --restart always --publish 11883:1883 \
              --volume by-hand:/mosquitto/data --volume /srv/old:/mosquitto/config:ro by/hand",

@@ -142,6 +142,15 @@ impl Bench {
         self.images.push(name.parse().unwrap());
     }
 
+    /// Another image of the project, in a folder of this name, which is given.
+    pub fn own_image(&mut self, folder: &str, name: &str, definition: &str) -> PathBuf {
+        let folder = self.project.join("images").join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("image.yaml"), definition).unwrap();
+        self.images.push(name.parse().unwrap());
+        folder
+    }
+
     /// A command with this data folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(&self.project, arguments);

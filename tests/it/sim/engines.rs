@@ -8,13 +8,14 @@ use rustix::process::{Signal, geteuid};
 use xedge_bundle::statement::{EngineKind, Verdict};
 
 use super::bench::{self, Bench, Running, SMALL, scenario_name};
+use super::faults;
 use super::podman::Podman;
 use super::services::{HUB, SHORT};
 use super::signed::Evidence;
 use crate::support::{Ran, finish};
 
 /// An engine, and how `sim` is brought to use it.
-struct Arm<'a> {
+pub struct Arm<'a> {
     kind: EngineKind,
     /// What a bench has to know of it.
     on: bench::Arm,
@@ -67,6 +68,29 @@ fn what_runs_leave_in_the_embedded_engine() {
     if geteuid().is_root() {
         let left = |bench: &Bench| bench.objects().len();
         leftovers(&embedded(&left));
+    } else {
+        refused();
+    }
+}
+
+#[test]
+fn faults_on_docker() {
+    let left = |bench: &Bench| bench.objects().len();
+    faults::on(&on_docker(&left));
+}
+
+#[test]
+fn faults_on_podman() {
+    let podman = Podman::start();
+    let left = |bench: &Bench| in_podman(&podman, bench);
+    faults::on(&on_podman(&podman, &left));
+}
+
+#[test]
+fn faults_in_the_embedded_engine() {
+    if geteuid().is_root() {
+        let left = |bench: &Bench| bench.objects().len();
+        faults::on(&embedded(&left));
     } else {
         refused();
     }
@@ -127,12 +151,22 @@ impl Arm<'_> {
         command
     }
 
-    fn sim(&self, bench: &Bench, arguments: &[&str]) -> Command {
+    pub fn sim(&self, bench: &Bench, arguments: &[&str]) -> Command {
         self.command(bench, &[&["sim"], arguments].concat())
     }
 
+    /// How many objects of a bench's runs are in the engine.
+    pub fn left(&self, bench: &Bench) -> usize {
+        (self.left)(bench)
+    }
+
+    /// What brings `sim` to a bench on this engine.
+    pub fn bench(&self) -> bench::Arm {
+        self.on
+    }
+
     #[track_caller]
-    fn assert_clean(&self, bench: &Bench) {
+    pub fn assert_clean(&self, bench: &Bench) {
         assert_eq!((self.left)(bench), 0, "left in the engine");
         let locks = fs::read_dir(bench.home().join("runs")).map_or(0, Iterator::count);
         assert_eq!(locks, 0, "a lock file was left");

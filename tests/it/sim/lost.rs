@@ -10,7 +10,7 @@ use std::thread;
 
 use xedge_model::Digest;
 
-use super::bench::{Bench, Running, SMALL};
+use super::bench::{self, Bench, Running, SMALL};
 use super::signed::starts_foreign;
 use crate::support::finish;
 
@@ -79,6 +79,27 @@ fn an_engine_that_goes_away_is_no_verdict_and_the_next_run_cleans_up() {
     assert_eq!(bench.report("mqtt_test")["exit_code"], 1);
     assert_eq!(bench.objects().len(), 2, "what an Engine that is gone still has");
 
+    bench.sim(&["small", "--duration", "1s"]).expect(0).says("removed what dead runs left in the Engine: 2");
+    bench.assert_clean();
+}
+
+/// An Engine that is restarted ends the containers first.
+#[test]
+fn containers_that_end_with_their_engine_are_no_verdict() {
+    let bench = Bench::alone();
+    bench.scenario("small", SMALL);
+    let proxy = Proxy::start(bench.home().join("engine.sock").as_std_path());
+    let mut command = bench.command(&["sim", "mqtt_test"]);
+    command.env("DOCKER_HOST", format!("unix://{}", proxy.socket.display()));
+    let mut run = Running::start(command);
+    run.until("  publish");
+    let objects = bench.objects();
+    let container = objects.iter().find_map(|object| object.strip_prefix("container ")).unwrap();
+    bench::docker(&["kill", container]);
+    // It may be seen to have ended before the Engine is gone.
+    thread::sleep(std::time::Duration::from_millis(700));
+    proxy.cut();
+    run.finish().expect(1).says("does not answer");
     bench.sim(&["small", "--duration", "1s"]).expect(0).says("removed what dead runs left in the Engine: 2");
     bench.assert_clean();
 }

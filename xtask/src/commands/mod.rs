@@ -17,12 +17,13 @@ mod push;
 mod registry;
 mod release;
 mod render;
+mod schema;
 mod secrets;
 mod setup;
 pub(crate) mod sim;
 mod verify;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use camino::Utf8PathBuf;
 use xedge_model::Failure;
@@ -37,6 +38,7 @@ use crate::ui::Printer;
 pub(crate) use build::host_platform;
 
 /// What every command works with.
+#[derive(Clone)]
 pub(crate) struct Context<'a> {
     /// The project's files.
     pub(crate) project: Project,
@@ -45,7 +47,7 @@ pub(crate) struct Context<'a> {
     /// The file with the passphrase of production keys.
     pub(crate) passphrase_file: Option<Utf8PathBuf>,
     /// The passphrase, once it was read.
-    pub(crate) passphrase: OnceLock<Passphrase>,
+    pub(crate) passphrase: Arc<OnceLock<Passphrase>>,
     /// What is to run containers.
     pub(crate) engine: EngineChoice,
     /// The way out.
@@ -80,10 +82,13 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
     if let Command::EmbeddedForward { network, to } = &cli.command {
         return forward(network, *to);
     }
+    if let Command::Schema { of } = &cli.command {
+        return schema::run(printer, *of);
+    }
     let project = Project::find(cli.global.project.as_deref(), &environment)?;
     let passphrase_file = cli.global.passphrase_file;
     let engine = cli.command.engine();
-    let cx = &Context { project, environment, passphrase_file, passphrase: OnceLock::new(), engine, printer };
+    let cx = &Context { project, environment, passphrase_file, passphrase: Arc::default(), engine, printer };
     match cli.command {
         Command::Setup(flags) => setup::run(cx, &flags),
         Command::Doctor => doctor::run(cx),
@@ -108,6 +113,8 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Device(command) => device::run(cx, &command),
         Command::Gc(_) => gc::run(cx),
         Command::Ci(flags) => ci::run(cx, &flags),
+        // Done above, since it needs no project.
+        Command::Schema { of } => schema::run(printer, of),
         Command::EmbeddedForward { network, to } => forward(&network, to),
     }
 }

@@ -1,6 +1,8 @@
-//! `sim`: every scenario is checked before the first one runs; then one after the other, and the worst verdict counts.
+//! `sim`: every scenario is checked before the first one runs; the worst verdict counts.
 
-use std::time::{Duration, Instant};
+mod crew;
+
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
@@ -13,8 +15,9 @@ use crate::cli::{Sim, SimCommand};
 use crate::error::{Error, Failed, Result};
 use crate::github::{Github, Row};
 use crate::locks::Mode;
-use crate::simulate::{self, Finished, Flags, Phase, Prepared, prepare};
+use crate::simulate::{self, Finished, Flags, Phase, Prepared, budget, prepare};
 use crate::{engine, evidence};
+use crew::Crew;
 
 /// Prints one line per scenario: `NAME VERDICT EVIDENCE-OR-REPORT`, with `-` where there is neither.
 pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
@@ -22,16 +25,21 @@ pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
         return validate(cx, files);
     }
     let files = cx.project.select_scenarios(&flags.scenarios, cx.environment.folder()?)?;
-    let prepared = prepare_all(cx, &files, &flags.env)?;
+    let mut prepared = prepare_all(cx, &files, &flags.env)?;
+    if let Some(shard) = flags.shard {
+        prepared = budget::shard(prepared, shard);
+        cx.printer.say(&format!("shard {} of {}: {} scenarios", shard.number, shard.of, prepared.len()));
+    }
     let prepared: Vec<&Prepared> = prepared.iter().collect();
     warn_of_policy(cx, &prepared)?;
     let wanted = Flags {
         duration: flags.duration.map(|span| span.0),
         seed: flags.seed,
+        repeat: flags.repeat,
         keep: flags.keep,
         mode: if flags.locked { Mode::Locked } else { Mode::Use },
     };
-    conclude(&super::runtime()?.block_on(run_all(cx, &prepared, wanted, &data))?)
+    conclude(&run_all(cx, &prepared, wanted, flags.jobs, &data)?)
 }
 
 /// What a release of the configurations that are run would be refused for. A run itself is not.
@@ -49,12 +57,12 @@ fn warn_of_policy(cx: &Context<'_>, prepared: &[&Prepared]) -> Result<()> {
 
 /// Runs scenarios for a release: whole, and with nothing on stdout.
 pub(crate) fn gate(cx: &Context<'_>, prepared: &[&Prepared], mode: Mode) -> Result<()> {
-    let flags = Flags { duration: None, seed: None, keep: false, mode };
+    let flags = Flags { duration: None, seed: None, repeat: None, keep: false, mode };
     let talk = |cx: &Context<'_>, scenario: &Prepared, class: Option<Class>, _: Option<&Utf8Path>| {
         cx.printer.say(&format!("gate: {} {}", scenario.name, word(class)));
         Ok(())
     };
-    conclude(&super::runtime()?.block_on(run_all(cx, prepared, flags, &talk))?)
+    conclude(&run_all(cx, prepared, flags, None, &talk)?)
 }
 
 fn conclude(classes: &[Option<Class>]) -> Result<()> {
@@ -69,7 +77,8 @@ fn validate(cx: &Context<'_>, files: &[Utf8PathBuf]) -> Result<()> {
     let folder = cx.environment.folder()?;
     let files: Vec<Utf8PathBuf> = files.iter().map(|file| folder.join(file)).collect();
     for prepared in prepare_all(cx, &files, evidence::PRODUCTION)? {
-        cx.printer.data(&format!("{} is valid", cx.project.relative(&prepared.file)))?;
+        let name = prepared.name.find('[').map_or("", |at| &prepared.name[at..]);
+        cx.printer.data(&format!("{}{name} is valid", cx.project.relative(&prepared.file)))?;
     }
     Ok(())
 }
@@ -79,7 +88,7 @@ fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf], environment: &str) -> Re
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for file in files {
         match prepare(cx, file, environment) {
-            Ok(prepared) => good.push(prepared),
+            Ok(prepared) => good.extend(prepared),
             Err(error) => bad.push(error),
         }
     }
@@ -95,10 +104,11 @@ fn prepare_all(cx: &Context<'_>, files: &[Utf8PathBuf], environment: &str) -> Re
 /// Tells what a scenario came to.
 type Tell = dyn Fn(&Context<'_>, &Prepared, Option<Class>, Option<&Utf8Path>) -> Result<()>;
 
-async fn run_all(
+fn run_all(
     cx: &Context<'_>,
     prepared: &[&Prepared],
     flags: Flags,
+    jobs: Option<u32>,
     tell: &Tell,
 ) -> Result<Vec<Option<Class>>> {
     if flags.proves() {
@@ -108,37 +118,31 @@ async fn run_all(
     for scenario in prepared {
         evidence::withdraw(cx, scenario)?;
     }
-    let (cancel, phase) = cancel_on_interrupt();
+    let runtime = super::runtime()?;
+    let (cancel, phase) = runtime.block_on(async { cancel_on_interrupt() });
     let engine = match prepared.iter().any(|scenario| scenario.needs_engine()) {
-        true => Some(ready_engine(cx).await?),
+        true => Some(runtime.block_on(ready_engine(cx))?),
         false => None,
     };
+    let crew = Crew { cx, engine: engine.as_ref(), flags, phase, cancel, runtime: runtime.handle() };
     let github = Github::of(&cx.environment);
-    let (mut classes, mut rows) = (Vec::new(), Vec::new());
-    for scenario in prepared {
-        let full = Duration::from_secs_f64(scenario.scenario.simulation.duration_s.value);
-        let seconds = flags.duration.map_or(full, |wanted| wanted.min(full)).as_secs_f64();
-        cx.printer.say(&format!("{} ({seconds} s)", scenario.name));
-        let started = Instant::now();
-        let finished =
-            Box::pin(simulate::scenario(cx, engine.as_ref(), scenario, flags, &phase, cancel.clone())).await;
-        if let Err(error) = &finished {
-            cx.printer.report(error);
-        }
+    let mut done: Vec<(usize, Option<Class>, Option<Row>)> = Vec::new();
+    crew.run(prepared, jobs, &mut |index, finished: &Result<Finished>, took| {
+        let scenario = prepared[index];
         let class = finished.as_ref().map_or_else(|error| Some(error.class()), |finished| finished.class);
         let evidence = finished.as_ref().ok().and_then(|finished| finished.evidence.as_deref());
         tell(cx, scenario, class, evidence)?;
-        rows.extend(github.as_ref().map(|github| row(cx, github, scenario, &finished, started.elapsed())));
-        classes.push(class);
-        // Without an Engine, and for a user who wants to stop, the rest would only fail the same way.
-        if matches!(class, Some(Class::Environment | Class::Interrupted)) {
-            break;
-        }
-    }
+        let row = github.as_ref().map(|github| row(cx, github, scenario, finished, took));
+        done.push((index, class, row));
+        Ok(class)
+    })?;
+    // As they were named, in whatever order they ended.
+    done.sort_by_key(|(index, ..)| *index);
+    let rows: Vec<Row> = done.iter_mut().filter_map(|(.., row)| row.take()).collect();
     if let Some(github) = &github {
         github.publish(cx.printer, &rows);
     }
-    Ok(classes)
+    Ok(done.into_iter().map(|(_, class, _)| class).collect())
 }
 
 /// The Engine, with nothing in it that a dead run left.

@@ -78,7 +78,7 @@ pub(crate) fn open(
 
 /// The scenarios to run: those without evidence, or, where all have some, those that run this configuration.
 fn to_run<'a>(stack: &'a ReadyStack, gated: &[Gated], config: &xedge_model::Digest) -> Vec<&'a Prepared> {
-    let has = |scenario: &&Prepared| gated.iter().any(|run| run.scenario() == scenario.name);
+    let has = |scenario: &&Prepared| gated.iter().any(|run| run.scenario() == scenario.slug);
     let missing: Vec<&Prepared> = stack.scenarios.iter().filter(|scenario| !has(scenario)).collect();
     if !missing.is_empty() {
         return missing;

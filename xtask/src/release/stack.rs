@@ -59,7 +59,7 @@ impl ReadyStack {
                 manifests.insert((name.clone(), *platform), image.manifest().digest.clone());
             }
         }
-        let scenarios = self.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+        let scenarios = self.scenarios.iter().map(|scenario| scenario.slug.clone()).collect();
         Demand {
             scenarios,
             environment: self.rendered.environment().to_owned(),
@@ -109,7 +109,11 @@ fn scenarios(cx: &Context<'_>, name: &str, environment: &str) -> Result<Vec<Prep
     let def = stack(&cx.project.templates(), name)?;
     let called: Vec<String> = def.gate.value.iter().map(|scenario| scenario.value.clone()).collect();
     let files = cx.project.select_scenarios(&called, cx.environment.folder()?)?;
-    files.iter().map(|file| prepare(cx, file, environment)).collect()
+    let mut all = Vec::new();
+    for file in &files {
+        all.extend(prepare(cx, file, environment)?);
+    }
+    Ok(all)
 }
 
 fn common_platforms(stack: &str, images: &[ImageSource]) -> Result<BTreeSet<Platform>> {

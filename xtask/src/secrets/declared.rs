@@ -114,7 +114,9 @@ pub(super) fn samples(cx: &Context<'_>, stack: &str) -> Result<BTreeMap<String, 
 }
 
 fn checked(named: &str, known: &[String]) -> Result<String> {
-    if known.iter().any(|known| known == named) {
+    // A class of devices that is none is told by rendering.
+    let (environment, _class) = xedge_config::split_class(named);
+    if known.iter().any(|known| known == environment) {
         return Ok(named.to_owned());
     }
     let all = || known.iter().map(String::as_str).chain([DEVELOPMENT]);

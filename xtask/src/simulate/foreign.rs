@@ -174,7 +174,7 @@ async fn probe_one(
     }
 }
 
-fn not_simulated(
+pub(super) fn not_simulated(
     cx: &Context<'_>,
     prepared: &Prepared,
     platform: Platform,

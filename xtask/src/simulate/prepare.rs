@@ -4,22 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xedge_config::{COMPOSE_FILE, Rendered, RenderedFile, render};
-use xedge_model::scenario::{Docker, Expectation, Implementation, Node, Role, Scenario};
+use xedge_model::scenario::{Docker, Expanded, Expectation, Implementation, Node, Role, Scenario};
 use xedge_model::yaml::{Source, Spanned};
 use xedge_model::{Digest, ImageName};
 use xedge_sim::EngineKind;
 
 use super::inputs::{Inputs, mounts};
 use super::production::{self, Difference, differences};
-use super::{claims, virtual_time};
+use super::{claims, scripts};
 use crate::commands::Context;
 use crate::error::Result;
 use crate::project::{ImageSource, image_named};
 
 /// A checked scenario and what it refers to.
 pub(crate) struct Prepared {
-    /// File name without extension.
+    /// File name without extension, and the combination of its matrix.
     pub(crate) name: String,
+    /// The name in evidence, safe as a file name everywhere.
+    pub(crate) slug: String,
     /// The file as the user named it.
     pub(crate) file: Utf8PathBuf,
     /// Digest of its bytes, and of the files that it names.
@@ -38,12 +40,23 @@ pub(crate) struct Prepared {
     pub(crate) users: Vec<String>,
 }
 
-/// Reads and checks one scenario; says what it makes of the seed's optimistic keys.
+/// Reads and checks the scenarios of a file, several if it has a matrix; says what it makes of the seed's optimistic keys.
 ///
 /// `environment` is that of the stack's configuration, for `profile: production`.
-pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> Result<Prepared> {
+pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> Result<Vec<Prepared>> {
     let source = cx.project.source(file)?;
-    let mut scenario = Scenario::parse(&source)?;
+    let stem = name(cx, file, &Digest::of(source.text().as_bytes()));
+    let all = Scenario::parse_all(&source)?;
+    all.into_iter().map(|one| prepare_one(cx, file, environment, &stem, one)).collect()
+}
+
+fn prepare_one(
+    cx: &Context<'_>,
+    file: &Utf8Path,
+    environment: &str,
+    stem: &str,
+    Expanded { label, source, mut scenario }: Expanded,
+) -> Result<Prepared> {
     let rendered = match &scenario.stack {
         None => None,
         Some(stack) => Some(rendered(cx, &source, stack, environment)?),
@@ -53,10 +66,10 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
         scenario.run_all_of(services.into_iter().map(|(name, service)| (name, &*service.image.value)));
         scenario.check_references(&source)?;
     }
+    scripts::check(cx, &source, &scenario)?;
     let inputs = Inputs::read(cx, &source, &scenario)?;
     let digest = inputs.digest(source.text());
     let images = images(cx, &source, &scenario)?;
-    virtual_time::check(cx, &source, &scenario)?;
     check_settings(&source, &scenario, &images, rendered.as_ref())?;
     if let Some(rendered) = &rendered {
         check_users(&source, &scenario, rendered)?;
@@ -65,8 +78,10 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
     }
     claims::check(&source, &scenario, &images, rendered.as_ref())?;
     let users = users(&scenario, rendered.as_ref());
+    let slug = if label.is_empty() { stem.to_owned() } else { format!("{stem}-{}", digest.short()) };
     Ok(Prepared {
-        name: name(cx, file, &digest),
+        name: format!("{stem}{label}"),
+        slug,
         file: file.to_owned(),
         digest,
         environment: environment.to_owned(),
@@ -81,7 +96,8 @@ pub(crate) fn prepare(cx: &Context<'_>, file: &Utf8Path, environment: &str) -> R
 impl Prepared {
     /// Whether anything of it runs in containers.
     pub(crate) fn needs_engine(&self) -> bool {
-        !self.images.is_empty()
+        let nodes = &self.scenario.nodes.value;
+        !self.images.is_empty() || nodes.iter().any(|node| node.process.is_some())
     }
 
     /// What differs from production all the same in an engine of this kind.

@@ -2,7 +2,7 @@
 //! Whoever makes a part work takes its line away.
 
 use camino::Utf8Path;
-use xedge_model::scenario::{Implementation, Node, Scenario};
+use xedge_model::scenario::{Node, Scenario};
 
 use crate::error::{Error, Result};
 
@@ -10,13 +10,10 @@ use crate::error::{Error, Result};
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
     let unready = [
-        ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
-        ("`script`", nodes().any(|node| node.script.is_some())),
-        ("`lockstep`", nodes().any(Node::is_lockstep)),
-        ("virtual time", scenario.is_virtual()),
-        ("`runs`", scenario.runs.is_some()),
+        ("`script` beside containers", nodes().any(|node| node.script.is_some())),
+        ("`lockstep` beside services", nodes().any(Node::is_lockstep)),
     ];
-    match unready.iter().find(|(_, asked)| *asked) {
+    match unready.iter().find(|(_, asked)| *asked && !scenario.is_virtual()) {
         None => Ok(()),
         Some((what, _)) => {
             let reason = format!("it uses {what}, which this version cannot run");

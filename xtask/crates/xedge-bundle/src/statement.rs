@@ -7,8 +7,8 @@
 mod predicate;
 
 pub use predicate::{
-    Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Simulated,
-    TestResult, Verdict,
+    Engine, EngineKind, FORMAT, Honesty, KeyStatus, PlatformRun, ResourceDescriptor, RunRecord, Runs,
+    Simulated, TestResult, Verdict,
 };
 
 use std::collections::BTreeSet;

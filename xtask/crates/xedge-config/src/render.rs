@@ -82,11 +82,20 @@ fn asks(ask: &str, leaf: &str) -> bool {
     leaf.strip_prefix(ask).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The templates of one stack that are there: path and text.
+/// The templates of one stack: path and text.
 fn own_templates(root: &Utf8Path, def: &StackDef) -> Result<Vec<(String, String)>, Error> {
     let paths = def.files.iter().map(|file| &file.template).chain([&def.compose]);
-    let paths = paths.map(|path| root.join(path.value.as_path())).filter(|path| path.is_file());
-    paths.map(|path| Ok((path.to_string(), read(&path)?))).collect()
+    paths.map(|path| own_template(root, &path.value)).collect()
+}
+
+fn own_template(root: &Utf8Path, path: &RelPath) -> Result<(String, String), Error> {
+    let full = root.join(path.as_path());
+    if full.is_file() {
+        return Ok((full.to_string(), read(&full)?));
+    }
+    let known: Vec<String> =
+        templates(root)?.iter().filter_map(|p| p.strip_prefix(root).ok()).map(ToString::to_string).collect();
+    Err(unknown("template", path.as_str(), &known))
 }
 
 /// A device value that no template of its stack asks for would be demanded from every device for nothing.
@@ -174,18 +183,9 @@ impl Rendering<'_> {
     }
 
     fn template(&self, path: &RelPath) -> Result<Draft, Error> {
-        let full = self.root.join(path.as_path());
-        if !full.is_file() {
-            let known: Vec<String> = templates(self.root)?
-                .iter()
-                .filter_map(|p| p.strip_prefix(self.root).ok())
-                .map(ToString::to_string)
-                .collect();
-            return Err(unknown("template", path.as_str(), &known));
-        }
-        let template = read(&full)?;
-        let rendered = template::render(full.as_str(), &template, &self.given)?;
-        let origins = self.places.origins(full.as_str(), &template, &rendered.lines);
+        let (file, template) = own_template(self.root, path)?;
+        let rendered = template::render(&file, &template, &self.given)?;
+        let origins = self.places.origins(&file, &template, &rendered.lines);
         let draft = Draft { name: self.name(path.as_str()), text: rendered.text, origins };
         late::check_names(&draft.name, &draft.text, self.given.device).map_err(|e| draft.traced(e))?;
         Ok(draft)

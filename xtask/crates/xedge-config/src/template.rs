@@ -15,7 +15,8 @@ use crate::error::Place;
 use crate::values::{self, Kind, Values};
 pub(crate) use trace::Line;
 
-/// The steps that one template can take: far more than any config file needs, and done within a second.
+/// The steps that one template can take, with the bytes of the texts that it puts together: far more than any config file
+/// needs, and done within a second.
 const FUEL: u64 = 200_000;
 
 /// Statements of the template language that are left out, since with them a template could call itself.
@@ -142,8 +143,6 @@ fn plain(value: &EnvValue) -> Value {
 
 fn engine(syntax: SyntaxConfig) -> Engine<'static> {
     let mut engine = Engine::new();
-    // With it a loop could double a text at every step, which takes few steps and all memory.
-    engine.remove_global("namespace");
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| AutoEscape::None);
     engine.set_debug(true);
@@ -183,9 +182,9 @@ fn problem(file: &str, text: &str, error: &minijinja::Error, given: Option<&Give
         return Error::Template { place, message: format!("`{asked}` has no value"), hint };
     }
     let hint = match (error.kind(), error.detail()) {
-        (ErrorKind::OutOfFuel, _) => {
-            Some(format!("a template has {FUEL} steps: are loops within loops meant?"))
-        }
+        (ErrorKind::OutOfFuel, _) => Some(format!(
+            "a template has {FUEL} steps, and so have bytes that it makes: are loops within loops meant?"
+        )),
         (ErrorKind::SyntaxError, Some(detail)) if RECURRING.iter().any(|word| detail.ends_with(word)) => Some(
             "templates have no macros, blocks and includes, which could recur: write it out, or use `for`"
                 .into(),

@@ -1,4 +1,4 @@
-//! Unified diffs, as patch and reviewers read them. Text in, text out.
+//! Unified diffs, as Git and reviewers read them. Text in, text out.
 
 use std::fmt::Write as _;
 
@@ -139,9 +139,9 @@ mod tests {
         assert_eq!(unified("x", Some("a\n"), None), "--- a/x\n+++ /dev/null\n@@ -1,1 +0,0 @@\n-a\n");
     }
 
-    /// `patch` is the judge of what is a unified diff.
+    /// Git is the judge of what is a unified diff.
     #[test]
-    fn patch_turns_the_one_into_the_other() {
+    fn git_turns_the_one_into_the_other() {
         let texts = [
             "",
             "a\n",
@@ -156,12 +156,11 @@ mod tests {
                 let folder = tempfile::tempdir().unwrap();
                 fs::write(folder.path().join("x"), from).unwrap();
                 fs::write(folder.path().join("d"), unified("x", Some(from), Some(to))).unwrap();
-                let ran =
-                    Command::new("patch").args(["-p1", "-s", "-i", "d"]).current_dir(folder.path()).output();
-                let ran = ran.expect("patch starts: Debian's package `patch` has it");
-                assert!(ran.status.success(), "{from:?} {to:?}: {}", String::from_utf8_lossy(&ran.stdout));
-                // patch takes an emptied file away.
-                let found = fs::read_to_string(folder.path().join("x")).unwrap_or_default();
+                let mut git = Command::new("git");
+                git.args(["apply", "d"]).current_dir(folder.path());
+                let ran = git.env("GIT_CEILING_DIRECTORIES", folder.path()).output().expect("git starts");
+                assert!(ran.status.success(), "{from:?} {to:?}: {}", String::from_utf8_lossy(&ran.stderr));
+                let found = fs::read_to_string(folder.path().join("x")).unwrap();
                 assert_eq!(found, *to, "from {from:?}");
             }
         }

@@ -19,6 +19,7 @@ mod pattern;
 mod places;
 mod ports;
 mod runs;
+mod schema;
 mod short;
 mod timeline;
 mod units;
@@ -34,6 +35,7 @@ pub use pattern::LogPattern;
 pub use places::{Mount, Mounts};
 pub use ports::Ports;
 pub use runs::{RunLimits, Runs};
+pub use schema::schema;
 pub use timeline::{Action, Signal, TimelineEntry};
 pub use units::{Rate, Share, Size};
 

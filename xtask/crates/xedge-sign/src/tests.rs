@@ -67,6 +67,7 @@ fn statement(key_status: KeyStatus) -> Statement {
         }],
         config_digest: None,
         trace: None,
+        runs: None,
         key_status,
     };
     let predicate = TestResult {

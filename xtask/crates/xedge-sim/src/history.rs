@@ -196,7 +196,10 @@ pub enum Step {
         connections: u64,
     },
     /// The link lets everything through again.
-    Healed,
+    Healed {
+        /// Pieces of data that it had held back.
+        pieces: u64,
+    },
     /// What was ordered did not happen.
     NoEffect {
         /// Why.
@@ -214,7 +217,7 @@ impl Step {
 
     /// Whether from here on messages get through again.
     pub fn mends(&self) -> bool {
-        matches!(self, Self::Ready | Self::Healed)
+        matches!(self, Self::Ready | Self::Healed { .. })
     }
 }
 

@@ -91,8 +91,21 @@ pub struct RunRecord {
     /// Digest over everything that happened in a run in virtual time; two runs had the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Digest>,
+    /// How many runs passed of all that were made; absent means the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
     /// What kind of key signs this. A signer refuses to sign a status that is not its own.
     pub key_status: KeyStatus,
+}
+
+/// Several runs of one scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runs {
+    /// Those that passed.
+    pub passed: u32,
+    /// All of them.
+    pub total: u32,
 }
 
 /// What ran the containers. There is no fake among them: a run on a fake cannot be written down as evidence.

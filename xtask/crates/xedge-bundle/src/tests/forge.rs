@@ -479,6 +479,7 @@ pub(super) fn state(manifest: &Manifest) -> Statement {
                 platforms: service.manifests.iter().map(run).collect(),
                 config_digest: Some(config),
                 trace: None,
+                runs: None,
                 key_status: manifest.key_status,
             },
         },

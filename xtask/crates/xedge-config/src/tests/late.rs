@@ -13,7 +13,7 @@ const CONF: &str = "services/mosquitto/mosquitto.conf.j2";
 
 #[track_caller]
 fn refused(file: &str, from: &str, to: &str, part: &str) -> String {
-    let (error, hint) = Copy::new().change(file, from, to).refused();
+    let (error, hint) = Copy::untyped().change(file, from, to).refused();
     assert!(error.contains(part), "{error}");
     hint
 }
@@ -79,11 +79,11 @@ fn names_must_be_declared_and_used() {
     assert!(error.contains("`device.site_id` has no value"), "{error}");
     assert_eq!(hint, "declare it under `device_values` in stack.yaml");
     refused(TOML, "{{ device.site_id }}-", "", "uses the device value `site_id`: write {{ device.site_id }}");
-    refused(TOML, "{{ device.site_id }}", "@{site_id}", "stack.yaml:19:12: no template of this stack uses");
+    refused(TOML, "{{ device.site_id }}", "@{site_id}", "stack.yaml:20:12: no template of this stack uses");
     refused(TOML, "device.site_id", "device", "a map cannot be written into a file");
     let file = "environments/production.yaml";
     refused(file, "  mqtt_port: 1883", "  mqtt_port: 1883\n  device: {a: 1}", "`device` is where templates");
-    refused(STACK, "sample: lab-1", "sample: Lab", "stack.yaml:19:");
+    refused(STACK, "sample: lab-1", "sample: Lab", "stack.yaml:20:");
     let hint = refused(STACK, "max_length: 31", "max_lenght: 31", "unknown key `max_lenght`");
     assert_eq!(hint, "did you mean `max_length`?");
 }

@@ -91,7 +91,7 @@ fn every_line_has_an_origin_and_no_other_has() {
 /// Renders `template` in place of the gateway's, which then is no TOML, and shows the origin of each line.
 fn lines(template: &str) -> Vec<(String, String)> {
     let values = "  gateway:\n    text: abc\n    on: true\n    users:\n      - {name: a, topics: [x, z]}\n      - {name: b, topics: [w]}\n";
-    let copy = Copy::new()
+    let copy = Copy::untyped()
         .change("stacks/edge/stack.yaml", "output: gateway/gateway.toml", "output: gateway/gateway.txt")
         .change("environments/production.yaml", "  gateway:\n", values);
     let all = "{% set _ = [gateway.text, gateway.on, gateway.users, device.site_id] %}\n";
@@ -141,7 +141,7 @@ fn every_form_of_a_template_keeps_its_origin() {
     );
     check(
         "{% with u = gateway.users[0] %}{{ u.name }}{% endwith %} {{ device.site_id }}\n",
-        &[("a @{site_id}", "2: gateway.users@27 device.site_id@19")],
+        &[("a @{site_id}", "2: gateway.users@27 device.site_id@20")],
     );
 }
 
@@ -149,11 +149,11 @@ fn every_form_of_a_template_keeps_its_origin() {
 fn a_problem_with_a_rendered_file_says_what_to_edit() {
     let file = "environments/production.yaml";
     let bad = "client_expiration: \"7d allow_anonymous true\"";
-    let (error, _) = Copy::new().change(file, "client_expiration: 7d", bad).refused();
+    let (error, _) = Copy::untyped().change(file, "client_expiration: 7d", bad).refused();
     let place = "the line comes from T/services/mosquitto/mosquitto.conf.j2:16:1, with `broker.client_expiration` of \
                  T/environments/production.yaml:19:24\n   |\n16 | persistent_client_expiration {{ broker.client";
     assert!(error.contains(place), "{error}");
-    let (error, _) = Copy::new().change(file, "memory: 64m", "memory: 64 bits").refused();
+    let (error, _) = Copy::untyped().change(file, "memory: 64m", "memory: 64 bits").refused();
     let place = "failed to use what stacks/edge/compose.yaml.j2 renders to (the line comes from \
                  T/stacks/edge/compose.yaml.j2:32:5, with `gateway.memory` of T/environments/production.yaml:24:13): failed to read ";
     assert!(error.starts_with(place), "{error}");

@@ -192,28 +192,28 @@ fn what_does_not_reach_a_file_does_not_reach_the_digest() {
 fn a_value_cannot_add_a_line() {
     let file = "environments/production.yaml";
     let bad = "client_expiration: \"7d\\nallow_anonymous true\"";
-    let (error, _) = Copy::new().change(file, "client_expiration: 7d", bad).refused();
+    let (error, _) = Copy::untyped().change(file, "client_expiration: 7d", bad).refused();
     assert!(error.contains("value `broker.client_expiration` holds the control character U+000A"), "{error}");
     assert!(error.starts_with("failed to read T/environments/production.yaml:"), "{error}");
     // Without a line break it stays on its line, where the parser sees it.
     let bad = "client_expiration: \"7d allow_anonymous true\"";
-    let (error, _) = Copy::new().change(file, "client_expiration: 7d", bad).refused();
+    let (error, _) = Copy::untyped().change(file, "client_expiration: 7d", bad).refused();
     assert!(error.contains("`persistent_client_expiration` needs a number"), "{error}");
     // A value that is YAML cannot add a key to the Compose file either.
     let bad = "memory: \"64m, privileged: true\"";
-    let (error, _) = Copy::new().change(file, "memory: 64m", bad).refused();
+    let (error, _) = Copy::untyped().change(file, "memory: 64m", bad).refused();
     assert!(error.starts_with("failed to use what stacks/edge/compose.yaml.j2 renders to ("), "{error}");
 }
 
 #[test]
 fn an_undefined_value_is_an_error_with_place_and_near_name() {
     let file = "services/mosquitto/mosquitto.conf.j2";
-    let (error, hint) = Copy::new().change(file, "broker.memory_limit", "broker.memory_limits").refused();
+    let (error, hint) = Copy::untyped().change(file, "broker.memory_limit", "broker.memory_limits").refused();
     // The environment's own value is no longer used, which is noticed first.
     assert!(error.contains("unknown value, used by no template: `broker.memory_limit`"), "{error}");
     assert_eq!(hint, "did you mean `broker.memory_limits`?");
     let added = "log_type notice {{ broker.memory_limits }}";
-    let (error, hint) = Copy::new().change(file, "log_type notice", added).refused();
+    let (error, hint) = Copy::untyped().change(file, "log_type notice", added).refused();
     let start = format!("failed to render T/{file}:");
     assert!(error.starts_with(&start), "{error}");
     assert!(error.contains("`broker.memory_limits` has no value\n") && error.contains(added), "{error}");

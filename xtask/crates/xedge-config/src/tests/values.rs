@@ -139,7 +139,7 @@ fn declared(declarations: &str, values: &str) -> Copy {
     ]
     .map(|line| format!("  {line}\n"))
     .concat();
-    Copy::new()
+    Copy::untyped()
         .change("stacks/edge/stack.yaml", "gate: [", &format!("values:\n{declarations}{rest}gate: ["))
         .change(
             "services/mosquitto/mosquitto.conf.j2",

@@ -62,7 +62,9 @@ fn axes(source: &Source) -> Result<Vec<Axis>, YamlError> {
         return Ok(Vec::new());
     }
     // What cannot be read at all is told with types.
-    let Ok(tree) = Tree::parse(source) else { return Ok(Vec::new()) };
+    let Ok(tree) = Tree::parse(&Source::new(source.file(), marked(source.text()))) else {
+        return Ok(Vec::new());
+    };
     let Some(matrix) = tree.get("matrix") else { return Ok(Vec::new()) };
     let mut axes = Vec::new();
     for (key, values) in matrix.entries() {
@@ -145,12 +147,35 @@ fn collect(tree: &Tree, uses: &mut Vec<(String, At)>) {
     }
 }
 
-/// The names in a text; `$${x}` is none.
+/// Characters that no file has (private use), in the place of those that would be structure to YAML.
+const MARKS: [char; 3] = ['\u{e000}', '\u{e001}', '\u{e002}'];
+
+/// The text with `${name}` as words of the same length, so that it can be read before values are put in.
+fn marked(text: &str) -> String {
+    let [dollar, open, close] = MARKS;
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, from) = rest.split_at(at);
+        let Some(end) = from.find('}') else { break };
+        // An escaped one is a word too, and no use.
+        let start = if before.ends_with('$') { '$' } else { dollar };
+        out.push_str(before);
+        out.extend([start, open]);
+        out.push_str(&from[2..end]);
+        out.push(close);
+        rest = &from[end + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The names in a marked text.
 fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices("${").filter_map(|(at, _)| {
-        let rest = &text[at + 2..];
-        (!text[..at].ends_with('$')).then_some(&rest[..rest.find('}')?])
-    })
+    let [dollar, open, close] = MARKS;
+    text.split(dollar)
+        .skip(1)
+        .filter_map(move |rest| rest.strip_prefix(open)?.split_once(close).map(|(name, _)| name))
 }
 
 fn put_in(text: &str, pairs: &[(&str, &str)]) -> String {
@@ -208,7 +233,10 @@ nodes:
 matrix: {sensors: [10, 100], link: [lan, wan]}
 ";
 
-    fn read(text: &str) -> Result<Vec<(String, u32, String)>, (String, Option<String>)> {
+    /// Name, count of the last node, and its topic.
+    type Line = (String, u32, String);
+
+    fn read(text: &str) -> Result<Vec<Line>, (String, Option<String>)> {
         let all = Scenario::parse_all(&Source::new("m.yaml", text));
         let all = all.map_err(|error| (error.to_string(), error.hint()))?;
         let line = |one: &super::Expanded| {

@@ -149,7 +149,9 @@ impl Faults {
             match event.kind {
                 Kind::Disconnected { .. } => {
                     let hit: Vec<usize> = self.hit_at(event.t_us).collect();
-                    hit.iter().for_each(|fault| self.list[*fault].disconnected += 1);
+                    for fault in &hit {
+                        self.list[*fault].disconnected += 1;
+                    }
                     away.insert(event.node, hit);
                 }
                 Kind::Connected { .. } => {
@@ -295,7 +297,10 @@ impl Fault {
                 Step::Held => Some(format!("held after {after} ms")),
                 Step::Cut { connections } => Some(format!("{connections} connections cut off")),
                 Step::Ready => Some(format!("ready again after {after} ms")),
-                Step::Healed => Some(format!("whole again after {after} ms")),
+                Step::Healed { pieces: 0 } => None,
+                Step::Healed { pieces } => {
+                    Some(format!("{pieces} pieces of data held back, whole again after {after} ms"))
+                }
                 _ => None,
             });
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use xedge_model::Digest;
 
-use super::{Creation, EngineFacts, Kind, Labels, Object, Settings, Status, Usage};
+use super::{Attached, Creation, EngineFacts, Kind, Labels, Object, Settings, Status, Usage};
 use crate::Error;
 
 /// There is none, hence no value of it.
@@ -105,7 +105,7 @@ impl Embedded {
         match *self {}
     }
 
-    pub(super) fn addresses(&self, _container: &str) -> Result<Vec<IpAddr>, Error> {
+    pub(super) fn addresses(&self, _container: &str) -> Vec<IpAddr> {
         match *self {}
     }
 
@@ -118,6 +118,14 @@ impl Embedded {
     }
 
     pub(super) async fn logs(&self, _container: &str, _tail: Option<usize>) -> Result<Vec<u8>, Error> {
+        match *self {}
+    }
+
+    pub(super) async fn exec_attached(
+        &self,
+        _container: &str,
+        _command: &[String],
+    ) -> Result<Attached, Error> {
         match *self {}
     }
 

@@ -5,12 +5,14 @@ mod bridge;
 mod build;
 mod control;
 mod pipe;
+mod streams;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bollard::container::LogOutput;
 use bollard::errors::Error as Refusal;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{
@@ -23,7 +25,7 @@ use futures_util::{Stream, TryStreamExt};
 use self::body::{body, endpoint};
 pub use build::{BuildEnd, BuildFailure, BuildProgress, BuildRequest};
 
-use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
+use super::{Attached, Creation, EngineFacts, EngineKind, Kind, Labels, Object, Status};
 use crate::Error;
 
 /// Seconds that the Engine has for an answer.
@@ -291,6 +293,30 @@ impl Docker {
             }
             let pause = Duration::from_millis(50);
             tokio::time::timeout(pause, &mut listening).await.ok();
+        }
+    }
+
+    /// Starts a command in a container, with its streams.
+    pub(crate) async fn exec_attached(&self, container: &str, command: &[String]) -> Result<Attached, Error> {
+        let failed = |e| self.failed(&format!("start a command in {container}"), e);
+        let config = ExecConfig {
+            cmd: Some(command.to_vec()),
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..ExecConfig::default()
+        };
+        let id = self.client.create_exec(container, config).await.map_err(failed)?.id;
+        match self.client.start_exec(&id, None::<StartExecOptions>).await.map_err(failed)? {
+            StartExecResults::Attached { output, input } => {
+                let (output, errors) = streams::apart(output);
+                Ok(Attached { input: Box::new(input), output, errors })
+            }
+            StartExecResults::Detached => Err(Error::EngineRefused {
+                action: format!("start a command in {container}"),
+                status: 0,
+                message: "the Engine gave no streams".to_owned(),
+            }),
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use super::{Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status, Usage};
+use super::{Attached, Creation, Docker, Embedded, EngineFacts, Kind, Labels, Object, Status, Usage};
 use crate::Error;
 
 /// What runs containers.
@@ -95,6 +95,14 @@ impl Engine {
         either!(self, engine => engine.stop(container, grace).await)
     }
 
+    /// Whether it is there at all; the embedded one always is.
+    pub(crate) async fn answers(&self) -> Result<(), Error> {
+        match self {
+            Self::Docker(docker) => docker.answers().await,
+            Self::Embedded(_) => Ok(()),
+        }
+    }
+
     /// Sends a signal (`KILL`) to a container's main process; its restart policy does not bring it back.
     pub(crate) async fn kill(&self, container: &str, signal: &str) -> Result<(), Error> {
         either!(self, engine => engine.kill(container, signal).await)
@@ -139,7 +147,7 @@ impl Engine {
     pub(crate) async fn addresses(&self, container: &str) -> Result<Vec<IpAddr>, Error> {
         match self {
             Self::Docker(docker) => docker.addresses(container).await,
-            Self::Embedded(embedded) => embedded.addresses(container),
+            Self::Embedded(embedded) => Ok(embedded.addresses(container)),
         }
     }
 
@@ -172,6 +180,11 @@ impl Engine {
         limit: Duration,
     ) -> Result<Option<i64>, Error> {
         either!(self, engine => engine.exec(container, command, limit).await)
+    }
+
+    /// Starts a command in a container, with its streams.
+    pub(crate) async fn exec_attached(&self, container: &str, command: &[String]) -> Result<Attached, Error> {
+        either!(self, engine => engine.exec_attached(container, command).await)
     }
 
     /// All objects that have this label (`name` or `name=value`), containers first.

@@ -1,5 +1,6 @@
 //! The container engine, in plain types. Only `docker` knows the client library, only `embedded` the runtime.
 
+mod attached;
 mod docker;
 mod either;
 #[cfg(target_os = "linux")]
@@ -18,6 +19,7 @@ use xedge_model::Platform;
 
 use crate::plan::ContainerPlan;
 
+pub(crate) use attached::Attached;
 pub use docker::{BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker};
 pub use either::Engine;
 pub use embedded::Embedded;
@@ -96,6 +98,10 @@ pub(crate) struct Creation<'a> {
 }
 
 /// State of a container.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "an engine tells them apart, and more than one can be true"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Image that it was made of: `sha256:…`.

@@ -37,7 +37,6 @@ struct Piece {
     load: Load,
     came: Instant,
     due: Instant,
-    held: bool,
 }
 
 /// A link that the bytes of a lane pass.
@@ -48,6 +47,8 @@ struct Stage {
     draws: Draws,
     /// What is on this link now.
     pieces: VecDeque<Piece>,
+    /// How many of the first ones wait for the end of a cut.
+    held: usize,
     /// Nothing arrives before what was sent before it.
     last: Option<Instant>,
 }
@@ -64,7 +65,8 @@ pub(super) struct Lane {
 impl Lane {
     /// A lane through these links, in the order in which bytes pass them.
     pub(super) fn new(hops: impl Iterator<Item = (Arc<Link>, Way, Draws)>) -> Self {
-        let stage = |(link, way, draws)| Stage { link, way, draws, pieces: VecDeque::new(), last: None };
+        let stage =
+            |(link, way, draws)| Stage { link, way, draws, pieces: VecDeque::new(), held: 0, last: None };
         Self { stages: hops.map(stage).collect(), out: VecDeque::new(), queued: 0 }
     }
 
@@ -121,8 +123,7 @@ impl Lane {
 
     /// When [`Lane::advance`] has something to do; `None` if only the end of a cut can bring that about.
     pub(super) fn next_at(&self) -> Option<Instant> {
-        let first = |stage: &Stage| stage.pieces.front().filter(|piece| !piece.held).map(|piece| piece.due);
-        self.stages.iter().filter_map(first).min()
+        self.stages.iter().filter_map(Stage::next_at).min()
     }
 }
 
@@ -135,34 +136,50 @@ impl Stage {
         };
         let due = self.last.map_or(due, |last| due.max(last));
         self.last = Some(due);
-        self.pieces.push_back(Piece { load, came: at, due, held: false });
+        self.pieces.push_back(Piece { load, came: at, due });
     }
 
     /// The first piece and when it was out, if that was before now.
     fn leave(&mut self, now: Instant) -> Option<(Instant, Load)> {
-        let piece = self.pieces.front_mut()?;
-        let cut = self.link.is_cut(self.way);
-        if piece.held && !cut {
-            // It was lost while the link was cut: it is sent again once the link is whole.
-            piece.held = false;
-            let healed = self.link.healed_at(self.way).unwrap_or(now);
-            piece.due = piece.due.max(healed + self.link.shape(self.way).latency);
-            self.last = self.last.max(Some(piece.due));
-        }
-        if piece.held || piece.due > now {
+        if self.link.is_cut(self.way) {
+            self.hold(now);
             return None;
         }
-        if cut {
-            piece.held = true;
-            if matches!(piece.load, Load::Bytes(_)) {
-                self.link.count_held(self.way);
-            }
-            return None;
-        }
-        let Piece { load, came, due, .. } = self.pieces.pop_front()?;
+        self.send_again(now);
+        self.pieces.front().filter(|piece| piece.due <= now)?;
+        let Piece { load, came, due } = self.pieces.pop_front()?;
         if let Load::Bytes(bytes) = &load {
             self.link.count(self.way, bytes.len(), now.saturating_duration_since(came));
         }
         Some((due, load))
+    }
+
+    /// What is due while the link is cut is lost, and waits to be sent again.
+    fn hold(&mut self, now: Instant) {
+        while let Some(piece) = self.pieces.get(self.held).filter(|piece| piece.due <= now) {
+            if matches!(piece.load, Load::Bytes(_)) {
+                self.link.count_held(self.way);
+            }
+            self.held += 1;
+        }
+    }
+
+    /// What was held is sent again as soon as the link is whole.
+    fn send_again(&mut self, now: Instant) {
+        if self.held == 0 {
+            return;
+        }
+        let healed = self.link.healed_at(self.way).unwrap_or(now);
+        let again = healed + self.link.shape(self.way).latency;
+        for piece in self.pieces.iter_mut().take(self.held) {
+            piece.due = piece.due.max(again);
+        }
+        self.last = self.last.max(Some(again));
+        self.held = 0;
+    }
+
+    /// When something happens here; `None` if only the end of a cut can bring that about.
+    fn next_at(&self) -> Option<Instant> {
+        self.pieces.get(self.held).map(|piece| piece.due)
     }
 }

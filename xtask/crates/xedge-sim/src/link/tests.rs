@@ -179,7 +179,9 @@ async fn what_is_sent_during_a_partition_arrives_after_it() {
     let control = links.control("lan").unwrap();
     let (mut stream, mut far) = joined(&links).await;
     assert!(control.partition(Direction::Up) && !control.partition(Direction::Up));
-    stream.write_all(b"late").await.unwrap();
+    for byte in [b"l", b"a", b"t", b"e"] {
+        stream.write_all(byte).await.unwrap();
+    }
     // The other direction goes on.
     about(hear(&mut stream, &mut far, b"down").await, 20);
     let mut got = [0; 4];
@@ -198,7 +200,7 @@ async fn what_is_sent_during_a_partition_arrives_after_it() {
     }
     about(healed.elapsed(), 20);
     let stats = control.stats();
-    assert_eq!((&got, stats.up.passed.held, stats.down.passed.held, stats.partitions), (b"late", 1, 0, 1));
+    assert_eq!((&got, stats.up.passed.held, stats.down.passed.held, stats.partitions), (b"late", 4, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,4 +320,40 @@ async fn a_route_of_two_links_is_as_late_as_both() {
     assert!(waiting.is_err());
     let [lan, site] = &links.stats()[..] else { panic!("two links") };
     assert_eq!((lan.up.passed.bytes, site.down.passed.bytes, site.down.passed.held), (9, 5, 1));
+}
+
+#[tokio::test]
+async fn a_reset_is_heard_at_the_other_end_of_a_socket() {
+    let links = lan(late(2), late(2));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let route = links.route("sensor-1", "sensor", "broker");
+    let dialled = super::connect(listener.local_addr().unwrap(), route.as_ref());
+    let (stream, accepted) = tokio::join!(dialled, listener.accept());
+    let (mut stream, (mut far, _)) = (stream.unwrap(), accepted.unwrap());
+    stream.write_all(b"hello").await.unwrap();
+    let mut got = [0; 5];
+    let mut nothing = [0];
+    tokio::select! {
+        read = far.read_exact(&mut got) => drop(read.unwrap()),
+        _ = stream.read(&mut nothing) => unreachable!("nobody answers"),
+    }
+    assert_eq!((&got, links.stats()[0].up.passed.bytes), (b"hello", 5));
+    assert_eq!(links.control("lan").unwrap().reset(), 1);
+    let torn = stream.read(&mut nothing).await.unwrap_err();
+    assert_eq!(torn.kind(), std::io::ErrorKind::ConnectionReset);
+    drop(stream);
+    assert_eq!(far.read(&mut nothing).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_round_trip_is_measured_beside_the_counters() {
+    let links = lan(late(20), late(30));
+    let mut measuring = links.measure();
+    while measuring.join_next().await.is_some() {}
+    let stats = links.stats().remove(0);
+    let found = stats.round_trip.unwrap();
+    assert!(found.linked_us >= 50_000, "{found:?}");
+    assert_eq!((stats.connections, stats.is_used()), (0, false));
+    let claims = crate::check::links_used(&[stats]);
+    assert_eq!((claims.len(), claims[0].state), (1, crate::check::State::Invalid));
 }

@@ -2,18 +2,18 @@
 //! nothing about time.
 
 use std::collections::BTreeMap;
-use std::process::ExitStatus;
 
-use camino::Utf8Path;
+use camino::Utf8PathBuf;
 use futures_util::future::try_join_all;
 
 use super::kernel::Kernel;
+use super::member::Member;
 use super::node::{Body, Said};
-use super::peer::{Peer, Trouble};
-use super::plan::{Runs, ScriptPlan, VirtualPlan};
-use super::script::Script;
+use super::peer::Trouble;
+use super::plan::{Runs, VirtualNode, VirtualPlan};
 use super::wire::{Heard, Spoken};
 use crate::Error;
+use crate::engine::Engine;
 
 /// Everybody who is led from outside.
 pub(super) struct Cast<'a> {
@@ -22,24 +22,22 @@ pub(super) struct Cast<'a> {
     members: Vec<Member<'a>>,
 }
 
-struct Member<'a> {
-    node: u32,
-    id: &'a str,
-    script: &'a ScriptPlan,
-    peer: Peer,
-    process: Script,
+/// Where the cast finds what it needs outside: a folder for scripts, and the container of each node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Scripts work in folders below it.
+    pub(crate) folder: Utf8PathBuf,
+    /// What runs the containers.
+    pub(crate) engine: Option<Engine>,
+    /// Name in the engine, by node.
+    pub(crate) containers: BTreeMap<String, String>,
 }
 
 impl<'a> Cast<'a> {
-    /// Starts all of them at the same time and waits until each is ready. Scripts work in folders below `folder`.
-    pub(super) async fn start(plan: &'a VirtualPlan, folder: &Utf8Path) -> Result<Self, Error> {
-        let starting = (0..).zip(&plan.nodes).filter_map(|(number, node)| match &node.runs {
-            Runs::Script(script) => {
-                Some(Member::start(plan, number, &node.id, script, folder.join(&node.id)))
-            }
-            Runs::Model | Runs::Container(_) => None,
-        });
-        let members = try_join_all(starting).await?;
+    /// Starts all of them at the same time and waits until each is ready.
+    pub(super) async fn start(plan: &'a VirtualPlan, around: &Surroundings) -> Result<Self, Error> {
+        let external = (0..).zip(&plan.nodes).filter(|(_, node)| node.is_external());
+        let members = try_join_all(external.map(|(number, node)| member(plan, number, node, around))).await?;
         Ok(Self { plan, names: plan.names(), members })
     }
 
@@ -62,17 +60,17 @@ impl<'a> Cast<'a> {
                 })
                 .collect();
             if let Err(trouble) = member.peer.advance(until, &heard).await {
-                return Err(member.failed(&trouble, Some(from)).await);
+                return Err(member.failed(&trouble, from).await);
             }
         }
         for member in &mut self.members {
             let spoken = match member.peer.answer().await {
                 Ok(spoken) => spoken,
-                Err(trouble) => return Err(member.failed(&trouble, Some(from)).await),
+                Err(trouble) => return Err(member.failed(&trouble, from).await),
             };
             for event in spoken {
                 if let Err(what) = say(self.plan, &self.names, kernel, member.node, from, event) {
-                    return Err(member.failed(&Trouble::Nonsense(what), Some(from)).await);
+                    return Err(member.failed(&Trouble::Nonsense(what), from).await);
                 }
             }
         }
@@ -88,8 +86,7 @@ impl<'a> Cast<'a> {
         }
         let mut logs = BTreeMap::new();
         for member in &mut self.members {
-            member.process.end().await;
-            logs.insert(member.id.to_owned(), member.process.log());
+            logs.insert(member.id.to_owned(), member.end().await);
         }
         logs
     }
@@ -132,62 +129,20 @@ fn unknown(names: &BTreeMap<&str, u32>, kind: &str, dst: &str) -> String {
     format!("it sends `{kind}` to `{dst}`, and there is no such node; {help}")
 }
 
-impl<'a> Member<'a> {
-    async fn start(
-        plan: &'a VirtualPlan,
-        node: u32,
-        id: &'a str,
-        script: &'a ScriptPlan,
-        folder: camino::Utf8PathBuf,
-    ) -> Result<Self, Error> {
-        let started = Script::start(script, &folder, plan.patience).await;
-        let (mut process, peer) =
-            started.map_err(|source| Error::NoPython { node: id.to_owned(), source })?;
-        let mut peer = match peer {
-            Ok(peer) => peer,
-            Err(trouble) => return Err(failed(id, script, &mut process, &trouble, None).await),
-        };
-        match peer.init(id, plan.seed, &script.config).await {
-            Ok(()) => Ok(Self { node, id, script, peer, process }),
-            Err(trouble) => Err(failed(id, script, &mut process, &trouble, None).await),
+async fn member<'a>(
+    plan: &'a VirtualPlan,
+    number: u32,
+    node: &'a VirtualNode,
+    around: &Surroundings,
+) -> Result<Member<'a>, Error> {
+    match &node.runs {
+        Runs::Script(script) => Member::script(plan, number, script, &around.folder.join(&node.id)).await,
+        Runs::Container(command) => {
+            let place = around.engine.as_ref().zip(around.containers.get(&node.id));
+            let missing = || Error::plan(&plan.scenario_name, format!("{} has no container", node.id));
+            let (engine, container) = place.ok_or_else(missing)?;
+            Member::container(plan, number, command, engine, container).await
         }
+        Runs::Model => Err(Error::plan(&plan.scenario_name, format!("{} is led by nobody", node.id))),
     }
-
-    async fn failed(&mut self, trouble: &Trouble, at: Option<u64>) -> Error {
-        failed(self.id, self.script, &mut self.process, trouble, at).await
-    }
-}
-
-/// What is said of a script that failed, once it has ended.
-async fn failed(
-    id: &str,
-    script: &ScriptPlan,
-    process: &mut Script,
-    trouble: &Trouble,
-    at: Option<u64>,
-) -> Error {
-    let ended = match trouble {
-        Trouble::Gone => process.end().await,
-        Trouble::Silent(_) | Trouble::Nonsense(_) => {
-            process.kill().await;
-            None
-        }
-    };
-    let detail = ended.map_or_else(|| trouble.to_string(), how);
-    let when =
-        at.map_or("at its start".to_owned(), |us| format!("at {}.{:06} s", us / 1_000_000, us % 1_000_000));
-    Error::Script {
-        node: id.to_owned(),
-        script: script.shown.clone(),
-        line: script.line,
-        when,
-        detail,
-        log: process.tail(),
-    }
-}
-
-fn how(status: ExitStatus) -> String {
-    status
-        .code()
-        .map_or_else(|| "a signal ended it".to_owned(), |code| format!("it ended with exit code {code}"))
 }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
 use tokio::task::{JoinSet, yield_now};
 use xedge_model::Digest;
 use xedge_model::scenario::{Expectation, Role};
 
-use super::cast::Cast;
+use super::cast::{Cast, Surroundings};
 use super::claims::Checker;
 use super::kernel::{Kernel, micros};
 use super::link::LinkCount;
@@ -41,10 +40,14 @@ pub(crate) struct Passage {
     pub logs: BTreeMap<String, String>,
 }
 
-/// Goes through a plan once; scripts work below `folder`.
-async fn pass(plan: &VirtualPlan, expectations: &[Expectation], folder: &Utf8Path) -> Result<Passage, Error> {
+/// Goes through a plan once.
+async fn pass(
+    plan: &VirtualPlan,
+    expectations: &[Expectation],
+    around: &Surroundings,
+) -> Result<Passage, Error> {
     let mut kernel = Kernel::new(plan)?;
-    let mut cast = Cast::start(plan, folder).await?;
+    let mut cast = Cast::start(plan, around).await?;
     let step = if cast.is_empty() { SLICE_US } else { micros(plan.quantum) };
     let mut now = 0;
     while now < kernel.duration {
@@ -69,17 +72,17 @@ fn conclude(plan: &VirtualPlan, mut kernel: Kernel<'_>, expectations: &[Expectat
     Passage { trace, events, claims, nodes, links, latency, lost, in_flight, logs }
 }
 
-/// Goes through a plan twice, side by side, and adds the claim that both were the same. Scripts work in folders below
-/// `folder`. Dropping the future ends everything.
+/// Goes through a plan twice, side by side and each in surroundings of its own, and adds the claim that both were the same.
+/// Dropping the future ends everything.
 pub(crate) async fn run_twice(
     plan: &VirtualPlan,
     expectations: &[Expectation],
-    folder: &Utf8Path,
+    surroundings: [Surroundings; 2],
 ) -> Result<Passage, Error> {
     let mut passes = JoinSet::new();
-    for name in ["first", "second"] {
-        let (plan, expectations, folder) = (plan.clone(), expectations.to_vec(), folder.join(name));
-        passes.spawn(async move { (name, pass(&plan, &expectations, &folder).await) });
+    for (name, around) in ["first", "second"].into_iter().zip(surroundings) {
+        let (plan, expectations) = (plan.clone(), expectations.to_vec());
+        passes.spawn(async move { (name, pass(&plan, &expectations, &around).await) });
     }
     let mut done = BTreeMap::new();
     while let Some(joined) = passes.join_next().await {

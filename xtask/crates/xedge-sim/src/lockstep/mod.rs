@@ -9,6 +9,7 @@ mod expand;
 mod histogram;
 mod kernel;
 mod link;
+mod member;
 mod node;
 mod peer;
 mod plan;
@@ -18,6 +19,7 @@ mod script;
 mod trace;
 mod wire;
 
+pub(crate) use cast::Surroundings;
 pub(crate) use claims::answers;
 pub(crate) use drive::{Passage, run_twice};
 pub use link::{LinkCount, LinkPlan, Shape};

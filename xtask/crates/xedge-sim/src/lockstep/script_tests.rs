@@ -11,7 +11,7 @@ use xedge_model::{Class, Failure};
 
 use super::plan::ScriptPlan;
 use super::tests::{CLAIMS, node, plan};
-use super::{Passage, Patience, Runs, VirtualNode, VirtualPlan, run_twice};
+use super::{Passage, Patience, Runs, Surroundings, VirtualNode, VirtualPlan, run_twice};
 use crate::Error;
 use crate::check::State;
 
@@ -75,7 +75,8 @@ fn with(folder: &Utf8Path, part: &str) -> VirtualPlan {
 }
 
 async fn go(folder: &Utf8Path, plan: &VirtualPlan) -> Result<Passage, Error> {
-    run_twice(plan, &CLAIMS, &folder.join("runs")).await
+    let around = |name| Surroundings { folder: folder.join("runs").join(name), ..Surroundings::default() };
+    run_twice(plan, &CLAIMS, ["first", "second"].map(around)).await
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use xedge_model::scenario::{Expectation, Role};
 
-use super::{LinkPlan, Passage, Patience, Runs, Shape, VirtualNode, VirtualPlan, run_twice};
+use super::{LinkPlan, Passage, Patience, Runs, Shape, Surroundings, VirtualNode, VirtualPlan, run_twice};
 use crate::check::State;
 
 pub(super) const CLAIMS: [Expectation; 3] =
@@ -57,7 +57,7 @@ async fn go(plan: &VirtualPlan) -> Passage {
 
 /// Without scripts nothing is written.
 async fn twice(plan: &VirtualPlan) -> Result<Passage, crate::Error> {
-    run_twice(plan, &CLAIMS, "/nonexistent".into()).await
+    run_twice(plan, &CLAIMS, <[Surroundings; 2]>::default()).await
 }
 
 fn states(passage: &Passage) -> Vec<State> {

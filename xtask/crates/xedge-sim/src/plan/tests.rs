@@ -7,8 +7,8 @@ use xedge_model::scenario::{Expectation, ModelConfig, Role};
 use xedge_model::{Class, Failure};
 
 use super::{
-    ContainerPlan, Credentials, FilePlan, Limits, ModelPlan, ModelSettings, Need, RetainedProbe, RunPlan,
-    Secret, VolumePlan, start_order,
+    ContainerPlan, Credentials, Ends, FilePlan, Limits, LinkPlan, ModelPlan, ModelSettings, Need,
+    RetainedProbe, RunPlan, Secret, Shape, VolumePlan, start_order,
 };
 
 fn container(node_id: &str, role: Role) -> ContainerPlan {
@@ -197,4 +197,66 @@ fn debug_output_of_a_plan_has_no_secret() {
         !text.contains("right") && !text.contains("topsecret") && !text.contains("116, 111, 112"),
         "{text}"
     );
+}
+
+#[test]
+fn a_timeline_is_about_containers_of_the_run_and_leaves_none_down_that_is_asked_later() {
+    let with = |text: &str, claim: &str| {
+        let timeline = xedge_model::yaml::Source::new("t.yaml", text).parse().unwrap();
+        RunPlan { timeline, expectations: vec![claim.parse().unwrap()], ..good() }.validate()
+    };
+    let refused = |text: &str, claim: &str, part: &str| {
+        let error = with(text, claim).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    let retained = "retained.survives(restart)";
+    refused("[{at: 1s, kill: s}]", "broker.starts", "the timeline names s, which is no container");
+    refused("[{at: 1s, kill: broker}]", retained, "that the timeline leaves down");
+    with("[{at: 1s, kill: broker}]", "broker.starts").unwrap();
+    with("[{at: 2s, start: broker}, {at: 1s, kill: broker}]", retained).unwrap();
+}
+
+fn link(name: &str, ends: Ends) -> LinkPlan {
+    LinkPlan { name: name.into(), ends, up: Shape::default(), down: Shape::default() }
+}
+
+fn between(from: &str, to: &str) -> Ends {
+    Ends::Between { from: from.into(), to: to.into() }
+}
+
+#[test]
+fn a_link_must_have_something_to_take_it() {
+    let refused = |part, ends| refused(part, |p| p.links = vec![link("l", ends)]);
+    refused(
+        "nothing connects s and gw: containers connect to the `ports` of others, and models only to broker",
+        between("s", "gw"),
+    );
+    refused("link `l` would stay unused: no node names it with `via`", Ends::Of(vec![]));
+    refused("x opens no connection", Ends::Of(vec!["x".into()]));
+    for ends in [between("s", "broker"), between("broker", "gw"), Ends::Of(vec!["broker".into()]), Ends::Rest]
+    {
+        let mut plan = good();
+        plan.links = vec![link("l", ends)];
+        plan.validate().unwrap();
+    }
+}
+
+#[test]
+fn a_listener_stands_for_one_container() {
+    let stores = |ports: [u16; 2]| {
+        let mut plan = good();
+        for (name, port) in ["one", "two"].into_iter().zip(ports) {
+            let mut store = container(name, Role::Service);
+            store.extras.published_tcp = vec![port];
+            plan.containers.push(store);
+        }
+        plan.links = vec![link("l", Ends::Of(vec!["broker".into()]))];
+        plan
+    };
+    stores([80, 81]).validate().unwrap();
+    let error = stores([80, 80]).validate().unwrap_err();
+    assert!(error.to_string().contains("node broker would reach one and two at port 80"), "{error}");
+    let mut apart = stores([80, 80]);
+    apart.containers[2].extras.networks = vec!["back".into()];
+    apart.validate().unwrap();
 }

@@ -33,12 +33,17 @@ pub(super) async fn guarded<T>(
         () = cancelled(cancel) => Ok(Err(Error::Interrupted { run_id: stage.run_id.to_owned() })),
         result = body => result,
     };
+    let result = match result {
+        Ok(Err(error)) => Ok(Err(stage.cause(error).await)),
+        other => other,
+    };
     (stage.progress)(Progress::Phase { name: "stop" });
     if matches!(result, Ok(Ok(_))) && !stage.keep {
         stop_all(stage, plans).await;
     }
     let logs = stage.logs(plans).await;
-    let leftovers = if stage.keep { Vec::new() } else { stage.clear().await };
+    let cut_short = !matches!(result, Ok(Ok(_)));
+    let leftovers = if stage.keep { Vec::new() } else { stage.clear(cut_short).await };
     for leftover in &leftovers {
         (stage.progress)(Progress::Warning(format!("could not remove {leftover}")));
     }

@@ -1,10 +1,13 @@
 //! One run from start to report: brokers, other containers, models, drain, checks, clearing up.
 
 pub mod container;
+mod descriptors;
 mod guard;
+mod host;
 mod outage;
 pub mod outcome;
 mod port;
+mod process;
 mod resources;
 mod restart;
 mod service;
@@ -24,6 +27,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use xedge_model::scenario::Expectation;
 
 use self::guard::{Aftermath, guarded};
+use self::host::Host;
 use self::outage::Outages;
 use self::outcome::{ContainerFacts, Facts, Outcome};
 use self::resources::Watch;
@@ -71,6 +75,11 @@ pub enum Progress {
         /// `prepare`, `publish` or `watch`, `drain`, `check` or `stop`.
         name: &'static str,
     },
+    /// The timeline did something, or saw its effect.
+    Fault {
+        /// What.
+        what: String,
+    },
     /// A claim was decided.
     Claim(Claim),
     /// Virtual time went by.
@@ -98,22 +107,10 @@ pub async fn run(
     cancel: watch::Receiver<bool>,
 ) -> Result<Outcome, Error> {
     plan.validate()?;
+    descriptors::make_room(plan)?;
     let lock = RunLock::take(&place.locks, &plan.run_id)?;
     let recorder = Recorder::new(Instant::now());
-    let stage = Stage {
-        engine,
-        run_id: &plan.run_id,
-        keep: plan.keep,
-        limits: plan.limits,
-        credentials: &plan.credentials,
-        links: Links::new(&plan.links, plan.seed),
-        gates: Gates::default(),
-        recorder: recorder.clone(),
-        progress,
-        labels: Stage::labels(&plan.run_id, plan.keep, place, &lock),
-        published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
-        outages: Outages::default(),
-    };
+    let stage = stage(engine, plan, place, &lock, recorder.clone(), progress);
     let measurement = Measurement { plan, stage: &stage, roster: Roster::of(plan) };
     // A whole run is a large future: on the heap, so that those of the callers stay small.
     let body = Box::pin(measurement.run());
@@ -134,6 +131,31 @@ pub async fn run(
             Err(error)
         }
         (result, Ok(())) => result,
+    }
+}
+
+/// What containers of a run are made with.
+fn stage<'a>(
+    engine: &'a Engine,
+    plan: &'a RunPlan,
+    place: &Place,
+    lock: &RunLock,
+    recorder: Recorder,
+    progress: &'a (dyn Fn(Progress) + Send + Sync),
+) -> Stage<'a> {
+    Stage {
+        engine: Host::new(engine),
+        run_id: &plan.run_id,
+        keep: plan.keep,
+        limits: plan.limits,
+        credentials: &plan.credentials,
+        links: Links::new(&plan.links, plan.seed),
+        gates: Gates::default(),
+        recorder,
+        progress,
+        labels: Stage::labels(&plan.run_id, plan.keep, place, lock),
+        published: plan.models.len().div_ceil(MODELS_PER_PORT).max(1),
+        outages: Outages::default(),
     }
 }
 

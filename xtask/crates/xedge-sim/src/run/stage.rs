@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use xedge_model::scenario::Role;
 
 use super::Progress;
+use super::host::Host;
 use super::outage::Outages;
 use super::outcome::ContainerFacts;
-use crate::engine::{Creation, Engine, Labels, Status, volume_tar};
+use crate::engine::{Creation, Labels, Status, volume_tar};
 use crate::history::{Kind, Recorder};
 use crate::link::{Gates, Links, Naming};
 use crate::plan::{ContainerPlan, Credentials, Limits, Place, VolumePlan, redact};
@@ -27,12 +29,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two looks at containers that should just run.
 const WATCH: Duration = Duration::from_secs(1);
 
+/// How long an Engine that ended a container may go on answering before it is gone itself.
+const GOES: Duration = Duration::from_secs(2);
+/// When something happened that nobody asked for.
+const DURING: &str = "during the run";
+
 /// What engines call the place without network.
 const OFFLINE: &str = "none";
 
 /// Where containers of one run live.
 pub(super) struct Stage<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) engine: Host<'a>,
     pub(super) run_id: &'a str,
     pub(super) keep: bool,
     pub(super) limits: Limits,
@@ -68,6 +75,10 @@ impl Stage<'_> {
 
     /// The networks of a container: the one that all share, those that its plan names, or none.
     fn networks(&self, plan: &ContainerPlan) -> Vec<String> {
+        // A program of this machine is in its network.
+        if plan.extras.process.is_some() {
+            return Vec::new();
+        }
         if plan.extras.offline {
             return vec![OFFLINE.to_owned()];
         }
@@ -89,7 +100,7 @@ impl Stage<'_> {
             self.engine.create_network(name, &self.labels).await?;
         }
         let naming = Naming { container: &|node| self.name(node), network: &|name| self.named_network(name) };
-        self.gates.plan(self.engine, &self.links, plans, &naming).await?;
+        self.gates.plan(&self.engine, &self.links, plans, &naming).await?;
         let shared = plans.iter().flat_map(|plan| &plan.volumes).filter_map(|volume| volume.name.as_deref());
         for name in shared.collect::<BTreeSet<&str>>() {
             self.engine.create_volume(&self.shared_volume(name), &self.labels).await?;
@@ -113,10 +124,10 @@ impl Stage<'_> {
         (self.progress)(Progress::Starting { node: plan.node_id.clone() });
         self.check_platform(plan)?;
         let networks = self.networks(plan);
-        self.gates.open(self.engine, &networks, false)?;
+        self.gates.open(&self.engine, &networks, false)?;
         let facts = self.create(plan).await?;
         self.start(plan).await?;
-        self.gates.open(self.engine, &networks, true)?;
+        self.gates.open(&self.engine, &networks, true)?;
         self.recorder.record(&Arc::from(plan.node_id.as_str()), Kind::Started { image: facts.image.clone() });
         Ok((facts, Instant::now()))
     }
@@ -167,6 +178,16 @@ impl Stage<'_> {
 
     async fn create(&self, plan: &ContainerPlan) -> Result<ContainerFacts, Error> {
         let name = self.name(&plan.node_id);
+        if let Some(process) = &plan.extras.process {
+            self.engine.processes.create(&name, process)?;
+            return Ok(ContainerFacts {
+                node: plan.node_id.clone(),
+                role: plan.role,
+                image: format!("none: the program {}", process.command.first().map_or("", String::as_str)),
+                platform: plan.platform,
+                emulated: false,
+            });
+        }
         let mut volumes = BTreeMap::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
             let volume_name = match &volume.name {
@@ -312,7 +333,7 @@ impl Stage<'_> {
 
     /// What a container's health check says now; `None` is a pass.
     pub(super) async fn health(&self, plan: &ContainerPlan) -> Result<Option<String>, Error> {
-        match self.up(plan, "during the run").await?.health_check {
+        match self.up(plan, DURING).await?.health_check {
             Some(check) => self.asked(plan, &check).await,
             None => Ok(Some("it has no health check".to_owned())),
         }
@@ -379,7 +400,7 @@ impl Stage<'_> {
     pub(super) async fn all_up(&self, plans: &[ContainerPlan]) -> Result<(), Error> {
         for plan in plans.iter().filter(|plan| !plan.extras.completes) {
             let before = self.outages.calm(&plan.node_id);
-            let up = self.up(plan, "during the run").await;
+            let up = self.up(plan, DURING).await;
             if before.is_some() && self.outages.calm(&plan.node_id) == before {
                 up?;
             } else if let Err(error @ Error::EngineLost { .. }) = up {
@@ -396,6 +417,22 @@ impl Stage<'_> {
         let code = self.engine.inspect(&name).await?.exit_code;
         self.recorder.record(&Arc::from(plan.node_id.as_str()), Kind::Stopped { code });
         Ok(code)
+    }
+
+    /// The error of a run, or, where containers ended because the Engine itself does, that one: an Engine that shuts down
+    /// ends them first and hangs up after.
+    pub(super) async fn cause(&self, error: Error) -> Error {
+        if !matches!(error, Error::Exited { when: DURING, .. }) {
+            return error;
+        }
+        let end = Instant::now() + GOES;
+        while Instant::now() < end {
+            if let Err(lost @ Error::EngineLost { .. }) = self.engine.answers().await {
+                return lost;
+            }
+            sleep(PAUSE).await;
+        }
+        error
     }
 
     async fn tail(&self, node: &str) -> String {
@@ -415,16 +452,20 @@ impl Stage<'_> {
         logs
     }
 
-    /// Removes everything of this run; what stays is named.
-    pub(super) async fn clear(&self) -> Vec<String> {
+    /// Removes everything of this run; what stays is named. An order that was under way when the run was cut short can
+    /// still be carried out: then it looks twice.
+    pub(super) async fn clear(&self, cut_short: bool) -> Vec<String> {
+        self.engine.processes.clear().await;
         let mut problem = String::new();
-        let mut clean = 0;
+        let (mut clean, enough) = (0, if cut_short { 2 } else { 1 });
         for _ in 0..20 {
             match self.clear_once().await {
-                // An order that was under way when the run was cancelled can still be carried out: look twice.
-                Ok(true) if clean > 0 => return Vec::new(),
+                Ok(true) if clean + 1 == enough => return Vec::new(),
                 Ok(true) => clean += 1,
-                Ok(false) => clean = 0,
+                Ok(false) => {
+                    clean = 0;
+                    continue;
+                }
                 Err(error @ Error::EngineLost { .. }) => {
                     problem = error.to_string();
                     break;
@@ -438,8 +479,9 @@ impl Stage<'_> {
 
     async fn clear_once(&self) -> Result<bool, Error> {
         let objects = self.engine.labelled(&format!("{RUN}={}", self.run_id)).await?;
-        for object in &objects {
-            self.engine.remove(object.kind, &object.id).await?;
+        // Sorted: containers first, then what they use.
+        for same in objects.chunk_by(|a, b| a.kind == b.kind) {
+            try_join_all(same.iter().map(|object| self.engine.remove(object.kind, &object.id))).await?;
         }
         Ok(objects.is_empty())
     }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use xedge_model::scenario::{Action, Role, Signal, TimelineEntry};
+use xedge_model::scenario::{Action, Direction, Role, Signal, TimelineEntry};
 
+use super::Progress;
 use super::stage::Stage;
 use crate::Error;
 use crate::engine::Status;
 use crate::history::{Kind, Step};
+use crate::link::{LinkControl, LinkStats};
 use crate::plan::{ContainerPlan, RunPlan};
 
 /// Pause between two looks at a container that is ending.
@@ -64,6 +66,19 @@ struct Deed<'a> {
 
 impl Deed<'_> {
     fn note(&self, step: Step) {
+        let seen = match &step {
+            Step::Ordered { action, .. } => Some(action.clone()),
+            Step::Gone { .. } => Some(format!("{} is gone", self.target)),
+            Step::Held => Some(format!("{} is held", self.target)),
+            Step::Cut { connections } => {
+                Some(format!("{connections} connections of {} are cut off", self.target))
+            }
+            Step::Ready => Some(format!("{} is ready again", self.target)),
+            _ => None,
+        };
+        if let Some(what) = seen {
+            (self.timeline.stage.progress)(Progress::Fault { what });
+        }
         self.timeline.stage.recorder.record(&self.target, Kind::Fault { entry: self.number, step });
     }
 
@@ -71,6 +86,11 @@ impl Deed<'_> {
         let plan = self.timeline.plan;
         let found = plan.containers.iter().find(|container| container.node_id == *self.target);
         found.ok_or_else(|| self.unknown("which is no container of the run"))
+    }
+
+    fn link(&self) -> Result<LinkControl, Error> {
+        let found = self.timeline.stage.links.control(&self.target);
+        found.ok_or_else(|| self.unknown("which is no link of the run"))
     }
 
     fn unknown(&self, why: &str) -> Error {
@@ -91,8 +111,13 @@ impl Deed<'_> {
                 Ok(())
             }
             Action::Pause { for_, .. } => self.pause(self.node()?, for_.0).await,
-            Action::Partition { .. } | Action::Reset { .. } => {
-                Err(self.unknown("which is no link of the run"))
+            Action::Partition { for_, direction, .. } => {
+                self.partition(&self.link()?, for_.0, *direction).await;
+                Ok(())
+            }
+            Action::Reset { .. } => {
+                self.reset(&self.link()?);
+                Ok(())
             }
         }
     }
@@ -159,6 +184,31 @@ impl Deed<'_> {
         self.ready(node).await
     }
 
+    /// A partition that held nothing back, and kept nobody out, would prove nothing.
+    async fn partition(&self, link: &LinkControl, time: Duration, direction: Direction) {
+        let before = held(&link.stats());
+        let was_whole = link.partition(direction);
+        self.note(Step::Cut { connections: link.connections() as u64 });
+        sleep(time).await;
+        let pieces = held(&link.stats()) - before;
+        link.heal();
+        self.note(Step::Healed { pieces });
+        if !was_whole {
+            self.note(Step::NoEffect { reason: "it was cut already".to_owned() });
+        } else if pieces == 0 {
+            self.note(Step::NoEffect { reason: "nothing wanted to get through it meanwhile".to_owned() });
+        }
+    }
+
+    fn reset(&self, link: &LinkControl) {
+        let connections = link.reset() as u64;
+        self.note(Step::Cut { connections });
+        if connections == 0 {
+            self.note(Step::NoEffect { reason: "no connection took it at that moment".to_owned() });
+        }
+        self.note(Step::Healed { pieces: 0 });
+    }
+
     /// The first state of a node that is as wanted; `None` if there is none in time.
     async fn wait(
         &self,
@@ -179,4 +229,9 @@ impl Deed<'_> {
             sleep(LOOK).await;
         }
     }
+}
+
+/// Pieces that partitions of a link held back.
+fn held(stats: &LinkStats) -> u64 {
+    stats.up.passed.held + stats.down.passed.held
 }

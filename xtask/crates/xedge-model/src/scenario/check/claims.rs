@@ -52,7 +52,11 @@ pub(super) fn check_nodes(scenario: &Scenario, source: &Source) -> Result<(), Ya
 fn needs_real(claim: &Expectation) -> bool {
     match claim {
         Expectation::SensorsPublish | Expectation::GatewayReceives | Expectation::EndToEnd => false,
-        Expectation::Measure(measure) => measure.metric.node().is_some(),
+        Expectation::Measure(measure) => match measure.metric {
+            Metric::DeliveryRatio { qos } => qos.is_some(),
+            Metric::AckLatency(_) => true,
+            _ => measure.metric.node().is_some(),
+        },
         _ => true,
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn check(scenario: &Scenario, source: &Source) -> Result<(), YamlErro
     }
     let counted = || nodes.iter().filter_map(|node| node.count.as_ref());
     let total: u64 = counted().map(|count| u64::from(count.value)).sum();
-    match counted().last().filter(|_| total > u64::from(MOST)) {
+    match counted().next_back().filter(|_| total > u64::from(MOST)) {
         Some(count) => {
             let message = format!("{total} nodes together are more than {MOST}");
             Err(source.error_at(count, message))

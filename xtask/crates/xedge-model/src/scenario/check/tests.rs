@@ -1,3 +1,5 @@
+//! Every key of a scenario, wrong in every way: refused at its place, with its message.
+
 use crate::Failure as _;
 use crate::scenario::Scenario;
 use crate::tree::{At, Tree, Value};
@@ -396,6 +398,12 @@ expect:
         &[
             ("every: 1s", "keep_alive: 1s", "keep_alive: |1s", "`keep_alive` needs a broker"),
             ("every: 1s", "user: ann", "user: |ann", "`user` needs a broker"),
+            (
+                "- sensors.publish",
+                "- mqtt.ack_latency.p50 < 1s\n  - sensors.publish",
+                "- |mqtt.ack",
+                "`mqtt.ack_latency.p50 < 1s` needs a container",
+            ),
             (
                 "- sensors.publish",
                 "- broker.starts",

@@ -27,6 +27,11 @@ impl Docker {
         resumed.map_err(|e| self.failed(&format!("unpause container {container}"), e))
     }
 
+    /// Whether it is there at all.
+    pub(crate) async fn answers(&self) -> Result<(), Error> {
+        self.client.ping().await.map(drop).map_err(|e| self.failed("see whether it is there", e))
+    }
+
     /// What a running container uses; `None` where neither this machine's files nor the Engine can tell.
     pub(crate) async fn usage(&self, container: &str) -> Result<Option<Usage>, Error> {
         let found = self.inspected(container).await?;

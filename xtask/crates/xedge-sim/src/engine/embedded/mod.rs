@@ -34,7 +34,7 @@ use self::net::Networks;
 use self::objects::Objects;
 use self::runtime::Runtime;
 use self::store::Store;
-use super::{Creation, EngineFacts, EngineKind, Kind, Labels, Object, Settings, Status};
+use super::{Attached, Creation, EngineFacts, EngineKind, Kind, Labels, Object, Settings, Status};
 use crate::Error;
 
 pub use forward::{COMMAND as FORWARD, forward};
@@ -217,6 +217,19 @@ impl Embedded {
         let command = command.to_vec();
         let ran = self.blocking(move |_| exec::exec(&found, &command, limit)).await?;
         ran.map_err(|error| failed(&error))
+    }
+
+    pub(super) async fn exec_attached(&self, container: &str, command: &[String]) -> Result<Attached, Error> {
+        let failed = |error: &dyn std::fmt::Display| {
+            runtime_error(&format!("start a command in {container}"), error.to_string())
+        };
+        let found = self.inner.container(container)?;
+        if !found.is_running() {
+            return Err(failed(&"the container is not running"));
+        }
+        let command = command.to_vec();
+        let started = self.blocking(move |_| exec::start(&found, &command)).await?;
+        started.and_then(exec::attach).map_err(|error| failed(&error))
     }
 
     pub(super) async fn labelled(&self, label: &str) -> Result<Vec<Object>, Error> {
