@@ -1,4 +1,4 @@
-//! Versions of mosquitto and what differs between them (its `ChangeLog` and mosquitto.conf(5)). Data, and reading a version.
+//! Versions of mosquitto and what differs between them (its list of changes, and mosquitto.conf(5)). Data, and reading a version.
 
 use std::fmt;
 

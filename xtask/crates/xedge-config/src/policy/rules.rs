@@ -166,7 +166,7 @@ pub const RULES: &[Rule] = &[
         Error,
         "logs go to stdout with a size limit, or to a mounted file that is rotated",
         "a file inside of the container is gone when it is needed; one that nothing rotates fills the card, and a full card stops saving",
-        "write `log_dest stdout` and give the service `logging: {driver: json-file, options: {max-size: 5m, max-file: \"3\"}}`; who rotates a mounted file, `rotated` in templates/policy.yaml says",
+        "write `log_dest stderr` (2.0 holds back what goes to stdout, and a kill loses it) and give the service `logging: {driver: json-file, options: {max-size: 5m, max-file: \"3\"}}`; who rotates a mounted file, `rotated` in templates/policy.yaml says",
     ),
     asks(
         "net.bind",

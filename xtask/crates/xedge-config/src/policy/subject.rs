@@ -122,8 +122,9 @@ impl<'a> Subject<'a> {
 
     /// In a stack the main file has mosquitto's own name, and those that it includes have not.
     fn is_conf(&self, name: &str) -> bool {
-        let file = Utf8Path::new(name).file_name().unwrap_or_default();
-        file == "mosquitto.conf" || self.rendered.is_none() && Utf8Path::new(file).extension() == Some("conf")
+        let path = Utf8Path::new(name);
+        let other = self.rendered.is_none() && path.extension() == Some("conf");
+        other || path.file_name() == Some("mosquitto.conf")
     }
 
     fn broker(&self, name: &str) -> Broker {
