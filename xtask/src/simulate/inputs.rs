@@ -24,6 +24,8 @@ pub(crate) struct Inputs {
     digests: BTreeMap<Utf8PathBuf, Digest>,
     /// Files of each mount, by node and place in the container.
     mounts: BTreeMap<(String, String), Vec<FilePlan>>,
+    /// Certificates that models trust, by the path that the scenario gives.
+    authorities: BTreeMap<String, Vec<u8>>,
 }
 
 impl Inputs {
@@ -48,6 +50,7 @@ impl Inputs {
         if let Some(tls) = &node.config.tls {
             let (bytes, _) = single(&tls.ca, &["config", "tls", "ca"])?;
             self.digests.insert(tls.ca.clone().into(), Digest::of(&bytes));
+            self.authorities.insert(tls.ca.clone(), bytes);
         }
         for (number, mount) in mounts(node).filter(|(_, mount)| mount.is_of_project()) {
             let at = ["nodes", index, "docker", "volumes", &number.to_string()];
@@ -64,6 +67,11 @@ impl Inputs {
     /// The files of a mount.
     pub(super) fn of(&self, node: &str, mount: &Mount) -> &[FilePlan] {
         self.mounts.get(&(node.to_owned(), mount.target.clone())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Certificates that models trust, by the path that the scenario gives.
+    pub(super) fn authorities(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.authorities
     }
 
     /// Every file with its digest.

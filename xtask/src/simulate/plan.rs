@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use xedge_model::Platform;
-use xedge_model::scenario::{Docker, Node, Role, Scenario};
+use xedge_model::scenario::{Docker, Node, Process, Role, Scenario};
 use xedge_oci::PlatformImage;
 use xedge_sim::{
-    ContainerExtras, ContainerPlan, Credentials, Limits, RestartPolicy, RunPlan, Secret, VirtualPlan, expand,
-    links,
+    ContainerExtras, ContainerPlan, Credentials, Limits, ProcessPlan, RestartPolicy, RunPlan, Secret,
+    VirtualPlan, expand, links,
 };
 
 use super::prepare::{Prepared, containers};
@@ -36,9 +36,12 @@ pub(super) fn run_plan(
     let scenario = &prepared.scenario;
     let full = Duration::from_secs_f64(scenario.simulation.duration_s.value);
     let duration = flags.duration.map_or(full, |wanted| wanted.min(full));
-    let containers = containers_for(cx, prepared, images, platform, values)?;
+    let mut containers = containers_for(cx, prepared, images, platform, values)?;
+    containers.extend(processes(cx, prepared, platform));
     let expectations = scenario.expectations().unwrap_or_else(|| {
-        let has_check = |node: &str| claims::image_has_check(images.of(node), platform);
+        let programs = processes(cx, prepared, platform);
+        let is_program = |node: &str| programs.iter().any(|program| program.node_id == node);
+        let has_check = |node: &str| !is_program(node) && claims::image_has_check(images.of(node), platform);
         claims::of_containers(&containers, duration, has_check)
     });
     Ok(RunPlan {
@@ -50,7 +53,7 @@ pub(super) fn run_plan(
         keep: flags.keep,
         containers,
         models: expand(scenario),
-        authorities: BTreeMap::new(),
+        authorities: prepared.inputs.authorities().clone(),
         timeline: scenario.timeline.clone(),
         expectations,
         credentials: credentials(values),
@@ -98,6 +101,9 @@ pub(super) fn containers_for(
             let mut plan = container(node, docker, image, platform);
             plan.image_ref = id.to_string();
             settings::apply(node, &prepared.inputs, &mut plan);
+            if node.role == Role::Broker {
+                plan.extras.authority = settings::authority(&prepared.scenario, &prepared.inputs);
+            }
             apply_service(cx, prepared, values, node, &mut plan)?;
             plans.push(plan);
         }
@@ -105,19 +111,50 @@ pub(super) fn containers_for(
     Ok(plans)
 }
 
+/// The scenario's programs of this machine.
+fn processes(cx: &Context<'_>, prepared: &Prepared, platform: Platform) -> Vec<ContainerPlan> {
+    let nodes = prepared.scenario.nodes.value.iter();
+    let programs = nodes.filter_map(|node| Some((node, &node.process.as_ref()?.value)));
+    let plan = |(node, process): (&Node, &Process)| {
+        let process = ProcessPlan {
+            command: process.command.value.clone(),
+            env: process.environment.clone(),
+            folder: cx.project.root().to_owned(),
+        };
+        let extras = ContainerExtras { process: Some(process), ..ContainerExtras::default() };
+        ContainerPlan { extras, ..empty(node, platform) }
+    };
+    programs.map(plan).collect()
+}
+
 fn container(node: &Node, docker: &Docker, image: &PlatformImage, platform: Platform) -> ContainerPlan {
     ContainerPlan {
-        node_id: node.id.value.clone(),
         // Which part a lockstep container plays is told to its program, not to the engine.
         role: if node.is_lockstep() { Role::Service } else { node.role },
         image_ref: image.config_blob().digest.to_string(),
         accepted_ids: engine::ids(image).into_iter().collect(),
-        platform,
         emulated: Some(platform) != Platform::of_machine(std::env::consts::ARCH),
         env: docker.environment.clone(),
         command: docker.command.clone(),
         extras: ContainerExtras { published_tcp: docker.ports.0.clone(), ..ContainerExtras::default() },
         service_port: docker.ports.0.first().copied().or(node.port).unwrap_or(MQTT),
+        ..empty(node, platform)
+    }
+}
+
+/// What a node is that says nothing.
+fn empty(node: &Node, platform: Platform) -> ContainerPlan {
+    ContainerPlan {
+        node_id: node.id.value.clone(),
+        role: node.role,
+        image_ref: String::new(),
+        accepted_ids: Vec::new(),
+        platform,
+        emulated: false,
+        env: BTreeMap::new(),
+        command: None,
+        extras: ContainerExtras::default(),
+        service_port: node.port.unwrap_or(MQTT),
         volumes: Vec::new(),
         memory_bytes: None,
         nano_cpus: None,

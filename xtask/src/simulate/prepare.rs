@@ -96,7 +96,8 @@ fn prepare_one(
 impl Prepared {
     /// Whether anything of it runs in containers.
     pub(crate) fn needs_engine(&self) -> bool {
-        !self.images.is_empty()
+        let nodes = &self.scenario.nodes.value;
+        !self.images.is_empty() || nodes.iter().any(|node| node.process.is_some())
     }
 
     /// What differs from production all the same in an engine of this kind.

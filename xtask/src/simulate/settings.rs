@@ -1,7 +1,7 @@
 //! A scenario's own settings of a container: limits, fresh volumes, mounted files of the project.
 
 use camino::Utf8Path;
-use xedge_model::scenario::Node;
+use xedge_model::scenario::{Node, Scenario};
 use xedge_sim::{ContainerPlan, FilePlan, VolumePlan};
 
 use super::inputs::{Inputs, mounts};
@@ -35,6 +35,12 @@ pub(super) fn apply(node: &Node, inputs: &Inputs, plan: &mut ContainerPlan) {
             files => plan.volumes.push(VolumePlan { empty: true, files: files.to_vec(), ..volume }),
         }
     }
+}
+
+/// Who signed the certificate that the broker shows: the models say whom they trust.
+pub(super) fn authority(scenario: &Scenario, inputs: &Inputs) -> Option<Vec<u8>> {
+    let named = scenario.nodes.value.iter().find_map(|node| node.config.tls.as_ref())?;
+    inputs.authorities().get(&named.ca).cloned()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "at most 1024 CPUs, checked where they are read")]

@@ -2,7 +2,7 @@
 //! Whoever makes a part work takes its line away.
 
 use camino::Utf8Path;
-use xedge_model::scenario::{Implementation, Node, Scenario};
+use xedge_model::scenario::{Node, Scenario};
 
 use crate::error::{Error, Result};
 
@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
     let nodes = || scenario.nodes.value.iter();
     let unready = [
-        ("`implementation: process`", nodes().any(|node| node.implementation == Implementation::Process)),
         ("`script` beside containers", nodes().any(|node| node.script.is_some())),
         ("`lockstep` beside services", nodes().any(Node::is_lockstep)),
     ];

@@ -21,14 +21,14 @@ pub use check::{Claim, State, Verdict};
 pub use engine::{
     BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker, Embedded, Engine, EngineFacts, EngineKind,
 };
-pub use error::Error;
+pub use error::{Error, ScriptFailure};
 pub use link::{LinkControl, Links};
 pub use lock::RunLock;
 pub use lockstep::VirtualPlan;
 pub use plan::{
     Chance, ContainerExtras, ContainerPlan, Credentials, Ends, FilePlan, HealthPace, Limits, LinkPlan,
-    ModelPlan, ModelSettings, Need, Place, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape, VolumePlan,
-    expand, links,
+    ModelPlan, ModelSettings, Need, Place, ProcessPlan, RestartPolicy, RetainedProbe, RunPlan, Secret, Shape,
+    VolumePlan, expand, links,
 };
 pub use run::container::{ContainerProbe, ProbePlan, probe_container};
 pub use run::outcome::{ContainerFacts, Honesty, Outcome, VirtualFacts};

@@ -31,6 +31,7 @@ pub(super) fn extras(compose: &Compose, name: &str, service: &Service) -> Contai
     });
     let (namespaced, _) = sysctls(service);
     ContainerExtras {
+        process: None,
         authority: None,
         entrypoint: service.entrypoint.as_ref().map(words),
         hostname: text(&service.hostname),

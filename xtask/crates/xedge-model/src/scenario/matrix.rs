@@ -233,7 +233,10 @@ nodes:
 matrix: {sensors: [10, 100], link: [lan, wan]}
 ";
 
-    fn read(text: &str) -> Result<Vec<(String, u32, String)>, (String, Option<String>)> {
+    /// Name, count of the last node, and its topic.
+    type Line = (String, u32, String);
+
+    fn read(text: &str) -> Result<Vec<Line>, (String, Option<String>)> {
         let all = Scenario::parse_all(&Source::new("m.yaml", text));
         let all = all.map_err(|error| (error.to_string(), error.hint()))?;
         let line = |one: &super::Expanded| {

@@ -301,11 +301,15 @@ fn refer(def: &str) -> Value {
 }
 
 fn list(items: Value) -> Value {
-    json!({"type": "array", "items": items})
+    keyed("array", "items", items)
 }
 
 fn map_of(values: Value) -> Value {
-    json!({"type": "object", "additionalProperties": values})
+    keyed("object", "additionalProperties", values)
+}
+
+fn keyed(kind: &str, key: &str, value: Value) -> Value {
+    Value::Object([("type".to_owned(), kind.into()), (key.to_owned(), value)].into_iter().collect())
 }
 
 fn text() -> Value {

@@ -82,7 +82,7 @@ enum Woken {
 impl Client {
     /// Runs until the last phase, or until the broker refuses the login.
     pub(super) async fn run(mut self, mut outbox: Outbox, mut behaviour: Box<dyn Behaviour>) {
-        while let Some(mut connection) = Box::pin(self.connect()).await {
+        while let Some(mut connection) = self.connect().await {
             match self.session(&mut connection, &mut outbox, behaviour.as_mut()).await {
                 Ok(()) => return Box::pin(connection.close()).await,
                 Err(error) => self.record(Kind::Disconnected { reason: error.to_string() }),
@@ -106,11 +106,10 @@ impl Client {
     /// A connection, or `None` once there will be none.
     async fn connect(&mut self) -> Option<Connection> {
         let mut last = String::new();
-        let login = self.station.login(&self.id);
         while *self.phase.borrow() != Phase::End {
+            // Thousands wait here for their turn; what a login takes is made only then.
             let permit = self.station.turnstile.clone().acquire_owned().await.ok()?;
-            let address = self.station.address(self.index);
-            let opened = Connection::open_along(self.route.as_ref(), address, &login, ATTEMPT).await;
+            let opened = Box::pin(self.attempt()).await;
             drop(permit);
             match opened {
                 Ok(connection) => {
@@ -129,9 +128,15 @@ impl Client {
                     last = reason;
                 }
             }
-            sleep(RETRY).await;
+            Box::pin(sleep(RETRY)).await;
         }
         None
+    }
+
+    async fn attempt(&self) -> Result<Connection, Refused> {
+        let login = self.station.login(&self.id);
+        let address = self.station.address(self.index);
+        Connection::open_along(self.route.as_ref(), address, &login, ATTEMPT).await
     }
 
     /// One connection, until the run is over or it is lost.

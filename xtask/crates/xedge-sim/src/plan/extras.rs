@@ -3,9 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
+
+/// A program of this machine that is a node; `{port}` in it becomes a free port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessPlan {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Environment variables, on top of this process's.
+    pub env: BTreeMap<String, String>,
+    /// Folder that it runs in.
+    pub folder: Utf8PathBuf,
+}
+
 /// Settings of a container that Compose files know and most containers leave alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerExtras {
+    /// A program of this machine that stands in the container's place.
+    pub process: Option<ProcessPlan>,
     /// Who signed the certificate that a broker shows at its port, as PEM text; `None` is without TLS.
     pub authority: Option<Vec<u8>>,
     /// Program instead of the image's.

@@ -21,7 +21,7 @@ use xedge_model::{Digest, Platform};
 use crate::lockstep::VirtualPlan;
 
 pub use expand::expand;
-pub use extras::{ContainerExtras, HealthPace, Need};
+pub use extras::{ContainerExtras, HealthPace, Need, ProcessPlan};
 pub use link::{Chance, Ends, LinkPlan, Shape, links};
 pub(crate) use order::start_order;
 pub use secret::{Credentials, Secret, redact};

@@ -214,7 +214,10 @@ impl ContainerPlan {
         if !is_node_id(&self.node_id) {
             return Err("its name is no node id".to_owned());
         }
-        if self.accepted_ids.is_empty() {
+        if self.extras.process.as_ref().is_some_and(|process| process.command.is_empty()) {
+            return Err("it is a program without a name".to_owned());
+        }
+        if self.accepted_ids.is_empty() && self.extras.process.is_none() {
             return Err("no digest says which image is the right one".to_owned());
         }
         self.tls().map_err(|error| format!("the authority of its certificate: {error}"))?;

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Progress;
 use super::guard::guarded;
+use super::host::Host;
 use super::outage::Outages;
 use super::stage::Stage;
 use crate::engine::Engine;
@@ -70,7 +71,7 @@ pub async fn probe_container(
     }
     let lock = RunLock::take(&place.locks, &plan.run_id)?;
     let stage = Stage {
-        engine,
+        engine: Host::new(engine),
         run_id: &plan.run_id,
         keep: false,
         limits: plan.limits,

@@ -1,10 +1,13 @@
 //! One run from start to report: brokers, other containers, models, drain, checks, clearing up.
 
 pub mod container;
+mod descriptors;
 mod guard;
+mod host;
 mod outage;
 pub mod outcome;
 mod port;
+mod process;
 mod resources;
 mod restart;
 mod service;
@@ -24,6 +27,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use xedge_model::scenario::Expectation;
 
 use self::guard::{Aftermath, guarded};
+use self::host::Host;
 use self::outage::Outages;
 use self::outcome::{ContainerFacts, Facts, Outcome};
 use self::resources::Watch;
@@ -103,6 +107,7 @@ pub async fn run(
     cancel: watch::Receiver<bool>,
 ) -> Result<Outcome, Error> {
     plan.validate()?;
+    descriptors::make_room(plan)?;
     let lock = RunLock::take(&place.locks, &plan.run_id)?;
     let recorder = Recorder::new(Instant::now());
     let stage = stage(engine, plan, place, &lock, recorder.clone(), progress);
@@ -139,7 +144,7 @@ fn stage<'a>(
     progress: &'a (dyn Fn(Progress) + Send + Sync),
 ) -> Stage<'a> {
     Stage {
-        engine,
+        engine: Host::new(engine),
         run_id: &plan.run_id,
         keep: plan.keep,
         limits: plan.limits,

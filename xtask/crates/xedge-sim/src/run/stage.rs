@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep};
 use xedge_model::scenario::Role;
 
 use super::Progress;
+use super::host::Host;
 use super::outage::Outages;
 use super::outcome::ContainerFacts;
-use crate::engine::{Creation, Engine, Labels, Status, volume_tar};
+use crate::engine::{Creation, Labels, Status, volume_tar};
 use crate::history::{Kind, Recorder};
 use crate::link::{Gates, Links, Naming};
 use crate::plan::{ContainerPlan, Credentials, Limits, Place, VolumePlan, redact};
@@ -38,7 +39,7 @@ const OFFLINE: &str = "none";
 
 /// Where containers of one run live.
 pub(super) struct Stage<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) engine: Host<'a>,
     pub(super) run_id: &'a str,
     pub(super) keep: bool,
     pub(super) limits: Limits,
@@ -74,6 +75,10 @@ impl Stage<'_> {
 
     /// The networks of a container: the one that all share, those that its plan names, or none.
     fn networks(&self, plan: &ContainerPlan) -> Vec<String> {
+        // A program of this machine is in its network.
+        if plan.extras.process.is_some() {
+            return Vec::new();
+        }
         if plan.extras.offline {
             return vec![OFFLINE.to_owned()];
         }
@@ -95,7 +100,7 @@ impl Stage<'_> {
             self.engine.create_network(name, &self.labels).await?;
         }
         let naming = Naming { container: &|node| self.name(node), network: &|name| self.named_network(name) };
-        self.gates.plan(self.engine, &self.links, plans, &naming).await?;
+        self.gates.plan(&self.engine, &self.links, plans, &naming).await?;
         let shared = plans.iter().flat_map(|plan| &plan.volumes).filter_map(|volume| volume.name.as_deref());
         for name in shared.collect::<BTreeSet<&str>>() {
             self.engine.create_volume(&self.shared_volume(name), &self.labels).await?;
@@ -119,10 +124,10 @@ impl Stage<'_> {
         (self.progress)(Progress::Starting { node: plan.node_id.clone() });
         self.check_platform(plan)?;
         let networks = self.networks(plan);
-        self.gates.open(self.engine, &networks, false)?;
+        self.gates.open(&self.engine, &networks, false)?;
         let facts = self.create(plan).await?;
         self.start(plan).await?;
-        self.gates.open(self.engine, &networks, true)?;
+        self.gates.open(&self.engine, &networks, true)?;
         self.recorder.record(&Arc::from(plan.node_id.as_str()), Kind::Started { image: facts.image.clone() });
         Ok((facts, Instant::now()))
     }
@@ -173,6 +178,16 @@ impl Stage<'_> {
 
     async fn create(&self, plan: &ContainerPlan) -> Result<ContainerFacts, Error> {
         let name = self.name(&plan.node_id);
+        if let Some(process) = &plan.extras.process {
+            self.engine.processes.create(&name, process)?;
+            return Ok(ContainerFacts {
+                node: plan.node_id.clone(),
+                role: plan.role,
+                image: format!("none: the program {}", process.command.first().map_or("", String::as_str)),
+                platform: plan.platform,
+                emulated: false,
+            });
+        }
         let mut volumes = BTreeMap::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
             let volume_name = match &volume.name {
@@ -440,6 +455,7 @@ impl Stage<'_> {
     /// Removes everything of this run; what stays is named. An order that was under way when the run was cut short can
     /// still be carried out: then it looks twice.
     pub(super) async fn clear(&self, cut_short: bool) -> Vec<String> {
+        self.engine.processes.clear().await;
         let mut problem = String::new();
         let (mut clean, enough) = (0, if cut_short { 2 } else { 1 });
         for _ in 0..20 {
