@@ -3,7 +3,6 @@
 use camino::Utf8Path;
 use std::collections::BTreeMap;
 
-
 use super::finding::Finding;
 use super::subject::Subject;
 use crate::Place;
