@@ -62,26 +62,26 @@ impl Both {
 
 #[test]
 fn devices_are_looked_after_from_one_place() {
-    let shelf = Shelf::get();
+    let goods = Shelf::get();
     let both = Both::start();
     agent();
-    both.plans_change_nothing_and_are_kept(shelf);
-    both.the_first_failure_stops_the_rest(shelf);
-    both.status_logs_and_doctor_tell(shelf);
-    both.a_spare_device_is_measured(shelf);
-    both.rollback_and_remove(shelf);
-    both.a_container_from_before_is_taken_over(shelf);
-    both.an_image_is_a_stack_beside_others(shelf);
+    both.plans_change_nothing_and_are_kept(goods);
+    both.the_first_failure_stops_the_rest(goods);
+    both.status_logs_and_doctor_tell(goods);
+    both.a_spare_device_is_measured(goods);
+    both.rollback_and_remove(goods);
+    both.a_container_from_before_is_taken_over(goods);
+    both.an_image_is_a_stack_beside_others(goods);
 }
 
 impl Both {
     /// Of what is missing, byte for byte, and then that travels.
-    fn plans_change_nothing_and_are_kept(&self, shelf: &Shelf) {
+    fn plans_change_nothing_and_are_kept(&self, goods: &Shelf) {
         let hosts = ["one", "two"];
         let all =
             "ls -A /var/lib/xedge /usr/local/bin; docker ps -aq; docker image ls -aq; docker volume ls -q";
         let (before, bare) = (self.one.run(all), self.two.run(all));
-        let plans = lines(&self.deploy(&shelf.first, &hosts, &["--dry-run"]).expect(0));
+        let plans = lines(&self.deploy(&goods.first, &hosts, &["--dry-run"]).expect(0));
         assert_eq!((self.one.run(all), self.two.run(all)), (before, bare), "a plan changed something");
         let none = self.device("status", &["one"], &[]).expect(1);
         assert!(none.stderr.contains("xedge-agent"), "{}", none.stderr);
@@ -96,30 +96,30 @@ impl Both {
             device.run("touch /run/no-agent");
         }
         let flags = ["--agent", agent().to_str().unwrap()];
-        let reports = lines(&self.deploy(&shelf.first, &hosts, &flags).expect(0));
+        let reports = lines(&self.deploy(&goods.first, &hosts, &flags).expect(0));
         assert_eq!([&reports[0]["host"], &reports[1]["host"]], hosts, "in this order");
         for (plan, report) in plans.iter().zip(&reports) {
             assert_eq!(plan["travels"], report["sentBytes"], "{plan}\n{report}");
         }
 
         let before = self.one.picture();
-        let plan = &lines(&self.deploy(&shelf.second, &["one"], &["--dry-run"]).expect(0))[0];
+        let plan = &lines(&self.deploy(&goods.second, &["one"], &["--dry-run"]).expect(0))[0];
         assert_eq!(self.one.picture(), before, "a plan changed something");
         assert_eq!(plan["installsAgent"], false);
         let layers = plan["lines"].as_array().unwrap().iter().filter(|line| line["digest"].is_string());
         assert!(layers.clone().count() > 0 && layers.clone().all(|line| line["travels"] == 0), "{plan}");
-        let report = &lines(&self.deploy(&shelf.second, &["one"], &[]).expect(0))[0];
+        let report = &lines(&self.deploy(&goods.second, &["one"], &[]).expect(0))[0];
         assert_eq!(plan["travels"], report["sentBytes"], "{plan}\n{report}");
         assert_eq!((self.one.runs_wholly(), self.two.runs_wholly()), (2, 1));
     }
 
-    fn the_first_failure_stops_the_rest(&self, shelf: &Shelf) {
-        self.deploy(&shelf.last, &["one"], &[]).expect(0);
+    fn the_first_failure_stops_the_rest(&self, goods: &Shelf) {
+        self.deploy(&goods.last, &["one"], &[]).expect(0);
         let before = self.two.picture();
-        let ran = self.deploy(&shelf.second, &["one", "two"], &[]).expect(6);
+        let ran = self.deploy(&goods.second, &["one", "two"], &[]).expect(6);
         let ran = ran.says("stopped at one; not touched: two");
         assert_eq!((ran.stdout.as_str(), self.two.picture()), ("", before));
-        let done = lines(&self.deploy(&shelf.second, &["two", "one"], &[]).expect(6));
+        let done = lines(&self.deploy(&goods.second, &["two", "one"], &[]).expect(6));
         assert_eq!((done.len(), &done[0]["host"]), (1, &json!("two")));
         assert_eq!((self.one.runs_wholly(), self.two.runs_wholly()), (6, 2));
     }
@@ -148,18 +148,18 @@ impl Both {
     }
 
     /// What ends while it is measured gets no figures that are signed.
-    fn a_spare_device_is_measured(&self, shelf: &Shelf) {
+    fn a_spare_device_is_measured(&self, goods: &Shelf) {
         let folder = support::root().join("target/xedge/staging/pair-r2");
         let _ = fs::remove_dir_all(&folder);
         let flags = |seconds| ["--env", "staging", "--measure", seconds];
-        let mut running = Running::start(self.deployment(&shelf.second, &["two"], &flags("6")));
+        let mut running = Running::start(self.deployment(&goods.second, &["two"], &flags("6")));
         running.until("measures two for 6 s");
         self.two.run("docker stop --time 1 pair-side");
         running.finish().expect(2).says("side does not run");
         assert!(!folder.exists(), "something was signed");
         self.two.run("docker start pair-side");
 
-        let ran = self.deploy(&shelf.second, &["two"], &flags("1")).expect(0);
+        let ran = self.deploy(&goods.second, &["two"], &flags("1")).expect(0);
         let report = lines(&ran).pop().unwrap();
         let file = support::root().join(report["staging"].as_str().unwrap());
         assert!(file.starts_with(&folder), "{report}");
@@ -180,7 +180,7 @@ impl Both {
         }
     }
 
-    fn rollback_and_remove(&self, shelf: &Shelf) {
+    fn rollback_and_remove(&self, goods: &Shelf) {
         self.two.retain("mine");
         for seq in [1, 2] {
             let rolled = &lines(&self.device("rollback", &["two"], &[]).expect(0))[0];
@@ -193,9 +193,9 @@ impl Both {
         self.device("remove", &["two"], &[]).expect(0);
         assert_eq!(self.two.run("docker ps -aq; docker volume ls -q"), "pair_hub-data\n", "data stays");
         // As from a stick; what was accepted before the removal still counts.
-        let stick = self.two.bring(&shelf.first);
+        let stick = self.two.bring(&goods.first);
         assert_eq!(self.two.agent_fails(&format!("apply {stick}"), 6)["code"], "rollback");
-        let stick = self.two.bring(&shelf.second);
+        let stick = self.two.bring(&goods.second);
         self.two.run(&format!("xedge-agent apply {stick}"));
         assert_eq!(self.two.runs_wholly(), 2);
         self.two.assert_retained("mine");
@@ -205,7 +205,7 @@ impl Both {
         self.device("rollback", &["two"], &[]).expect(3);
     }
 
-    fn a_container_from_before_is_taken_over(&self, shelf: &Shelf) {
+    fn a_container_from_before_is_taken_over(&self, goods: &Shelf) {
         let device = &self.two;
         let config = "listener 1883\\nallow_anonymous true\\npersistence true\\n\
                       persistence_location /mosquitto/data/\\nautosave_on_changes true\\nautosave_interval 1\\n";
@@ -218,16 +218,16 @@ impl Both {
         let old = device.run("docker inspect old-hub --format '{{.Id}}'");
 
         let before = device.picture();
-        let ran = self.deploy(&shelf.last, &["two"], &[]).expect(1);
+        let ran = self.deploy(&goods.last, &["two"], &[]).expect(1);
         assert!(
             ran.stderr.contains("port-taken") && ran.stderr.contains("--adopt old-hub"),
             "{}",
             ran.stderr
         );
-        self.deploy(&shelf.last, &["two"], &["--adopt", "side=none"]).expect(3);
+        self.deploy(&goods.last, &["two"], &["--adopt", "side=none"]).expect(3);
         assert_eq!(device.picture(), before, "a refusal changed something");
 
-        self.deploy(&shelf.last, &["two"], &["--adopt", "hub=old-hub"]).expect(0);
+        self.deploy(&goods.last, &["two"], &["--adopt", "hub=old-hub"]).expect(0);
         assert_eq!(device.runs_wholly(), 6);
         device.assert_retained("by hand");
         let data = "{{range .Mounts}}{{if eq .Destination \"/mosquitto/data\"}}{{.Name}}{{end}}{{end}}";
@@ -235,7 +235,7 @@ impl Both {
         let state = "docker inspect --format '{{.State.Running}}'";
         assert_eq!(device.run(&format!("{state} {old}")), "false\n", "it is kept, and stopped");
         // The same line again is no error and changes nothing.
-        let again = self.deploy(&shelf.last, &["two"], &["--adopt", "hub=old-hub"]).expect(0);
+        let again = self.deploy(&goods.last, &["two"], &["--adopt", "hub=old-hub"]).expect(0);
         assert_eq!(lines(&again)[0]["unchanged"], true);
 
         self.device("rollback", &["two"], &[]).expect(0);
@@ -253,12 +253,12 @@ impl Both {
     }
 
     /// The flags of a deploy script, behind a smoke gate, on a device that runs something else.
-    fn an_image_is_a_stack_beside_others(&self, shelf: &Shelf) {
+    fn an_image_is_a_stack_beside_others(&self, goods: &Shelf) {
         let mut bench = Bench::new();
         let image = format!("it-device/own-{}", std::process::id());
         bench.own_broker(&image, "listener", "# own\nlistener");
         for part in ["keys", "trust"] {
-            copy_there(&shelf.home.join(part), bench.home().join(part).as_std_path());
+            copy_there(&goods.home.join(part), bench.home().join(part).as_std_path());
         }
         let config = bench.home().join("own.conf");
         fs::write(&config, "listener 1883 0.0.0.0\nallow_anonymous true\nmax_connections 7\n").unwrap();

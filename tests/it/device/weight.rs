@@ -34,9 +34,9 @@ fn the_agent_is_small_on_disk_and_in_memory() {
     let mut deploy = command(&root(), &["deploy", "--host", HOST, "--format", "json", "--bundle"]);
     deploy.arg(&bundle).arg("--ssh-config").arg(device.folder().join("config"));
     deploy.env("XEDGE_HOME", bench.home());
-    let watch = Watch::start(&device);
+    Watch::start(&device);
     let report = lines(&finish(deploy).expect(0)).remove(0);
-    let deployed = watch.peak(&device);
+    let deployed = Watch::peak(&device);
     assert!(report["sentBytes"].as_u64() >= Some(RELEASE), "{report}");
 
     let file = device.run("stat --dereference --format %s /usr/local/bin/xedge-agent");
@@ -46,9 +46,9 @@ fn the_agent_is_small_on_disk_and_in_memory() {
     // The same from a stick, into an Engine that has nothing of it any more.
     device.run("xedge-agent remove large && xedge-agent gc && docker image prune --all --force");
     let stick = device.bring(&bundle);
-    let watch = Watch::start(&device);
+    Watch::start(&device);
     device.run(&format!("xedge-agent apply {stick}"));
-    let applied = watch.peak(&device);
+    let applied = Watch::peak(&device);
     eprintln!(
         "the agent: {file} bytes; {deployed} kB while it is deployed to, {applied} kB while it applies a file"
     );
@@ -72,18 +72,17 @@ fn large() -> (Bench, String) {
 struct Watch;
 
 impl Watch {
-    fn start(device: &Device) -> Self {
+    fn start(device: &Device) {
         let noting = "while [ -e /run/noting ]; do for pid in $(pgrep -x xedge-agent); do \
                       sed -n 's/^VmHWM:[^0-9]*//p' /proc/$pid/status; done >>/run/noted; sleep 0.05; done";
         device.run(&format!(
             "touch /run/noting; : >/run/noted; sh -c {} </dev/null >/dev/null 2>&1 &",
             quoted(noting)
         ));
-        Self
     }
 
     /// In kB.
-    fn peak(self, device: &Device) -> u64 {
+    fn peak(device: &Device) -> u64 {
         let most = device.run("rm /run/noting; sort -n /run/noted | tail -n 1 | sed 's/ kB//'");
         most.trim().parse().unwrap_or_else(|_| panic!("nothing was noted: {most}"))
     }

@@ -220,7 +220,7 @@ mod tests {
             seq,
             planned_us,
             packet_id: (seq % 2 == 1).then_some(9),
-            dup: seq % 3 == 0,
+            dup: seq.is_multiple_of(3),
         };
         Event { t_us, node: Arc::from("s"), kind }
     }
