@@ -197,7 +197,10 @@ impl Log {
     pub(super) fn tail(&self) -> String {
         let kept = self.kept();
         let lines: Vec<&str> = kept.first.lines().chain(kept.last.iter().map(String::as_str)).collect();
-        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+        match lines.len() {
+            0 => "(it printed nothing)".to_owned(),
+            count => lines[count.saturating_sub(SHOWN)..].join("\n"),
+        }
     }
 
     pub(super) fn whole(&self) -> String {
