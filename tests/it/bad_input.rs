@@ -103,6 +103,7 @@ fn every_scenario_of_the_project_is_valid() {
     let files: Vec<String> = fs::read_dir(root().join("scenarios"))
         .unwrap()
         .map(|entry| format!("scenarios/{}", entry.unwrap().file_name().to_str().unwrap()))
+        .filter(|file| file.ends_with(".yaml"))
         .collect();
     assert!(files.len() >= 3, "{files:?}");
     let mut arguments = vec!["sim", "validate"];
@@ -138,7 +139,7 @@ fn misspelt_names_get_the_near_name() {
 
 #[test]
 fn a_name_without_a_near_one_gets_the_known_ones() {
-    let keys = "known here: format, simulation, level, profile, stack, nodes, links, network, timeline, expect, runs, limits";
+    let keys = "known here: format, simulation, level, profile, stack, nodes, links, network, timeline, expect, runs, matrix, limits";
     seed_and("zzzzzzzzzzzz: 1\n", answer((26, 1), "unknown key `zzzzzzzzzzzz`").hint(keys));
 }
 
@@ -207,8 +208,9 @@ fn what_would_be_left_out_is_refused() {
     seed_and(link, answer((26, 25), direct).hint(hint));
     let model = answer((12, 7), "`docker` needs `implementation: docker`");
     seed("implementation: docker", "implementation: model", model);
-    let script = "cannot read scenarios/models/nope.py";
-    seed("    port: 5001", "    script: scenarios/models/nope.py", answer((20, 13), script));
+    let script = "there is no script `scenarios/models/nope.py`";
+    let script = answer((20, 13), script).hint("scripts are files of the project, relative to its folder");
+    seed("    port: 5001", "    script: scenarios/models/nope.py", script);
     let idle = "nothing goes through `lan`: a node takes it with `via`, or it has `from` and `to`";
     seed_and("links: {lan: {latency: 20ms}}\n", answer((26, 9), idle));
 }

@@ -20,6 +20,7 @@ mod images;
 mod import;
 mod locks;
 mod new;
+mod policy;
 mod reach;
 mod registry;
 mod release;

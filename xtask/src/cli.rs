@@ -2,6 +2,7 @@
 
 mod deploy;
 mod make;
+mod policy;
 mod ship;
 
 use camino::Utf8PathBuf;
@@ -10,6 +11,7 @@ use xedge_model::Platform;
 
 pub(crate) use deploy::{Deploy, Device, HostArgs, WhichArgs};
 pub(crate) use make::{New, NewCommand, Secrets};
+pub(crate) use policy::{Policy, PolicyCheck};
 pub(crate) use ship::{
     Bundle, Extract, ImageArgs, Keys, PublicForm, Push, ReachArgs, Registry, RegistryArgs, Release,
     StackArgs, Verify,
@@ -103,6 +105,9 @@ pub(crate) enum Command {
     Import(Import),
     /// Render a stack's configuration for one environment
     Render(Render),
+    /// Review a configuration by rules: authentication, persistence, logging, limits, secrets
+    #[command(subcommand)]
+    Policy(Policy),
     /// Run scenarios against the images by digest; write reports and signed evidence
     Sim(Sim),
     /// Print the JSON Schema of a kind of file, for editors

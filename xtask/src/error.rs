@@ -126,6 +126,8 @@ pub(crate) enum Error {
     Job { job: &'static str, what: String, hint: String },
     #[error("found differences that must not be there:\n{0}")]
     Differences(String),
+    #[error("found what must not be in production, {count} times: {}", rules.join(", "))]
+    Policy { count: usize, rules: Vec<String> },
     #[error("found {0} problems on this machine")]
     Problems(usize),
     #[error("found {0} files of another format than this xedge reads")]
@@ -218,6 +220,7 @@ impl Failure for Error {
             | Error::Passphrase(_)
             | Error::Password(_)
             | Error::UnknownRefusal(_)
+            | Error::Policy { .. }
             | Error::RootExists(_)
             | Error::VersionTaken { .. }
             | Error::Differences(_) => Class::Input,
@@ -272,6 +275,10 @@ impl Failure for Error {
             Error::RootExists(path) => format!("its keys are needed, not new ones: restore them from your backup; look at it with `cat {path}`; development ones make place for `cargo xtask keys init --production`"),
             Error::BadFile { path, .. } => format!("look at it: `cat {path}`"),
             Error::SeqTaken { .. } => "somebody released from another machine at the same time: run `cargo xtask release` again".into(),
+            Error::Policy { rules, .. } => {
+                let rule = rules.first().map_or("", String::as_str);
+                format!("what it means and what to do: `cargo xtask policy explain {rule}`")
+            }
             Error::UnknownRefusal(_) => "a code stands in brackets in the refusal: `cargo xtask bundle why CODE`".into(),
             Error::RemoteEngine { .. } => {
                 "use the Engine of this machine: `DOCKER_HOST=unix:///var/run/docker.sock cargo xtask sim`".into()

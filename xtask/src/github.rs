@@ -37,6 +37,20 @@ pub(crate) struct Row {
     pub(crate) took: Duration,
 }
 
+/// Something about a line of a file.
+pub(crate) struct Note {
+    /// Whether it is an error; else a warning.
+    pub(crate) is_error: bool,
+    /// The file, from the folder that GitHub checked out.
+    pub(crate) file: String,
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// What it is called.
+    pub(crate) title: String,
+    /// What it is.
+    pub(crate) message: String,
+}
+
 /// Where GitHub wants to be told; `None` outside of GitHub Actions.
 pub(crate) struct Github {
     summary: Option<Utf8PathBuf>,
@@ -55,6 +69,19 @@ impl Github {
     pub(crate) fn file_name(&self, file: &Utf8Path, else_named: &Utf8Path) -> String {
         let inside = self.workspace.as_ref().and_then(|workspace| file.strip_prefix(workspace).ok());
         inside.unwrap_or(else_named).to_string()
+    }
+
+    /// Annotates lines of files, errors first, with a count of those that GitHub would not show.
+    pub(crate) fn annotate(&self, printer: &Printer, notes: Vec<Note>) {
+        let (errors, warnings): (Vec<Note>, Vec<Note>) = notes.into_iter().partition(|note| note.is_error);
+        let lines = |kind, notes: Vec<Note>| {
+            let line = |note: Note| text::command_at(kind, &note.file, note.line, &note.title, &note.message);
+            notes.into_iter().map(line).collect()
+        };
+        let errors = capped(lines("error", errors), "errors");
+        for line in errors.chain(capped(lines("warning", warnings), "warnings")) {
+            printer.workflow_command(&line);
+        }
     }
 
     /// Tells GitHub. A summary that cannot be written is a warning: the exit code and the reports are the truth.

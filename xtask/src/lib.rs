@@ -8,6 +8,7 @@ mod commands;
 mod environment;
 mod error;
 mod github;
+mod policy;
 pub mod project;
 pub mod setup;
 pub mod stage;

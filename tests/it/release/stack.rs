@@ -9,7 +9,7 @@ use serde_json::Value;
 use xedge_model::Digest;
 
 use crate::sim::bench::Bench;
-use crate::support::Ran;
+use crate::support::{Ran, waive};
 
 const STACK: &str = r#"format: 1
 name: tiny
@@ -62,6 +62,8 @@ pub fn write_stack(bench: &Bench) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
+    let rules = ["auth.anonymous", "data.persist", "log.sink", "run.restart", "tls.listener"];
+    waive(bench.project(), "tiny", &rules);
 }
 
 /// Arguments of `release` for the small stack.

@@ -97,7 +97,7 @@ fn a_script_that_dies_is_the_scenarios_fault_and_is_shown() {
 fn a_claim_about_real_time_is_refused() {
     let bench = Bench::new();
     bench.scenario("asks", &format!("{MODELS}expect: [sensors.publish, mqtt.ack_latency.p99 < 1s]\n"));
-    without_engine(&bench, &["asks"]).expect(3).says("is about what runs in real time");
+    without_engine(&bench, &["asks"]).expect(3).says("needs a container or process: here are only models");
 }
 
 /// A program that speaks the protocol of lockstep containers: counts the steps in which it hears something.

@@ -12,6 +12,7 @@ mod import;
 mod keys;
 mod lock;
 mod new;
+mod policy;
 mod push;
 mod registry;
 mod release;
@@ -99,6 +100,7 @@ pub(crate) fn run(cli: Cli, environment: Environment, printer: &Printer) -> Resu
         Command::Image(command) => image::run(cx, command),
         Command::Import(command) => import::run(cx, &command),
         Command::Render(flags) => render::run(cx, &flags),
+        Command::Policy(command) => policy::run(cx, &command),
         Command::Sim(flags) => sim::run(cx, &flags),
         Command::Release(flags) => release::run(cx, &flags),
         Command::Push(flags) => push::run(cx, &flags),

@@ -31,6 +31,7 @@ pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
         cx.printer.say(&format!("shard {} of {}: {} scenarios", shard.number, shard.of, prepared.len()));
     }
     let prepared: Vec<&Prepared> = prepared.iter().collect();
+    warn_of_policy(cx, &prepared)?;
     let wanted = Flags {
         duration: flags.duration.map(|span| span.0),
         seed: flags.seed,
@@ -39,6 +40,19 @@ pub(super) fn run(cx: &Context<'_>, flags: &Sim) -> Result<()> {
         mode: if flags.locked { Mode::Locked } else { Mode::Use },
     };
     conclude(&run_all(cx, &prepared, wanted, flags.jobs, &data)?)
+}
+
+/// What a release of the configurations that are run would be refused for. A run itself is not.
+fn warn_of_policy(cx: &Context<'_>, prepared: &[&Prepared]) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for rendered in prepared.iter().filter_map(|scenario| scenario.rendered.as_ref()) {
+        if seen.insert(rendered.digest().clone()) {
+            for finding in crate::policy::review(cx, rendered)?.findings {
+                cx.printer.warn(&format!("policy: {}", finding.brief()));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Runs scenarios for a release: whole, and with nothing on stdout.

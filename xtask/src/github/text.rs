@@ -7,6 +7,11 @@ pub(super) fn command(kind: &str, file: &str, title: &str, message: &str) -> Str
     format!("::{kind} file={},title={}::{}", property(file), property(title), data(message))
 }
 
+/// The same, at a line of the file.
+pub(super) fn command_at(kind: &str, file: &str, line: usize, title: &str, message: &str) -> String {
+    format!("::{kind} file={},line={line},title={}::{}", property(file), property(title), data(message))
+}
+
 /// The message of a workflow command: it ends with the line.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")

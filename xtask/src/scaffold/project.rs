@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use xedge_config::policy::Date;
 use xedge_model::Platform;
 
 use super::parts::{self, Base};
@@ -118,6 +119,9 @@ fn in_words(source: &XedgeSource, why: Option<&str>) -> String {
     }
 }
 
+/// How long a new project may go without TLS, in seconds.
+const WAIVED: i64 = 90 * 86_400;
+
 /// What every project has.
 fn base(tree: &mut Tree, name: &str, folder: &Utf8Path, source: &XedgeSource) {
     let profile = MANIFEST.find("[profile.dev]").map_or("", |start| &MANIFEST[start..]);
@@ -172,6 +176,9 @@ fn broker(tree: &mut Tree, name: &str, environment: &Environment) -> String {
     }
     let parity = include_str!("files/parity.yaml").to_owned() + include_str!("files/broker/extras.yaml");
     tree.add("templates/parity.yaml", parity);
+    let expires = Date::of_unix(environment.now_unix() + WAIVED).to_string();
+    let policy = include_str!("files/policy.yaml").to_owned() + include_str!("files/broker/waivers.yaml");
+    tree.add("templates/policy.yaml", fill(&policy, &[("@STACK@", name), ("@EXPIRES@", &expires)]));
     "sensors".to_owned()
 }
 
@@ -197,6 +204,7 @@ fn service(tree: &mut Tree, name: &str, folder: &Utf8Path, notes: &mut Vec<Strin
     let scenario = format!("{name}_smoke");
     parts::stack_files(tree, name, &[part], &scenario, true);
     tree.add("templates/parity.yaml", include_str!("files/parity.yaml"));
+    tree.add("templates/policy.yaml", include_str!("files/policy.yaml"));
     tree.add(".dockerignore", include_str!("files/dockerignore"));
     Ok(scenario)
 }

@@ -259,3 +259,47 @@ fn a_signed_payload_that_is_no_statement_is_refused() {
     assert!(matches!(error, Error::NotAStatement { .. }));
     assert_eq!(error.class(), Class::Integrity);
 }
+
+/// A run in virtual time: no image, its scenario as the subject, its trace named.
+fn in_virtual_time() -> Statement {
+    let mut statement = statement();
+    let record = &mut statement.predicate.xedge;
+    record.engine = Engine { kind: EngineKind::Virtual, version: "0.1.0".into() };
+    record.honesty = [Honesty::L3].into();
+    record.platforms.clear();
+    record.trace = Some(Digest::of(b"trace"));
+    statement.subject = vec![Subject::new("pipeline", record.scenario_digest.clone())];
+    statement
+}
+
+#[test]
+fn a_run_in_virtual_time_names_its_trace_and_proves_no_image() {
+    let bytes = in_virtual_time().to_bytes("x").unwrap();
+    assert_eq!(Statement::parse("x", &bytes).unwrap(), in_virtual_time());
+    let refused = |change: fn(&mut Statement), part: &str| {
+        let mut bad = in_virtual_time();
+        change(&mut bad);
+        let error = bad.to_bytes("x").unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    refused(|s| s.predicate.xedge.trace = None, "L3 and the digest of a trace go together");
+    refused(|s| s.predicate.xedge.honesty = [Honesty::L1].into(), "L3 and the digest of a trace go together");
+    refused(
+        |s| {
+            s.predicate.xedge.trace = None;
+            s.predicate.xedge.honesty = [Honesty::L1].into();
+        },
+        "and no trace is named",
+    );
+    refused(|s| s.predicate.xedge.config_digest = Some(manifest()), "names what only an engine can run");
+    refused(
+        |s| s.predicate.xedge.platforms = statement().predicate.xedge.platforms,
+        "only an engine can run",
+    );
+    refused(|s| s.subject = vec![Subject::new("x", manifest())], "was part of the run but is not a subject");
+    // And a run on an engine is not about its scenario alone.
+    let mut bare = in_virtual_time();
+    bare.predicate.xedge.engine.kind = EngineKind::Docker;
+    let error = bare.to_bytes("x").unwrap_err().to_string();
+    assert!(error.contains("is a subject but was no part of the run"), "{error}");
+}

@@ -1,25 +1,29 @@
-//! A mosquitto.conf as mosquitto 2.0 reads it, but strict: each entry with its place, and nothing said twice.
+//! A mosquitto.conf as mosquitto 2.0 and 2.1 read it, but strict: each entry with its place, and nothing said twice.
 //!
 //! mosquitto itself starts when a value is given twice and lets the last one win, so that `allow_anonymous true` at the
 //! end of a file opens a broker that looks closed.
 
 mod facts;
 mod keys;
+mod read;
+mod version;
 
 use std::collections::BTreeMap;
 
 pub use facts::{Facts, Listener, Saving};
+pub use read::{Include, Problem, ProblemKind};
+pub use version::BrokerVersion;
+
+pub(crate) use version::{deprecated, since};
 
 use crate::Error;
 use crate::error::Place;
-use keys::{Key, Level};
-use xedge_model::yaml::near;
 
 /// A mosquitto.conf.
 #[derive(Clone, Debug)]
 pub struct Conf {
-    file: String,
-    text: String,
+    /// The file and those that it includes, in the order of reading: name and text.
+    sources: Vec<(String, String)>,
     entries: Vec<Entry>,
 }
 
@@ -32,6 +36,8 @@ pub struct Entry {
     pub value: String,
     /// What it is about.
     pub scope: Scope,
+    /// The file, by its position among those read; 0 is the main one.
+    pub file: usize,
     /// Line, from 1.
     pub line: usize,
     /// Column of the key in characters, from 1.
@@ -53,25 +59,39 @@ pub enum Scope {
 }
 
 impl Conf {
-    /// Reads and checks a file; `file` is its name in messages.
+    /// Reads and checks a file; `file` is its name in messages. What `include_dir` brings in is not known here, so that it
+    /// is refused.
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
-        let mut conf = Self { file: file.to_owned(), text: text.to_owned(), entries: Vec::new() };
-        let mut state = State::default();
-        for (index, line) in text.split('\n').enumerate() {
-            if let Some(entry) = conf.entry(index + 1, line)? {
-                let key = conf.key(&entry)?;
-                let scope = conf.scope(&entry, key.level, &mut state)?;
-                conf.check_value(&entry, key)?;
-                conf.entries.push(Entry { scope, ..entry });
-            }
+        Self::parse_with(file, text, &|_| None)
+    }
+
+    /// The same, with the files of the folders that it includes.
+    pub fn parse_with(file: &str, text: &str, include: Include<'_>) -> Result<Self, Error> {
+        let (conf, problems) = Self::read(file, text, include);
+        match problems.into_iter().next() {
+            Some(problem) => Err(conf.error(problem)),
+            None => Ok(conf),
         }
-        conf.check_duplicates()?;
-        Ok(conf)
+    }
+
+    /// Reads what can be read, and says what cannot.
+    pub fn read(file: &str, text: &str, include: Include<'_>) -> (Self, Vec<Problem>) {
+        read::read(file, text, include)
     }
 
     /// The file's name as given.
     pub fn file(&self) -> &str {
-        &self.file
+        self.sources.first().map_or("", |(name, _)| name)
+    }
+
+    /// Where an entry stands.
+    pub fn place(&self, entry: &Entry) -> Place {
+        self.place_at(entry.file, entry.line, entry.column)
+    }
+
+    pub(crate) fn place_at(&self, file: usize, line: usize, column: usize) -> Place {
+        let (name, text) = self.sources.get(file).map_or(("", ""), |(name, text)| (name, text));
+        Place::new(name, text, line, column)
     }
 
     /// The entries in the order of the file.
@@ -103,96 +123,10 @@ impl Conf {
             .collect()
     }
 
-    /// One line as mosquitto splits it: a comment needs `#` as its first character, and only spaces separate.
-    fn entry(&self, line: usize, text: &str) -> Result<Option<Entry>, Error> {
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        if let Some(position) = text.chars().position(char::is_control) {
-            let message = "a control character: mosquitto separates by spaces only";
-            return Err(self.error(line, position + 1, message, None));
-        }
-        if text.starts_with('#') || text.trim().is_empty() {
-            return Ok(None);
-        }
-        let column = text.chars().take_while(|c| *c == ' ').count() + 1;
-        let rest = text.trim_start_matches(' ');
-        if rest.starts_with('#') {
-            let message = "mosquitto takes a comment only at the very start of a line";
-            return Err(self.error(line, column, message, None));
-        }
-        let (key, value) = rest.split_once(' ').unwrap_or((rest, ""));
-        let gap = value.chars().take_while(|c| *c == ' ').count();
-        let value_column = column + key.chars().count() + 1 + gap;
-        let (key, value) = (key.to_owned(), value.trim().to_owned());
-        Ok(Some(Entry { key, value, scope: Scope::Broker, line, column, value_column }))
+    fn error(&self, problem: Problem) -> Error {
+        let place = Box::new(self.place_at(problem.file, problem.line, problem.column));
+        Error::Conf { place, message: problem.message, hint: problem.hint }
     }
-
-    fn key(&self, entry: &Entry) -> Result<&'static Key, Error> {
-        keys::find(&entry.key).ok_or_else(|| {
-            let near = near(&entry.key, keys::names()).map(|near| format!("did you mean `{near}`?"));
-            let message = format!("mosquitto 2.0 has no key `{}`", entry.key);
-            self.error(entry.line, entry.column, &message, near)
-        })
-    }
-
-    fn scope(&self, entry: &Entry, level: Level, state: &mut State) -> Result<Scope, Error> {
-        match entry.key.as_str() {
-            "include_dir" => {
-                let message = "`include_dir` is refused: what it brings in would not be checked";
-                return Err(self.error(entry.line, entry.column, message, None));
-            }
-            "per_listener_settings" if state.listeners > 0 => {
-                let message = "`per_listener_settings` must stand before the first listener";
-                return Err(self.error(entry.line, entry.column, message, None));
-            }
-            "per_listener_settings" => state.per_listener = entry.value == "true",
-            "listener" => state.listeners += 1,
-            "connection" => state.bridges += 1,
-            _ => {}
-        }
-        let listener = state.listeners.checked_sub(1).map_or(Scope::Broker, Scope::Listener);
-        match level {
-            Level::Broker => Ok(Scope::Broker),
-            Level::Security if !state.per_listener => Ok(Scope::Broker),
-            Level::Security | Level::Listener => Ok(listener),
-            Level::Bridge => state.bridges.checked_sub(1).map(Scope::Bridge).ok_or_else(|| {
-                let message = format!("`{}` needs a `connection` before it", entry.key);
-                self.error(entry.line, entry.column, &message, None)
-            }),
-        }
-    }
-
-    fn check_value(&self, entry: &Entry, key: &Key) -> Result<(), Error> {
-        key.kind.check(&entry.value).map_err(|expected| {
-            let message = format!("`{}` needs {expected}, not `{}`", entry.key, entry.value);
-            self.error(entry.line, entry.value_column, &message, None)
-        })
-    }
-
-    fn check_duplicates(&self) -> Result<(), Error> {
-        let mut seen: BTreeMap<(Scope, &str), &Entry> = BTreeMap::new();
-        for entry in &self.entries {
-            let many = keys::find(&entry.key).is_some_and(|key| key.many);
-            let Some(first) = seen.insert((entry.scope, &entry.key), entry) else { continue };
-            if !many || first.value == entry.value {
-                let message = format!("`{}` is already given on line {}", entry.key, first.line);
-                return Err(self.error(entry.line, entry.column, &message, None));
-            }
-        }
-        Ok(())
-    }
-
-    fn error(&self, line: usize, column: usize, message: &str, hint: Option<String>) -> Error {
-        let place = Place::new(&self.file, &self.text, line, column);
-        Error::Conf { place: Box::new(place), message: message.to_owned(), hint }
-    }
-}
-
-/// How far the file has been read.
-#[derive(Default)]
-struct State {
-    per_listener: bool,
-    listeners: usize,
-    bridges: usize,
 }
 
 #[cfg(test)]

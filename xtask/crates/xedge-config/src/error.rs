@@ -155,7 +155,7 @@ pub struct Place {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    snippet: String,
+    pub(crate) snippet: String,
 }
 
 impl Place {
@@ -174,6 +174,23 @@ impl Place {
     pub(crate) fn of(source: &Source, at: At) -> Self {
         let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Self::new(source.file(), source.text(), number(at.line), number(at.column))
+    }
+
+    /// Where a YAML file is wrong.
+    pub(crate) fn of_error(error: &YamlError) -> Self {
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let (file, At { line, column }) = (error.file().to_owned(), error.place());
+        Self { file, line: number(line).max(1), column: number(column).max(1), snippet: String::new() }
+    }
+
+    /// The start of a file that nothing is shown of.
+    pub(crate) fn start(file: &str) -> Self {
+        Self { file: file.to_owned(), line: 1, column: 1, snippet: String::new() }
+    }
+
+    /// The line with a caret below its column, after a line break; empty where there is no such line.
+    pub fn snippet(&self) -> &str {
+        &self.snippet
     }
 
     /// The place of a byte offset in `text`.

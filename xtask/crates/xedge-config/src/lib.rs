@@ -11,6 +11,7 @@ mod origin;
 pub mod outputs;
 pub mod parity;
 pub mod passwd;
+pub mod policy;
 mod render;
 mod rendered;
 mod template;

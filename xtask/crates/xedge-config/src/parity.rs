@@ -215,7 +215,7 @@ fn covers(extra: &Extra, place: &str) -> bool {
 }
 
 /// Whether a place fits a pattern in which `*` stands for one part between dots; the file must be the same.
-fn matches(pattern: &str, place: &str) -> bool {
+pub(crate) fn matches(pattern: &str, place: &str) -> bool {
     let Some((pattern_file, pattern)) = pattern.split_once(' ') else { return false };
     let Some((file, setting)) = place.split_once(' ') else { return false };
     let (mut pattern, mut setting) = (pattern.split('.'), setting.split('.'));

@@ -28,6 +28,11 @@ impl YamlError {
         &self.message
     }
 
+    /// The file, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Where it is.
     pub fn place(&self) -> crate::tree::At {
         crate::tree::At { line: self.line, column: self.column }

@@ -134,23 +134,8 @@ pub enum Error {
         message: String,
     },
     /// A script did not play its part.
-    #[error(
-        "failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}"
-    )]
-    Script {
-        /// Node of the scenario.
-        node: String,
-        /// The script as the scenario names it.
-        script: String,
-        /// Line of the scenario that names it.
-        line: u64,
-        /// In virtual time.
-        when: String,
-        /// What it did, or did not.
-        detail: String,
-        /// Its last log lines.
-        log: String,
-    },
+    #[error("{0}")]
+    Script(Box<ScriptFailure>),
     /// A program in a container did not play its part.
     #[error("failed to lead node {node} through time in its container, {when}: {detail}\n{log}")]
     Lockstep {
@@ -241,6 +226,26 @@ pub enum Error {
     },
 }
 
+/// What a script did wrong; large, and rare.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "failed to lead node {node} through time ({script}, line {line} of the scenario), {when}: {detail}\n{log}"
+)]
+pub struct ScriptFailure {
+    /// Node of the scenario.
+    pub node: String,
+    /// The script as the scenario names it.
+    pub script: String,
+    /// Line of the scenario that names it.
+    pub line: u64,
+    /// In virtual time.
+    pub when: String,
+    /// What it did, or did not.
+    pub detail: String,
+    /// Its last log lines.
+    pub log: String,
+}
+
 impl Error {
     pub(crate) fn plan(scenario: &str, message: impl Into<String>) -> Self {
         Self::Plan { scenario: scenario.to_owned(), message: message.into() }
@@ -275,7 +280,7 @@ impl Failure for Error {
             Self::Write(error) => error.class(),
             Self::WrongImage { .. } | Self::WrongPlatform { .. } => Class::Integrity,
             Self::Exited { .. } | Self::NotReady { .. } | Self::Lockstep { .. } => Class::Failed,
-            Self::MissingImage { .. } | Self::Plan { .. } | Self::Script { .. } => Class::Input,
+            Self::MissingImage { .. } | Self::Plan { .. } | Self::Script(_) => Class::Input,
             Self::Interrupted { .. } => Class::Interrupted,
         }
     }
@@ -318,7 +323,7 @@ impl Failure for Error {
                 "its whole log is in the report; look into the container with `cargo xtask sim --keep`"
                     .into(),
             ),
-            Self::Script { .. } => Some(
+            Self::Script(_) => Some(
                 "mend the script, whose last lines these are, and run it again with `cargo xtask sim`".into(),
             ),
             Self::NoPython { .. } => {
@@ -376,7 +381,7 @@ fn way_out(message: &str) -> Option<&'static str> {
 mod tests {
     use xedge_model::{Class, Failure, Platform};
 
-    use super::Error;
+    use super::{Error, ScriptFailure};
 
     fn all() -> Vec<(Error, Class)> {
         let text = || "x".to_owned();
@@ -409,14 +414,14 @@ mod tests {
             (Error::NotReady { node: text(), waited_s: 1, detail: text(), log: text() }, Class::Failed),
             (Error::plan("x", "y"), Class::Input),
             (
-                Error::Script {
+                Error::Script(Box::new(ScriptFailure {
                     node: text(),
                     script: text(),
                     line: 1,
                     when: text(),
                     detail: text(),
                     log: text(),
-                },
+                })),
                 Class::Input,
             ),
             (Error::Lockstep { node: text(), when: text(), detail: text(), log: text() }, Class::Failed),

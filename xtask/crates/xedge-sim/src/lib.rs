@@ -21,7 +21,7 @@ pub use check::{Claim, State, Verdict};
 pub use engine::{
     BuildEnd, BuildFailure, BuildProgress, BuildRequest, Docker, Embedded, Engine, EngineFacts, EngineKind,
 };
-pub use error::Error;
+pub use error::{Error, ScriptFailure};
 pub use link::{LinkControl, Links};
 pub use lock::RunLock;
 pub use lockstep::VirtualPlan;

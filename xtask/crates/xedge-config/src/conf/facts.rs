@@ -18,6 +18,8 @@ pub struct Facts {
 /// One listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
+    /// What the entries about it have as their scope.
+    pub scope: Scope,
     /// Port; 0 for a socket in the file system.
     pub port: u16,
     /// Address or path; `None` is every address.
@@ -107,9 +109,13 @@ fn listener(conf: &Conf, scope: Scope, port: u16, address: Option<&str>, open: b
     let security = if per_listener { scope } else { Scope::Broker };
     let get = |key| value(conf, security, key);
     Listener {
+        scope,
         port,
         address: address.map(str::to_owned),
-        anonymous: get("allow_anonymous").map_or(open, |text| text == "true"),
+        // mosquitto 2.1 has a key for one listener, which counts more.
+        anonymous: value(conf, scope, "listener_allow_anonymous")
+            .or_else(|| get("allow_anonymous"))
+            .map_or(open, |text| text == "true"),
         password_file: get("password_file").map(str::to_owned),
         tls: value(conf, scope, "certfile").is_some() || value(conf, scope, "psk_hint").is_some(),
     }

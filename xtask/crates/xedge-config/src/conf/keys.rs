@@ -1,4 +1,4 @@
-//! The keys of mosquitto 2.0 (mosquitto.conf(5)), where each may stand and what it takes. Data only.
+//! The keys of mosquitto 2.0 and 2.1 (mosquitto.conf(5)), where each may stand and what it takes. Data only.
 
 /// One key.
 pub(super) struct Key {
@@ -28,7 +28,7 @@ pub(super) enum Kind {
     Int(i64, i64),
     /// One of these.
     OneOf(&'static [&'static str]),
-    /// A number and one of h, d, w, m, y.
+    /// A number and one of h, d, w, m, y; from 2.1 on of s, too.
     Expiration,
     /// `stdout`, `file PATH` and the like.
     LogDest,
@@ -51,7 +51,7 @@ impl Kind {
             Self::OneOf(list) if list.contains(&value) => Ok(()),
             Self::OneOf(list) => Err(format!("one of {}", list.join(", "))),
             Self::Expiration if is_expiration(value) => Ok(()),
-            Self::Expiration => Err("a number and one of h, d, w, m, y".into()),
+            Self::Expiration => Err("a number and one of h, d, w, m, y (2.1 takes s too)".into()),
             Self::LogDest if is_log_dest(value) => Ok(()),
             Self::LogDest => Err("one of stdout, stderr, syslog, topic, none, dlt or `file PATH`".into()),
             Self::Listener if is_listener(value) => Ok(()),
@@ -63,7 +63,7 @@ impl Kind {
 }
 
 fn is_expiration(value: &str) -> bool {
-    let number = value.strip_suffix(['h', 'd', 'w', 'm', 'y']).unwrap_or_default();
+    let number = value.strip_suffix(['s', 'h', 'd', 'w', 'm', 'y']).unwrap_or_default();
     number.parse::<u32>().is_ok_and(|number| number > 0)
 }
 
@@ -135,6 +135,10 @@ const KEYS: &[Key] = &[
     one("check_retain_source", Broker, Bool),
     one("clientid_prefixes", Broker, Text),
     one("connection_messages", Broker, Bool),
+    one("enable_control_api", Broker, Bool),
+    one("global_max_clients", Broker, LIMIT),
+    one("global_max_connections", Broker, LIMIT),
+    many("global_plugin", Broker, Text),
     one("include_dir", Broker, Text),
     many("log_dest", Broker, LogDest),
     one("log_facility", Broker, Int(0, 7)),
@@ -157,6 +161,7 @@ const KEYS: &[Key] = &[
     one("pid_file", Broker, Text),
     one("queue_qos0_messages", Broker, Bool),
     one("retain_available", Broker, Bool),
+    one("retain_expiry_interval", Broker, Int(1, 10_000_000)),
     one("set_tcp_nodelay", Broker, Bool),
     one("sys_interval", Broker, Int(0, 65_535)),
     one("upgrade_outgoing_qos", Broker, Bool),
@@ -165,6 +170,7 @@ const KEYS: &[Key] = &[
     one("websockets_log_level", Broker, COUNT),
 
     many("listener", Listener, Kind::Listener),
+    one("accept_protocol_versions", Listener, Text),
     one("bind_address", Listener, Text),
     one("bind_interface", Listener, Text),
     one("cafile", Listener, Text),
@@ -174,14 +180,20 @@ const KEYS: &[Key] = &[
     one("ciphers_tls1.3", Listener, Text),
     one("crlfile", Listener, Text),
     one("dhparamfile", Listener, Text),
+    one("disable_client_cert_date_checks", Listener, Bool),
+    one("enable_proxy_protocol", Listener, Int(1, 2)),
     one("http_dir", Listener, Text),
     one("keyfile", Listener, Text),
+    one("listener_allow_anonymous", Listener, Bool),
+    one("listener_auto_id_prefix", Listener, Text),
     one("max_connections", Listener, LIMIT),
     one("max_qos", Listener, Int(0, 2)),
     one("max_topic_alias", Listener, Int(0, 65_535)),
+    one("max_topic_alias_broker", Listener, Int(0, 65_535)),
     one("mount_point", Listener, Text),
     one("port", Listener, Int(1, 65_535)),
-    one("protocol", Listener, OneOf(&["mqtt", "websockets"])),
+    one("protocol", Listener, OneOf(&["mqtt", "websockets", "http_api"])),
+    one("proxy_protocol_v2_require_tls", Listener, Bool),
     one("psk_hint", Listener, Text),
     one("require_certificate", Listener, Bool),
     one("socket_domain", Listener, OneOf(&["ipv4", "ipv6"])),
@@ -192,6 +204,7 @@ const KEYS: &[Key] = &[
     one("use_identity_as_username", Listener, Bool),
     one("use_subject_as_username", Listener, Bool),
     one("use_username_as_clientid", Listener, Bool),
+    many("websockets_origin", Listener, Text),
 
     one("acl_file", Security, Text),
     one("allow_anonymous", Security, Bool),
@@ -201,6 +214,8 @@ const KEYS: &[Key] = &[
     one("auto_id_prefix", Security, Text),
     one("password_file", Security, Text),
     many("plugin", Security, Text),
+    many("plugin_load", Security, Text),
+    many("plugin_use", Security, Text),
     one("psk_file", Security, Text),
 
     many("connection", Bridge, Text),
@@ -212,14 +227,23 @@ const KEYS: &[Key] = &[
     one("bridge_cafile", Bridge, Text),
     one("bridge_capath", Bridge, Text),
     one("bridge_certfile", Bridge, Text),
+    one("bridge_ciphers", Bridge, Text),
+    one("bridge_ciphers_tls1.3", Bridge, Text),
     one("bridge_identity", Bridge, Text),
     one("bridge_insecure", Bridge, Bool),
     one("bridge_keyfile", Bridge, Text),
     one("bridge_max_packet_size", Bridge, COUNT),
+    one("bridge_max_topic_alias", Bridge, Int(0, 65_535)),
     one("bridge_outgoing_retain", Bridge, Bool),
     one("bridge_protocol_version", Bridge, BRIDGE_PROTOCOLS),
     one("bridge_psk", Bridge, Text),
+    one("bridge_receive_maximum", Bridge, Int(1, 65_535)),
+    one("bridge_reload_type", Bridge, OneOf(&["lazy", "immediate"])),
     one("bridge_require_ocsp", Bridge, Bool),
+    one("bridge_session_expiry_interval", Bridge, Int(0, u32::MAX as i64)),
+    one("bridge_tcp_keepalive", Bridge, Text),
+    one("bridge_tcp_user_timeout", Bridge, COUNT),
+    one("bridge_tls_use_os_certs", Bridge, Bool),
     one("bridge_tls_version", Bridge, OneOf(&["tlsv1.1", "tlsv1.2", "tlsv1.3"])),
     one("cleansession", Bridge, Bool),
     one("clientid", Bridge, Text),

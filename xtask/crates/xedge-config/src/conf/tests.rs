@@ -34,7 +34,7 @@ fn entries_have_places_and_scopes() {
 fn an_unknown_key_is_named_with_the_near_one() {
     let hint = refused(
         "listener 1883\nallow_anonymus false\n",
-        "failed to read m.conf:2:1: mosquitto 2.0 has no key `allow_anonymus`\n  |\n2 | allow_anonymus false\n  | ^",
+        "failed to read m.conf:2:1: mosquitto 2.0 has no key `allow_anonymus`, and 2.1 has none\n  |\n2 | allow_anonymus false\n  | ^",
     );
     assert_eq!(hint.as_deref(), Some("did you mean `allow_anonymous`?"));
 }

@@ -149,7 +149,9 @@ impl Faults {
             match event.kind {
                 Kind::Disconnected { .. } => {
                     let hit: Vec<usize> = self.hit_at(event.t_us).collect();
-                    hit.iter().for_each(|fault| self.list[*fault].disconnected += 1);
+                    for fault in &hit {
+                        self.list[*fault].disconnected += 1;
+                    }
                     away.insert(event.node, hit);
                 }
                 Kind::Connected { .. } => {

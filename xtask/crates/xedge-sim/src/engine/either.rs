@@ -147,7 +147,7 @@ impl Engine {
     pub(crate) async fn addresses(&self, container: &str) -> Result<Vec<IpAddr>, Error> {
         match self {
             Self::Docker(docker) => docker.addresses(container).await,
-            Self::Embedded(embedded) => embedded.addresses(container),
+            Self::Embedded(embedded) => Ok(embedded.addresses(container)),
         }
     }
 

@@ -98,6 +98,10 @@ pub(crate) struct Creation<'a> {
 }
 
 /// State of a container.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "an engine tells them apart, and more than one can be true"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Image that it was made of: `sha256:…`.

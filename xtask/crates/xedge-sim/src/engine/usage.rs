@@ -30,7 +30,7 @@ pub(super) fn of_name(container: &str) -> Option<Usage> {
 
 fn of_groups(groups: &str, container: &str, mount: &Path) -> Option<Usage> {
     let lines =
-        || groups.lines().filter_map(|line| line.splitn(3, ':').nth(1).zip(line.splitn(3, ':').nth(2)));
+        || groups.lines().filter_map(|line| line.split_once(':').and_then(|(_, rest)| rest.split_once(':')));
     let of = |controller: &str| {
         let mut found = lines().filter(|(names, _)| names.split(',').any(|name| name == controller));
         found.find(|(_, path)| path.contains(container)).map(|(_, path)| path.trim_start_matches('/'))

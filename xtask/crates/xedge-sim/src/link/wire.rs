@@ -120,11 +120,11 @@ impl Link {
             wire.passed.stalls += 1;
             out += time;
         }
-        let lost = shape.loss.runs(loss, LOSSES);
-        if lost > 0 {
+        let times = shape.loss.runs(loss, LOSSES);
+        if times > 0 {
             wire.passed.loss_stalls += 1;
             // 1 + 2 + 4 … times the first wait.
-            out += (RETRANSMIT + self.round_trip()) * ((1 << lost) - 1);
+            out += (RETRANSMIT + self.round_trip()) * ((1 << times) - 1);
         }
         out
     }
@@ -246,9 +246,9 @@ impl Tie {
     pub(super) fn count(&self, opener: &Arc<str>) -> u64 {
         let mut crowd = locked(&self.link.crowd);
         crowd.connections += 1;
-        let opened = crowd.opened.entry(opener.clone()).or_default();
-        *opened += 1;
-        *opened - 1
+        let number = crowd.opened.entry(opener.clone()).or_default();
+        *number += 1;
+        *number - 1
     }
 
     pub(super) fn is_torn(&self) -> bool {

@@ -133,7 +133,7 @@ impl<'a> Kernel<'a> {
             match what {
                 What::Fire => self.fire(time, node),
                 What::Say(to, body) => self.say(time, node, to, body),
-                What::Arrive(message) => self.arrive(time, node, order, message),
+                What::Arrive(message) => self.arrive(time, node, order, &message),
             }
         }
     }
@@ -265,8 +265,8 @@ impl<'a> Kernel<'a> {
         }
     }
 
-    fn arrive(&mut self, time: u64, node: u32, order: u64, message: Message) {
-        let place = self.arrived(time, node, order, &message);
+    fn arrive(&mut self, time: u64, node: u32, order: u64, message: &Message) {
+        let place = self.arrived(time, node, order, message);
         match &mut self.parts[node as usize] {
             Part::Gateway(gateway) => {
                 gateway.take(place, message.body.value());

@@ -8,8 +8,8 @@ use super::peer::{Peer, Trouble};
 use super::plan::{ContainerCommand, ScriptPlan, VirtualPlan};
 use super::script::{Log, Script};
 use super::wire::Dialect;
-use crate::Error;
 use crate::engine::Engine;
+use crate::{Error, ScriptFailure};
 
 /// One who is led from outside.
 pub(super) struct Member<'a> {
@@ -21,7 +21,7 @@ pub(super) struct Member<'a> {
 
 /// What runs it.
 enum Program<'a> {
-    Script(&'a ScriptPlan, Script),
+    Script(&'a ScriptPlan, Box<Script>),
     /// In a container, which somebody else removes.
     Container(Log),
 }
@@ -37,7 +37,7 @@ impl<'a> Member<'a> {
         let id = plan.nodes[node as usize].id.as_str();
         let started = Script::start(script, folder, plan.patience).await;
         let (process, peer) = started.map_err(|source| Error::NoPython { node: id.to_owned(), source })?;
-        let mut program = Program::Script(script, process);
+        let mut program = Program::Script(script, Box::new(process));
         let mut peer = match peer {
             Ok(peer) => peer,
             Err(trouble) => return Err(program.failed(id, &trouble, None).await),
@@ -103,14 +103,14 @@ impl Program<'_> {
                     }
                 };
                 let detail = ended.map_or_else(|| trouble.to_string(), how);
-                Error::Script {
+                Error::Script(Box::new(ScriptFailure {
                     node,
                     script: plan.shown.clone(),
                     line: plan.line,
                     when,
                     detail,
                     log: script.tail(),
-                }
+                }))
             }
             Self::Container(log) => {
                 if *trouble == Trouble::Gone {

@@ -115,7 +115,6 @@ impl<T> Queue<T> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a remainder of 4096")]
 fn index(slot: u64) -> usize {
     (slot % SLOTS) as usize
 }

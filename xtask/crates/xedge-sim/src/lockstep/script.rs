@@ -204,7 +204,7 @@ impl Log {
         let kept = self.kept();
         let mut text = kept.first.clone();
         if kept.left_out > 0 {
-            text.push_str(&format!("({} lines left out)\n", kept.left_out));
+            text = format!("{text}({} lines left out)\n", kept.left_out);
         }
         for line in &kept.last {
             text.push_str(line);

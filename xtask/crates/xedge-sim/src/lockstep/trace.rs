@@ -117,7 +117,9 @@ mod tests {
 
     fn digest(sorted: bool, records: &[Record]) -> String {
         let mut trace = Trace::new(sorted);
-        records.iter().for_each(|r| trace.record(r.clone()));
+        for record in records {
+            trace.record(record.clone());
+        }
         let (digest, events) = trace.finish();
         assert_eq!(events, records.len() as u64);
         digest.to_string()
@@ -139,7 +141,7 @@ mod tests {
             Record { bytes: Some(Box::from(&b"x"[..])), ..base.clone() },
         ];
         for other in others {
-            assert_ne!(digest(false, &[base.clone()]), digest(false, &[other]));
+            assert_ne!(digest(false, std::slice::from_ref(&base)), digest(false, &[other]));
         }
     }
 }

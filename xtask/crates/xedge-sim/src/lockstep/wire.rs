@@ -75,9 +75,8 @@ fn event(mut fields: Map<String, Value>) -> Result<Spoken, String> {
     let mut take = |names: [&str; 2]| names.iter().find_map(|name| fields.remove(*name));
     let time = take(["time_us", "timestamp_us"]);
     let time = time.as_ref().and_then(Value::as_u64).ok_or("an event needs `time_us`, a whole number")?;
-    let kind = match take(["type", "event_type"]) {
-        Some(Value::String(kind)) => kind,
-        _ => return Err("an event needs `type`, a text".to_owned()),
+    let Some(Value::String(kind)) = take(["type", "event_type"]) else {
+        return Err("an event needs `type`, a text".to_owned());
     };
     let dst = match take(["dst", "destination"]) {
         None | Some(Value::Null) => None,

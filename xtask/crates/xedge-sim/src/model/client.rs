@@ -15,7 +15,7 @@ use super::{Behaviour, Phase};
 use crate::history::{Kind, Recorder};
 use crate::link::Route;
 use crate::mqtt::client::receipt;
-use crate::mqtt::{Connection, Login, Packet, Qos, Refused, Session, StepKind, Will};
+use crate::mqtt::{Connection, Login, Packet, Qos, Refused, Session, Step, StepKind, Will};
 use crate::plan::Secret;
 
 /// Pause before another attempt to connect.
@@ -163,14 +163,17 @@ impl Client {
                 }
                 Woken::Time => {
                     if self.model.due().is_some_and(|due| due <= Instant::now()) {
-                        self.model.fire().into_iter().for_each(|outgoing| self.outbox.put(outgoing));
+                        if let Some(outgoing) = self.model.fire() {
+                            self.outbox.put(outgoing);
+                        }
                     }
                     connected(&mut self.connection)?.ping()?
                 }
                 Woken::Packet(packet) => self.incoming(packet)?,
             };
-            let connection = connected(&mut self.connection)?;
-            answer.iter().for_each(|packet| connection.put(packet));
+            if let Some(answer) = answer {
+                connected(&mut self.connection)?.put(&answer);
+            }
         }
     }
 
@@ -195,7 +198,9 @@ impl Client {
     async fn send_all(&mut self) -> io::Result<()> {
         let connection = connected(&mut self.connection)?;
         while let Some((packet, kind)) = self.outbox.next(connection.window, &self.station.recorder) {
-            kind.into_iter().for_each(|kind| self.station.recorder.record(&self.id, kind));
+            if let Some(kind) = kind {
+                self.station.recorder.record(&self.id, kind);
+            }
             connection.put(&packet);
         }
         connection.flush().await
@@ -217,13 +222,15 @@ impl Client {
 
     /// What to answer.
     fn incoming(&mut self, packet: Packet) -> io::Result<Option<Packet>> {
-        let is_release = matches!(&packet, Packet::Step(step) if step.kind == StepKind::Rel);
         match packet {
-            Packet::Publish(_) => Ok(received(packet, &mut self.arriving, self.model.as_mut())),
-            Packet::Step(_) if is_release => Ok(received(packet, &mut self.arriving, self.model.as_mut())),
+            Packet::Publish(_) | Packet::Step(Step { kind: StepKind::Rel, .. }) => {
+                Ok(received(packet, &mut self.arriving, self.model.as_mut()))
+            }
             Packet::Step(step) => {
                 let progress = self.outbox.step(step, &self.station.recorder);
-                progress.kind.into_iter().for_each(|kind| self.record(kind));
+                if let Some(kind) = progress.kind {
+                    self.record(kind);
+                }
                 if progress.acked {
                     self.model.acked();
                 }

@@ -134,7 +134,7 @@ impl Outbox {
             return Progress { answer, ..Progress::default() };
         };
         match (step.kind, self.qos) {
-            (StepKind::Ack, 1) | (StepKind::Comp, 2) | (StepKind::Rec, 2) if step.reason >= FAILURE => {
+            (StepKind::Ack, 1) | (StepKind::Comp | StepKind::Rec, 2) if step.reason >= FAILURE => {
                 self.declined(place, step.reason)
             }
             (StepKind::Ack, 1) | (StepKind::Comp, 2) => self.acknowledged(place, recorder),

@@ -146,14 +146,16 @@ fn answer(packet: Packet, id: &str, sender: &mpsc::UnboundedSender<Packet>, stat
             let most = state.habits.receive_maximum.unwrap_or(u16::MAX);
             send(Packet::ConnAck(ConnAck { receive_maximum: most, ..ConnAck::new(session_present, code) }));
             let waiting = state.clients.get_mut(id).map(|c| std::mem::take(&mut c.queue)).unwrap_or_default();
-            waiting.into_iter().for_each(|publish| send(Packet::Publish(publish)));
+            for publish in waiting {
+                send(Packet::Publish(publish));
+            }
             return code == 0;
         }
         Packet::Subscribe { id: number, filters } => {
             for (filter, qos) in &filters {
                 let retained = state.retained.iter().filter(|p| topic::matches(filter, &p.topic));
                 retained.for_each(|p| {
-                    send(Packet::Publish(Publish { retain: true, qos: Qos::Zero, ..p.clone() }))
+                    send(Packet::Publish(Publish { retain: true, qos: Qos::Zero, ..p.clone() }));
                 });
                 let client = state.clients.get_mut(id).unwrap();
                 client.filters.push((filter.clone(), *qos));
@@ -169,7 +171,9 @@ fn answer(packet: Packet, id: &str, sender: &mpsc::UnboundedSender<Packet>, stat
             }
             let released = state.clients.get_mut(id).and_then(|c| c.unreleased.remove(&number));
             send(StepKind::Comp.of(number));
-            released.into_iter().for_each(|publish| deliver(&publish, 1, state));
+            if let Some(publish) = released {
+                deliver(&publish, 1, state);
+            }
         }
         Packet::PingReq => send(Packet::PingResp),
         Packet::Disconnect(_) => {

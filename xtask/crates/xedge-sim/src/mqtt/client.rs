@@ -168,8 +168,8 @@ impl Connection {
             pinged: false,
             last_sent: Instant::now(),
         };
-        connection.send(&Packet::Connect(connect_packet(login))).await.map_err(closed)?;
-        match connection.receive().await.map_err(closed)? {
+        connection.send(&Packet::Connect(connect_packet(login))).await.map_err(|error| closed(&error))?;
+        match connection.receive().await.map_err(|error| closed(&error))? {
             Packet::ConnAck(answer) if answer.code == 0 => Ok(connection.accepted(&answer)),
             Packet::ConnAck(answer) => Err(Refused::Code(answer.code)),
             _ => Err(Refused::Io("the first packet was no CONNACK".to_owned())),
@@ -317,7 +317,7 @@ pub fn receipt(publish: &Publish) -> Option<Packet> {
     }
 }
 
-fn closed(error: io::Error) -> Refused {
+fn closed(error: &io::Error) -> Refused {
     match error.kind() {
         io::ErrorKind::InvalidData => Refused::Io(error.to_string()),
         _ => Refused::Closed,

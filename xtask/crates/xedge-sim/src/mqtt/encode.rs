@@ -102,7 +102,9 @@ fn encode_publish(publish: &Publish, is_five: bool, out: &mut BytesMut) {
     let own = 2 * usize::from(id.is_some()) + usize::from(is_five);
     header(first, 2 + publish.topic.len() + own + publish.payload.len(), out);
     string(publish.topic.as_bytes(), out);
-    id.into_iter().for_each(|id| out.put_u16(id));
+    if let Some(id) = id {
+        out.put_u16(id);
+    }
     no_properties(is_five, out);
     out.put_slice(&publish.payload);
 }

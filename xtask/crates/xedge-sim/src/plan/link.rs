@@ -255,8 +255,8 @@ network:
     #[test]
     fn a_chance_comes_true_as_often_as_it_says() {
         let (half, rare) = (Chance::of(0.5), Chance::of(0.01));
-        let mut draws = Draws::new("chance", 7);
-        let drawn: Vec<u64> = (0..100_000).map(|_| draws.draw()).collect();
+        let mut stream = Draws::new("chance", 7);
+        let drawn: Vec<u64> = (0..100_000).map(|_| stream.draw()).collect();
         let count = |chance: Chance, times| drawn.iter().filter(|d| chance.runs(**d, 3) >= times).count();
         // The stream is always the same, so these are facts and no bets.
         for (chance, times, about) in

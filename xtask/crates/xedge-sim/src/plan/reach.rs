@@ -33,7 +33,8 @@ pub(crate) fn reaches(containers: &[ContainerPlan]) -> Vec<Reach<'_>> {
 
 fn networks(plan: &ContainerPlan) -> Vec<&str> {
     match &plan.extras.networks[..] {
-        _ if plan.extras.offline => vec![],
+        // A program of this machine is in no network of containers.
+        _ if plan.extras.offline || plan.extras.process.is_some() => vec![],
         [] => vec![""],
         names => names.iter().map(String::as_str).collect(),
     }

@@ -27,13 +27,12 @@ pub(super) fn write(folder: &Utf8Path, plan: &RunPlan, history: &History) -> Res
         line.clear();
         row(&mut line, &event).map_err(|e| Error::Report { what: "a CSV file", detail: e.to_string() })?;
         let group = groups.get(&*event.node).copied().unwrap_or(&event.node);
-        match tables.get_mut(group) {
-            Some(table) => table.add(&line)?,
-            None => {
-                let mut table = Table::create(folder.join(format!("{group}.csv")))?;
-                table.add(&line)?;
-                tables.insert(group.to_owned(), table);
-            }
+        if let Some(table) = tables.get_mut(group) {
+            table.add(&line)?;
+        } else {
+            let mut table = Table::create(folder.join(format!("{group}.csv")))?;
+            table.add(&line)?;
+            tables.insert(group.to_owned(), table);
         }
     }
     tables.into_values().try_for_each(Table::finish)

@@ -75,12 +75,10 @@ pub(super) struct Watch<'a> {
 impl<'a> Watch<'a> {
     pub(super) fn of(stage: &'a Stage<'a>, claims: &[Expectation]) -> Self {
         let node = |claim: &Expectation| match claim {
-            Expectation::Measure(Measure { metric, .. }) => match metric {
-                Metric::MemoryPeak(node) | Metric::CpuMean(node) | Metric::CpuPeak(node) => {
-                    Some(node.clone())
-                }
-                _ => None,
-            },
+            Expectation::Measure(Measure {
+                metric: Metric::MemoryPeak(node) | Metric::CpuMean(node) | Metric::CpuPeak(node),
+                ..
+            }) => Some(node.clone()),
             _ => None,
         };
         let found = claims.iter().filter_map(node).map(|node| (node, Resources::default())).collect();

@@ -75,6 +75,10 @@ impl Stage<'_> {
 
     /// The networks of a container: the one that all share, those that its plan names, or none.
     fn networks(&self, plan: &ContainerPlan) -> Vec<String> {
+        // A program of this machine is in its network.
+        if plan.extras.process.is_some() {
+            return Vec::new();
+        }
         if plan.extras.offline {
             return vec![OFFLINE.to_owned()];
         }
@@ -91,8 +95,7 @@ impl Stage<'_> {
 
     /// The part that needs no container: the run's own networks.
     pub(super) async fn open(&self, plans: &[ContainerPlan]) -> Result<(), Error> {
-        let contained = plans.iter().filter(|plan| plan.extras.process.is_none());
-        let names: BTreeSet<String> = contained.flat_map(|plan| self.networks(plan)).collect();
+        let names: BTreeSet<String> = plans.iter().flat_map(|plan| self.networks(plan)).collect();
         for name in names.iter().filter(|name| *name != OFFLINE) {
             self.engine.create_network(name, &self.labels).await?;
         }

@@ -33,7 +33,7 @@ pub async fn run_virtual(
         return Err(Error::plan(&plan.scenario_name, "a part of it lives in real time"));
     };
     refuse_unanswered(plan)?;
-    let run = Timeless { plan, timeless, place, progress };
+    let run = Timeless { plan, virtual_plan: timeless, place, progress };
     let result = match engine.filter(|_| !plan.containers.is_empty()) {
         Some(engine) => run.with_containers(engine, cancel).await,
         None => run.alone(cancel).await,
@@ -57,7 +57,7 @@ pub async fn run_virtual(
 
 struct Timeless<'a> {
     plan: &'a RunPlan,
-    timeless: &'a VirtualPlan,
+    virtual_plan: &'a VirtualPlan,
     place: &'a Place,
     progress: &'a (dyn Fn(Progress) + Send + Sync),
 }
@@ -71,7 +71,7 @@ impl Timeless<'_> {
                 return Err(Error::Interrupted { run_id: self.plan.run_id.clone() });
             }
         };
-        Ok(conclude(self.plan, self.timeless, passage, Ground::none()))
+        Ok(conclude(self.plan, self.virtual_plan, passage, Ground::none()))
     }
 
     /// Each pass has containers of its own, so that nothing is left in the second from the first.
@@ -112,7 +112,7 @@ impl Timeless<'_> {
         let (mut containers, passage) = measured?;
         containers.retain(|container| self.plan.containers.iter().any(|plan| plan.node_id == container.node));
         let ground = Ground { engine: engine.facts().clone(), containers, leftovers: aftermath.leftovers };
-        Ok(conclude(self.plan, self.timeless, passage, ground))
+        Ok(conclude(self.plan, self.virtual_plan, passage, ground))
     }
 
     fn around(&self, pass: &str, stage: Option<&Stage<'_>>) -> Surroundings {
@@ -130,8 +130,8 @@ impl Timeless<'_> {
     async fn passage(&self, around: [Surroundings; 2]) -> Result<Passage, Error> {
         (self.progress)(Progress::Phase { name: "virtual time" });
         let begun = Instant::now();
-        let passage = run_twice(self.timeless, &self.plan.expectations, around).await?;
-        (self.progress)(Progress::Passed { virtual_time: self.timeless.duration, took: begun.elapsed() });
+        let passage = run_twice(self.virtual_plan, &self.plan.expectations, around).await?;
+        (self.progress)(Progress::Passed { virtual_time: self.virtual_plan.duration, took: begun.elapsed() });
         for (node, log) in &passage.logs {
             self.write_log(node, log)?;
         }

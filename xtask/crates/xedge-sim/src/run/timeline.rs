@@ -130,13 +130,12 @@ impl Deed<'_> {
         stage.engine.kill(&stage.name(&node.node_id), signal.as_str()).await?;
         let patience = if signal == Signal::Kill { GONE } else { GONE.max(node.stop_grace) };
         let gone = self.wait(node, patience, |status| !status.running).await?;
-        match &gone {
-            Some(status) => self.note(Step::Gone { code: status.exit_code }),
-            None => {
-                let (signal, waited) = (signal.as_str(), patience.as_secs());
-                self.note(Step::NoEffect { reason: format!("it still ran {waited} s after SIG{signal}") });
-                stage.outages.end(&node.node_id);
-            }
+        if let Some(status) = &gone {
+            self.note(Step::Gone { code: status.exit_code });
+        } else {
+            let (signal, waited) = (signal.as_str(), patience.as_secs());
+            self.note(Step::NoEffect { reason: format!("it still ran {waited} s after SIG{signal}") });
+            stage.outages.end(&node.node_id);
         }
         Ok(gone.is_some())
     }

@@ -17,7 +17,7 @@ const FULL: &str = include_str!("../check/full.yaml");
 
 /// The file as an editor's validator sees it.
 fn json(text: &str) -> Value {
-    serde_yaml::from_str(text).unwrap()
+    Source::new("f.yaml", text).parse().unwrap()
 }
 
 fn validator() -> jsonschema::Validator {

@@ -18,7 +18,7 @@ impl Embedded {
         self.inner.networks.listen(network, address)
     }
 
-    pub(in crate::engine) fn addresses(&self, container: &str) -> Result<Vec<IpAddr>, Error> {
-        Ok(self.inner.networks.addresses(container).into_iter().map(IpAddr::V4).collect())
+    pub(in crate::engine) fn addresses(&self, container: &str) -> Vec<IpAddr> {
+        self.inner.networks.addresses(container).into_iter().map(IpAddr::V4).collect()
     }
 }

@@ -25,14 +25,14 @@ fn login() -> Connect {
     }
 }
 
-fn testament(qos: u8, retain: bool) -> Option<Will> {
-    Some(Will { topic: "w".into(), payload: Bytes::from_static(b"x"), qos, retain })
+fn testament(qos: u8, retain: bool) -> Will {
+    Will { topic: "w".into(), payload: Bytes::from_static(b"x"), qos, retain }
 }
 
 /// Packets of MQTT 3.1.1 and their bytes.
 fn vectors() -> Vec<(Packet, Vec<u8>)> {
     let bare = Connect { clean_session: false, user: None, password: None, ..login() };
-    let with_will = Connect { will: testament(2, true), ..bare.clone() };
+    let with_will = Connect { will: Some(testament(2, true)), ..bare.clone() };
     vec![
         (Packet::Connect(login()), b"\x10\x14\0\x04MQTT\x04\xC2\0\x3C\0\x01c\0\x01u\0\x02pw".to_vec()),
         (Packet::Connect(bare), b"\x10\x0D\0\x04MQTT\x04\0\0\x3C\0\x01c".to_vec()),
@@ -61,8 +61,12 @@ fn vectors() -> Vec<(Packet, Vec<u8>)> {
 /// Packets of MQTT 5 and their bytes.
 fn vectors_of_five() -> Vec<(Packet, Vec<u8>)> {
     let five = Connect { protocol: Protocol::V5, user: None, password: None, ..login() };
-    let kept =
-        Connect { clean_session: false, session_expiry_s: 7, will: testament(1, false), ..five.clone() };
+    let kept = Connect {
+        clean_session: false,
+        session_expiry_s: 7,
+        will: Some(testament(1, false)),
+        ..five.clone()
+    };
     let limits = ConnAck { receive_maximum: 20, keep_alive_s: Some(9), ..ConnAck::new(false, 0) };
     let step = |kind, reason| Packet::Step(Step { kind, id: 258, reason });
     vec![
