@@ -103,7 +103,7 @@ fn every_scenario_of_the_project_is_valid() {
     let files: Vec<String> = fs::read_dir(root().join("scenarios"))
         .unwrap()
         .map(|entry| format!("scenarios/{}", entry.unwrap().file_name().to_str().unwrap()))
-        .filter(|file| file.ends_with(".yaml"))
+        .filter(|file| Path::new(file).extension().is_some_and(|end| end == "yaml"))
         .collect();
     assert!(files.len() >= 3, "{files:?}");
     let mut arguments = vec!["sim", "validate"];

@@ -72,7 +72,7 @@ impl Github {
     }
 
     /// Annotates lines of files, errors first, with a count of those that GitHub would not show.
-    pub(crate) fn annotate(&self, printer: &Printer, notes: Vec<Note>) {
+    pub(crate) fn annotate(printer: &Printer, notes: Vec<Note>) {
         let (errors, warnings): (Vec<Note>, Vec<Note>) = notes.into_iter().partition(|note| note.is_error);
         let lines = |kind, notes: Vec<Note>| {
             let line = |note: Note| text::command_at(kind, &note.file, note.line, &note.title, &note.message);

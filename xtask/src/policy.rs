@@ -145,7 +145,7 @@ pub(crate) fn annotate(cx: &Context<'_>, findings: &[Finding]) {
             message: format!("{}. Risk: {}. Fix: {}", finding.message, finding.rule.risk, finding.rule.fix),
         }
     };
-    github.annotate(cx.printer, findings.iter().map(note).collect());
+    Github::annotate(cx.printer, findings.iter().map(note).collect());
 }
 
 /// The error of a review with open errors.

@@ -48,7 +48,10 @@ fn have_effects(arm: &Arm<'_>, bench: &mut Bench) {
     assert_eq!(exit_codes(faults), [137, 0]);
     let broke: Vec<u64> = faults.iter().map(|fault| fault["disconnected"].as_u64().unwrap()).collect();
     assert_eq!(broke, [2, 0, 0, 2], "both models lose their connection when the broker ends: {faults:?}");
-    assert!(faults[0]["late"].as_u64().unwrap() > 0, "what was due meanwhile comes later: {faults:?}");
+    // A reading every 100 ms of a second. This broker forgets its sessions: what the sensor has it take before the gateway
+    // is back is lost.
+    let count = |what: &str| faults[0][what].as_u64().unwrap();
+    assert!(count("late") + count("lost") > 5, "what was due meanwhile comes later or never: {faults:?}");
     let resources = &report["result"]["resources"]["broker"];
     assert!(resources["samples"].as_u64().unwrap() > 5, "{resources}");
     assert!(resources["memory_peak_bytes"].as_u64().unwrap() > 500_000, "{resources}");

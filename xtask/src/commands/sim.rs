@@ -120,10 +120,8 @@ fn run_all(
     }
     let runtime = super::runtime()?;
     let (cancel, phase) = runtime.block_on(async { cancel_on_interrupt() });
-    let engine = match prepared.iter().any(|scenario| scenario.needs_engine()) {
-        true => Some(runtime.block_on(ready_engine(cx))?),
-        false => None,
-    };
+    let needed = prepared.iter().any(|scenario| scenario.needs_engine());
+    let engine = if needed { Some(runtime.block_on(ready_engine(cx))?) } else { None };
     let crew = Crew { cx, engine: engine.as_ref(), flags, phase, cancel, runtime: runtime.handle() };
     let github = Github::of(&cx.environment);
     let mut done: Vec<(usize, Option<Class>, Option<Row>)> = Vec::new();

@@ -53,16 +53,11 @@ fn of(cx: &Context<'_>, name: &ImageName, source: Option<&ImageSource>) -> Resul
         return Ok(None);
     };
     let user = image.config().config.as_ref().and_then(|run| run.user.clone()).unwrap_or_default();
-    let version = match listed(cx, name, platform, image) {
-        Some(list) => list,
-        None => {
-            let found = contents(&root_fs(layout.blobs(), image)?);
-            found
-                .packages
-                .iter()
-                .find(|package| package.name == PACKAGE)
-                .map(|package| package.version.clone())
-        }
+    let version = if let Some(sbom) = listed(cx, name, platform, image) {
+        sbom.packages.into_iter().find(|package| package.name == PACKAGE).and_then(|package| package.version)
+    } else {
+        let found = contents(&root_fs(layout.blobs(), image)?);
+        found.packages.iter().find(|package| package.name == PACKAGE).map(|package| package.version.clone())
     };
     Ok(Some(ImageFacts { broker: version.as_deref().and_then(BrokerVersion::of_package), user: Some(user) }))
 }
@@ -81,21 +76,13 @@ struct SbomEntry {
     version: Option<String>,
 }
 
-/// The version in the SBOM that was written beside this very image; `None` where there is no such SBOM.
-fn listed(
-    cx: &Context<'_>,
-    name: &ImageName,
-    platform: Platform,
-    image: &PlatformImage,
-) -> Option<Option<String>> {
+/// The SBOM that was written beside this very image; `None` where there is none.
+fn listed(cx: &Context<'_>, name: &ImageName, platform: Platform, image: &PlatformImage) -> Option<Sbom> {
     let text = fs::read_to_string(build::sbom_file(cx, name, platform)).ok()?;
     if !text.contains(image.manifest().digest.hex()) {
         return None;
     }
-    let sbom: Sbom = serde_json::from_str(&text).ok()?;
-    Some(
-        sbom.packages.into_iter().find(|package| package.name == PACKAGE).and_then(|package| package.version),
-    )
+    serde_json::from_str(&text).ok()
 }
 
 /// What a lock names, for an image that was not built yet.

@@ -215,7 +215,12 @@ impl Step {
         matches!(self, Self::Gone { .. } | Self::Held | Self::Cut { .. })
     }
 
-    /// Whether from here on messages get through again.
+    /// Whether from here on messages can get through again, whoever has asked.
+    pub fn resumes(&self) -> bool {
+        matches!(self, Self::Started | Self::Released | Self::Healed { .. })
+    }
+
+    /// Whether from here on it is known that messages get through again.
     pub fn mends(&self) -> bool {
         matches!(self, Self::Ready | Self::Healed { .. })
     }

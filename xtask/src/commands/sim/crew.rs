@@ -54,7 +54,7 @@ impl<'a> Crew<'a> {
         for (index, prepared) in all.iter().enumerate() {
             let started = Instant::now();
             let finished = self.ready(self.cx, prepared).and_then(|ready| self.one(self.cx, &ready));
-            if ends_all(self.end(self.cx, index, &finished, started.elapsed(), told)?) {
+            if ends_all(Self::end(self.cx, index, &finished, started.elapsed(), told)?) {
                 break;
             }
         }
@@ -79,7 +79,7 @@ impl<'a> Crew<'a> {
             match self.ready(&contexts[index], prepared) {
                 Ok(ready) => waiting.push_back((index, ready)),
                 Err(error) => {
-                    if ends_all(self.end(&contexts[index], index, &Err(error), started.elapsed(), told)?) {
+                    if ends_all(Self::end(&contexts[index], index, &Err(error), started.elapsed(), told)?) {
                         return Ok(());
                     }
                 }
@@ -111,7 +111,7 @@ impl<'a> Crew<'a> {
                 }
                 let Ok((index, finished, took)) = receiver.recv() else { return Ok(()) };
                 running.retain(|(other, _)| *other != index);
-                if ends_all(self.end(&contexts[index], index, &finished, took, told)?) {
+                if ends_all(Self::end(&contexts[index], index, &finished, took, told)?) {
                     waiting.clear();
                 }
             }
@@ -131,7 +131,6 @@ impl<'a> Crew<'a> {
     }
 
     fn end(
-        &self,
         cx: &Context<'_>,
         index: usize,
         finished: &Result<Finished>,

@@ -3,8 +3,6 @@
 use camino::Utf8Path;
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
-
 use super::finding::Finding;
 use super::subject::Subject;
 use crate::Place;

@@ -13,6 +13,9 @@ use super::{Claim, Roster, Seen, State};
 use crate::history::{History, Kind, Step};
 use crate::mqtt::topic;
 
+/// How long after the end of a cut a client may take to notice that its connection is gone, on a busy machine.
+const NOTICED_US: u64 = 1_000_000;
+
 /// Everything that the timeline did.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -37,7 +40,7 @@ pub struct Fault {
     pub window: Option<Window>,
     /// Connections of models that broke in the window.
     pub disconnected: u64,
-    /// Readings that were due in the window and arrived after the node was ready, or the link whole.
+    /// Readings that were due while the node, or the link, was away, and arrived after it could go on.
     pub late: u64,
     /// Readings that were acknowledged and did not arrive, the first window to end after they were due.
     pub lost: u64,
@@ -62,6 +65,8 @@ pub struct SeenStep {
 pub struct Window {
     /// The order.
     pub from_us: u64,
+    /// The node could go on, started or released, or the link whole: it may answer models before the run's own question.
+    pub resumed_us: Option<u64>,
     /// The node was ready again, or the link whole.
     pub mended_us: Option<u64>,
     /// All clients were back as well.
@@ -135,11 +140,15 @@ impl Faults {
     fn window(&self, number: usize) -> Option<Window> {
         let fault = &self.list[number];
         let from_us = fault.begins()?;
-        let mended =
-            |other: &Fault| other.steps.iter().find(|s| s.t_us >= from_us && s.step.mends()).map(|s| s.t_us);
-        let same = self.list.iter().filter(|other| other.target == fault.target);
-        let mended_us = mended(fault).or_else(|| same.filter_map(mended).min());
-        Some(Window { from_us, mended_us, to_us: mended_us })
+        let first = |wanted: fn(&Step) -> bool| {
+            let in_fault = |other: &Fault| {
+                other.steps.iter().find(|s| s.t_us >= from_us && wanted(&s.step)).map(|s| s.t_us)
+            };
+            let same = self.list.iter().filter(|other| other.target == fault.target);
+            in_fault(fault).or_else(|| same.filter_map(in_fault).min())
+        };
+        let mended_us = first(Step::mends);
+        Some(Window { from_us, resumed_us: first(Step::resumes), mended_us, to_us: mended_us })
     }
 
     /// Counts broken connections, and stretches windows until the last of those clients is back.
@@ -168,7 +177,8 @@ impl Faults {
     }
 
     fn hit_at(&self, t_us: u64) -> impl Iterator<Item = usize> {
-        let hit = move |fault: &Fault| fault.window.is_some_and(|w| w.from_us <= t_us && t_us <= w.mended());
+        let noticed = move |w: Window| w.from_us <= t_us && t_us <= w.mended().saturating_add(NOTICED_US);
+        let hit = move |fault: &Fault| fault.window.is_some_and(noticed);
         self.list.iter().enumerate().filter(move |(_, fault)| hit(fault)).map(|(number, _)| number)
     }
 
@@ -186,7 +196,8 @@ impl Faults {
             {
                 for fault in &mut self.list {
                     let late = |w: &Window| {
-                        (w.from_us..=w.mended()).contains(&planned_us) && event.t_us > w.mended()
+                        let resumed = w.resumed_us.unwrap_or(u64::MAX);
+                        (w.from_us..=resumed).contains(&planned_us) && event.t_us > resumed
                     };
                     fault.late += u64::from(fault.window.as_ref().is_some_and(late));
                 }

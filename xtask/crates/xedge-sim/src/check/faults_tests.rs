@@ -73,6 +73,8 @@ fn killed() -> Vec<Event> {
         ordered(2_000, 1),
         step(2_100, 1, Step::Started),
         connected(2_250, "gw"),
+        // Models may be quicker than the run's own question.
+        received(2_280, 5, 1_600),
         step(2_300, 1, Step::Ready),
         step(2_300, 1, Step::Over),
         connected(2_600, "s"),
@@ -97,10 +99,15 @@ fn a_kill_lasts_until_the_node_is_ready_and_its_clients_are_back() {
     assert_eq!(faults.recoveries("broker").collect::<Vec<_>>(), [Some(1_300_000)]);
     assert_eq!(faults.recoveries("gateway").count(), 0);
     let list = faults.into_list();
-    let window = Window { from_us: 1_000_000, mended_us: Some(2_300_000), to_us: Some(2_600_000) };
+    let window = Window {
+        from_us: 1_000_000,
+        resumed_us: Some(2_100_000),
+        mended_us: Some(2_300_000),
+        to_us: Some(2_600_000),
+    };
     assert_eq!((list[0].window, list[1].window), (Some(window), None));
-    // Reading 3 was due while the broker was away; 2 was acknowledged before and never came.
-    assert_eq!((list[0].disconnected, list[0].late, list[0].lost), (2, 1, 1));
+    // Readings 3 and 5 were due while the broker was away; 2 was acknowledged before and never came.
+    assert_eq!((list[0].disconnected, list[0].late, list[0].lost), (2, 2, 1));
 }
 
 #[test]
@@ -148,4 +155,26 @@ fn a_pause_ends_when_the_node_answers_again() {
     assert!(faults.is_outside(3_150_001, 3_150_001) && !faults.is_outside(1_050_000, 1_050_000));
     let recovery = faults.recoveries("broker").next().flatten().map(Duration::from_micros).map(Span);
     assert_eq!(recovery.unwrap().to_string(), "2150ms");
+}
+
+/// The moment of a reset is its end, and clients hear of it after.
+#[test]
+fn a_client_may_notice_a_cut_after_its_end() {
+    let link = |ms, what| at(ms, "lan", Kind::Fault { entry: 0, step: what });
+    let events = vec![
+        link(1_000, Step::Ordered { action: "x".into(), planned_us: 1_000_000 }),
+        link(1_001, Step::Cut { connections: 2 }),
+        link(1_001, Step::Healed { pieces: 0 }),
+        link(1_001, Step::Over),
+        lost_connection(1_001, "s"),
+        lost_connection(1_090, "gw"),
+        connected(1_400, "s"),
+        connected(1_500, "gw"),
+        // Long after, and for another reason.
+        lost_connection(9_000, "s"),
+        connected(9_300, "s"),
+    ];
+    let faults = faults(&timeline("[{at: 1s, reset: lan}]"), events);
+    assert!(!faults.is_outside(1_450_000, 1_450_000) && faults.is_outside(1_500_001, 1_500_001));
+    assert_eq!(faults.into_list()[0].disconnected, 2);
 }

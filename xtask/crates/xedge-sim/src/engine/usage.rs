@@ -29,8 +29,7 @@ pub(super) fn of_name(container: &str) -> Option<Usage> {
 }
 
 fn of_groups(groups: &str, container: &str, mount: &Path) -> Option<Usage> {
-    let lines =
-        || groups.lines().filter_map(|line| line.split_once(':').and_then(|(_, rest)| rest.split_once(':')));
+    let lines = || groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let of = |controller: &str| {
         let mut found = lines().filter(|(names, _)| names.split(',').any(|name| name == controller));
         found.find(|(_, path)| path.contains(container)).map(|(_, path)| path.trim_start_matches('/'))
