@@ -10,6 +10,7 @@ mod github;
 mod links;
 mod lost;
 mod many;
+mod mqtt;
 mod passes;
 mod podman;
 mod production;

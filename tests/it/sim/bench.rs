@@ -371,6 +371,11 @@ impl Running {
         }
     }
 
+    /// What the kernel says about it now; empty once it has ended.
+    pub fn status(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default()
+    }
+
     /// Whether it has not ended yet.
     pub fn is_going(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

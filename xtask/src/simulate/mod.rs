@@ -139,6 +139,10 @@ pub(crate) async fn run(
         );
         return Ok(finished);
     }
+    if prepared.is_of_programs_only() {
+        cx.printer.say("no evidence: all that ran are programs of this machine, of which nothing is signed");
+        return Ok(finished);
+    }
     let mut platforms = Vec::new();
     if let Some(engine) = engine {
         platforms = ready.images.native(ready.native);

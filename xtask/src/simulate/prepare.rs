@@ -100,6 +100,11 @@ impl Prepared {
         !self.images.is_empty() || nodes.iter().any(|node| node.process.is_some())
     }
 
+    /// Whether it has programs of this machine and nothing else that is not a model.
+    pub(crate) fn is_of_programs_only(&self) -> bool {
+        self.images.is_empty() && self.needs_engine()
+    }
+
     /// What differs from production all the same in an engine of this kind.
     pub(super) fn differences(&self, engine: EngineKind) -> Vec<Difference> {
         let Some(rendered) = &self.rendered else { return Vec::new() };

@@ -53,8 +53,10 @@ impl Readings {
 /// The numbers of one sensor.
 #[derive(Clone, Debug, Default)]
 struct Numbers {
-    words: Vec<u64>,
-    far: BTreeSet<u64>,
+    /// The numbers under 64, without a list: most sensors of a large run have no others.
+    first: u64,
+    more: Vec<u64>,
+    far: Option<Box<BTreeSet<u64>>>,
     len: u64,
 }
 
@@ -62,31 +64,42 @@ impl Numbers {
     fn insert(&mut self, seq: u64) -> bool {
         let new = match place(seq) {
             Some((word, bit)) => {
-                if self.words.len() <= word {
-                    self.words.resize(word + 1, 0);
-                }
-                let before = self.words[word];
-                self.words[word] |= bit;
+                let bits = self.word_mut(word);
+                let before = *bits;
+                *bits |= bit;
                 before & bit == 0
             }
-            None => self.far.insert(seq),
+            None => self.far.get_or_insert_default().insert(seq),
         };
         self.len += u64::from(new);
         new
     }
 
+    fn word_mut(&mut self, word: usize) -> &mut u64 {
+        let Some(index) = word.checked_sub(1) else { return &mut self.first };
+        if self.more.len() <= index {
+            self.more.resize(index + 1, 0);
+        }
+        &mut self.more[index]
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.first).chain(self.more.iter().copied())
+    }
+
     fn contains(&self, seq: u64) -> bool {
         match place(seq) {
-            Some((word, bit)) => self.words.get(word).is_some_and(|bits| bits & bit != 0),
-            None => self.far.contains(&seq),
+            Some((0, bit)) => self.first & bit != 0,
+            Some((word, bit)) => self.more.get(word - 1).is_some_and(|bits| bits & bit != 0),
+            None => self.far.as_ref().is_some_and(|far| far.contains(&seq)),
         }
     }
 
     fn iter(&self) -> impl Iterator<Item = u64> {
-        let near = (0..).zip(&self.words).flat_map(|(word, bits)| {
+        let near = (0..).zip(self.words()).flat_map(|(word, bits)| {
             (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit)
         });
-        near.chain(self.far.iter().copied())
+        near.chain(self.far.iter().flat_map(|far| far.iter().copied()))
     }
 }
 

@@ -16,6 +16,7 @@ const RARE: u8 = 0;
 const SENT: u8 = 1;
 const ACKED: u8 = 2;
 const RECEIVED: u8 = 3;
+const CONNECTED: u8 = 4;
 const DUP: u8 = 1 << 7;
 
 /// The events of a run, in the order of their times.
@@ -77,6 +78,7 @@ impl History {
                 let (topic, from) = (self.names.number(&topic), self.names.number(&from));
                 (flagged(RECEIVED, dup), [distance(now, planned_us), seq, topic, from])
             }
+            Kind::Connected { session_present } => (flagged(CONNECTED, session_present), [0; 4]),
             other => {
                 self.rare.push(other);
                 (RARE, [0; 4])
@@ -85,8 +87,8 @@ impl History {
     }
 }
 
-fn flagged(tag: u8, dup: bool) -> u8 {
-    if dup { tag | DUP } else { tag }
+fn flagged(tag: u8, flag: bool) -> u8 {
+    if flag { tag | DUP } else { tag }
 }
 
 /// How many numbers follow time and node.
@@ -177,8 +179,10 @@ impl Events<'_> {
 
     fn kind(&mut self, tag: u8) -> Option<Kind> {
         let dup = tag & DUP != 0;
-        if tag & !DUP == RARE {
-            return self.rare.next().cloned();
+        match tag & !DUP {
+            RARE => return self.rare.next().cloned(),
+            CONNECTED => return Some(Kind::Connected { session_present: dup }),
+            _ => {}
         }
         let (planned_us, seq) = (self.time()?, self.number()?);
         Some(match tag & !DUP {
@@ -246,6 +250,8 @@ mod tests {
                 kind: Kind::Acked { seq: 1, planned_us: 0, packet_id: 65_535 },
             },
             Event { t_us: 8, node: node("b"), kind: Kind::Stopped { code: -1 } },
+            Event { t_us: 8, node: node("s"), kind: Kind::Connected { session_present: true } },
+            Event { t_us: 8, node: node("s"), kind: Kind::Connected { session_present: false } },
             sent(u64::MAX / 2, 3, 0),
         ];
         // Enough for more than one block.

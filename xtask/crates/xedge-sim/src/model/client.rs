@@ -15,7 +15,7 @@ use super::{Behaviour, Phase};
 use crate::history::{Kind, Recorder};
 use crate::link::Route;
 use crate::mqtt::client::receipt;
-use crate::mqtt::{Connection, Login, Packet, Qos, Refused, Session, StepKind, Will};
+use crate::mqtt::{Connection, Login, Packet, Qos, Refused, Session, Step, StepKind, Will};
 use crate::plan::Secret;
 
 /// Pause before another attempt to connect.
@@ -38,6 +38,10 @@ pub(super) struct Client {
     pub(super) ready: Option<mpsc::UnboundedSender<()>>,
     /// Packet ids of `QoS` 2 messages that have arrived and can come again.
     pub(super) arriving: BTreeSet<u16>,
+    pub(super) outbox: Outbox,
+    pub(super) model: Box<dyn Behaviour>,
+    /// While there is one.
+    pub(super) connection: Option<Connection>,
 }
 
 /// What the models of one node share.
@@ -81,9 +85,12 @@ enum Woken {
 
 impl Client {
     /// Runs until the last phase, or until the broker refuses the login.
-    pub(super) async fn run(mut self, mut outbox: Outbox, mut behaviour: Box<dyn Behaviour>) {
-        while let Some(mut connection) = self.connect().await {
-            match self.session(&mut connection, &mut outbox, behaviour.as_mut()).await {
+    pub(super) async fn run(mut self: Box<Self>) {
+        while let Some(connection) = Box::pin(self.connect()).await {
+            self.connection = Some(connection);
+            let over = self.session().await;
+            let Some(connection) = self.connection.take() else { break };
+            match over {
                 Ok(()) => return Box::pin(connection.close()).await,
                 Err(error) => self.record(Kind::Disconnected { reason: error.to_string() }),
             }
@@ -133,66 +140,53 @@ impl Client {
         None
     }
 
-    async fn attempt(&self) -> Result<Connection, Refused> {
+    async fn attempt(&mut self) -> Result<Connection, Refused> {
         let login = self.station.login(&self.id);
         let address = self.station.address(self.index);
         Connection::open_along(self.route.as_ref(), address, &login, ATTEMPT).await
     }
 
     /// One connection, until the run is over or it is lost.
-    async fn session(
-        &mut self,
-        connection: &mut Connection,
-        outbox: &mut Outbox,
-        model: &mut dyn Behaviour,
-    ) -> io::Result<()> {
-        Box::pin(self.enter(connection, outbox, model)).await?;
+    async fn session(&mut self) -> io::Result<()> {
+        Box::pin(self.enter()).await?;
         self.phase.mark_changed();
         loop {
-            while let Some((packet, kind)) = outbox.next(connection.window, &self.station.recorder) {
-                if let Some(kind) = kind {
-                    self.record(kind);
-                }
-                connection.send(&packet).await?;
-            }
-            let woken = self.woken(connection, model.due()).await?;
-            let answer = match woken {
+            self.send_all().await?;
+            let answer = match self.woken().await? {
                 Woken::Phase => {
                     let phase = *self.phase.borrow_and_update();
                     if phase == Phase::End {
                         return Ok(());
                     }
-                    model.phase(phase);
+                    self.model.phase(phase);
                     None
                 }
                 Woken::Time => {
-                    if model.due().is_some_and(|due| due <= Instant::now()) {
-                        model.fire().into_iter().for_each(|outgoing| outbox.put(outgoing));
+                    if self.model.due().is_some_and(|due| due <= Instant::now()) {
+                        if let Some(outgoing) = self.model.fire() {
+                            self.outbox.put(outgoing);
+                        }
                     }
-                    connection.ping()?
+                    connected(&mut self.connection)?.ping()?
                 }
-                Woken::Packet(packet) => self.incoming(packet, outbox, model)?,
+                Woken::Packet(packet) => self.incoming(packet)?,
             };
             if let Some(answer) = answer {
-                connection.send(&answer).await?;
+                connected(&mut self.connection)?.put(&answer);
             }
         }
     }
 
     /// Subscribes, unless the broker remembers.
-    async fn enter(
-        &mut self,
-        connection: &mut Connection,
-        outbox: &mut Outbox,
-        model: &mut dyn Behaviour,
-    ) -> io::Result<()> {
-        outbox.reconnected(connection.session_present);
+    async fn enter(&mut self) -> io::Result<()> {
+        let connection = connected(&mut self.connection)?;
+        self.outbox.reconnected(connection.session_present);
         if !connection.session_present {
             self.arriving.clear();
         }
         if !self.subscribe.is_empty() && !connection.session_present {
-            let (filter, qos, arriving) = (&self.subscribe, self.station.qos, &mut self.arriving);
-            let early = |packet| received(packet, arriving, model);
+            let (filter, qos) = (&self.subscribe, self.station.qos);
+            let early = |packet| received(packet, &mut self.arriving, self.model.as_mut());
             let granted = connection.subscribe(filter, qos, early).await?;
             self.record(Kind::Subscribed { filter: self.subscribe.to_string(), granted });
         }
@@ -200,9 +194,22 @@ impl Client {
         Ok(())
     }
 
+    /// Sends what may be under way now.
+    async fn send_all(&mut self) -> io::Result<()> {
+        let connection = connected(&mut self.connection)?;
+        while let Some((packet, kind)) = self.outbox.next(connection.window, &self.station.recorder) {
+            if let Some(kind) = kind {
+                self.station.recorder.record(&self.id, kind);
+            }
+            connection.put(&packet);
+        }
+        connection.flush().await
+    }
+
     /// Waits for whatever comes first. In this order: a send that is due must not wait for messages that keep coming in.
-    async fn woken(&mut self, connection: &mut Connection, due: Option<Instant>) -> io::Result<Woken> {
-        let at = due.into_iter().chain(connection.keep_alive_at()).min();
+    async fn woken(&mut self) -> io::Result<Woken> {
+        let connection = connected(&mut self.connection)?;
+        let at = self.model.due().into_iter().chain(connection.keep_alive_at()).min();
         tokio::select! {
             biased;
             changed = self.phase.changed() => {
@@ -214,24 +221,18 @@ impl Client {
     }
 
     /// What to answer.
-    fn incoming(
-        &mut self,
-        packet: Packet,
-        outbox: &mut Outbox,
-        model: &mut dyn Behaviour,
-    ) -> io::Result<Option<Packet>> {
+    fn incoming(&mut self, packet: Packet) -> io::Result<Option<Packet>> {
         match packet {
-            Packet::Publish(_) => Ok(received(packet, &mut self.arriving, model)),
-            Packet::Step(step) if step.kind == StepKind::Rel => {
-                Ok(received(packet, &mut self.arriving, model))
+            Packet::Publish(_) | Packet::Step(Step { kind: StepKind::Rel, .. }) => {
+                Ok(received(packet, &mut self.arriving, self.model.as_mut()))
             }
             Packet::Step(step) => {
-                let progress = outbox.step(step, &self.station.recorder);
+                let progress = self.outbox.step(step, &self.station.recorder);
                 if let Some(kind) = progress.kind {
                     self.record(kind);
                 }
                 if progress.acked {
-                    model.acked();
+                    self.model.acked();
                 }
                 Ok(progress.answer)
             }
@@ -241,6 +242,11 @@ impl Client {
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a packet that a broker does not send")),
         }
     }
+}
+
+/// The connection of a session, which lasts as long as that.
+fn connected(connection: &mut Option<Connection>) -> io::Result<&mut Connection> {
+    connection.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
 /// Hands a message to the model, one of `QoS` 2 only once, and says what to answer.

@@ -20,7 +20,7 @@ use crate::Error;
 use crate::history::Recorder;
 use crate::link::Links;
 use crate::mqtt::Login;
-use crate::plan::{ModelPlan, ModelSettings, RunPlan};
+use crate::plan::{ModelPlan, RunPlan};
 
 /// Connections that are opened at the same time; mosquitto's backlog is 100.
 const AT_ONCE: usize = 64;
@@ -75,9 +75,11 @@ impl Fleet {
                     phase: fleet.phase.subscribe(),
                     ready: Some(ready.clone()),
                     arriving: BTreeSet::new(),
+                    outbox: Outbox::new(&model.config),
+                    model: behaviour,
+                    connection: None,
                 };
-                let ModelSettings { topic, qos, retain, .. } = &model.config;
-                fleet.tasks.spawn(client.run(Outbox::new(topic, *qos, *retain), behaviour));
+                fleet.tasks.spawn(Box::new(client).run());
                 waiting += 1;
             }
             let all = async {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Outgoing;
 use crate::history::{Kind, Recorder};
 use crate::mqtt::{Packet, Publish, Qos, Step, StepKind};
+use crate::plan::ModelSettings;
 
 /// Packet id of a SUBSCRIBE; messages take the ones below.
 const LAST_ID: u16 = u16::MAX - 1;
@@ -52,8 +53,16 @@ pub(super) struct Progress {
 }
 
 impl Outbox {
-    pub(super) fn new(topic: &str, qos: u8, retain: bool) -> Self {
-        Self { topic: Arc::from(topic), qos, retain, last_id: 0, sent: 0, entries: VecDeque::new() }
+    pub(super) fn new(settings: &ModelSettings) -> Self {
+        let ModelSettings { topic, qos, retain, .. } = settings;
+        Self {
+            topic: Arc::from(topic.as_str()),
+            qos: *qos,
+            retain: *retain,
+            last_id: 0,
+            sent: 0,
+            entries: VecDeque::new(),
+        }
     }
 
     /// Takes a message in.
@@ -171,13 +180,16 @@ impl Outbox {
 mod tests {
     use bytes::Bytes;
     use tokio::time::Instant;
+    use xedge_model::scenario::{ModelConfig, Role};
 
     use super::{LAST_ID, Outbox, Outgoing};
     use crate::history::{Kind, Recorder};
     use crate::mqtt::{Packet, Step, StepKind};
+    use crate::plan::ModelSettings;
 
     fn filled(qos: u8, count: u64) -> (Outbox, Recorder) {
-        let mut outbox = Outbox::new("t", qos, false);
+        let settings = ModelSettings::new(&ModelConfig::default(), Role::Sensor, "t");
+        let mut outbox = Outbox::new(&ModelSettings { qos, ..settings });
         for seq in 1..=count {
             outbox.put(Outgoing { seq, planned: Instant::now(), payload: Bytes::new() });
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout};
 use xedge_model::scenario::Protocol;
@@ -120,6 +120,7 @@ impl Refused {
 pub struct Connection {
     transport: Transport,
     inbox: BytesMut,
+    outbox: BytesMut,
     protocol: Protocol,
     /// Whether the broker kept a session of this client.
     pub session_present: bool,
@@ -159,6 +160,7 @@ impl Connection {
         let mut connection = Self {
             transport,
             inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
             protocol: session.protocol,
             session_present: false,
             window: u16::MAX,
@@ -185,36 +187,44 @@ impl Connection {
 
     /// Sends a packet.
     pub async fn send(&mut self, packet: &Packet) -> io::Result<()> {
-        let mut bytes = BytesMut::with_capacity(256);
-        encode(packet, self.protocol, &mut bytes);
+        self.put(packet);
+        self.flush().await
+    }
+
+    /// Takes a packet in, to be sent with the next [`Connection::flush`].
+    pub fn put(&mut self, packet: &Packet) {
+        encode(packet, self.protocol, &mut self.outbox);
+    }
+
+    /// Sends what was taken in.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
         self.last_sent = Instant::now();
         // Nearly always the kernel takes it at once. Only for the rest there is a timer, and it is on the heap: ten
-        // thousand connections have room for one each.
-        let mut rest = bytes.freeze();
-        match poll_fn(|cx| Poll::Ready(self.poll_write(cx, &mut rest))).await {
+        // thousand connections have no room for one each.
+        match poll_fn(|cx| Poll::Ready(self.poll_flush(cx))).await {
             Poll::Ready(written) => written,
-            Poll::Pending => Box::pin(self.write_rest(rest)).await,
+            Poll::Pending => Box::pin(self.flush_slowly()).await,
         }
     }
 
-    /// Writes what is taken without waiting, and takes that off `rest`.
-    fn poll_write(&mut self, cx: &mut Context<'_>, rest: &mut Bytes) -> Poll<io::Result<()>> {
-        while !rest.is_empty() {
-            match ready!(Pin::new(&mut self.transport).poll_write(cx, rest))? {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbox.is_empty() {
+            match ready!(Pin::new(&mut self.transport).poll_write(cx, &self.outbox))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => rest.advance(written),
+                written => self.outbox.advance(written),
             }
         }
+        self.outbox = BytesMut::new();
         // TLS keeps bytes back until told.
         Pin::new(&mut self.transport).poll_flush(cx)
     }
 
-    async fn write_rest(&mut self, rest: Bytes) -> io::Result<()> {
-        let write = async {
-            self.transport.write_all(&rest).await?;
-            self.transport.flush().await
-        };
-        timeout(DEAD_AFTER, write).await.map_err(|_| io::ErrorKind::TimedOut)?
+    async fn flush_slowly(&mut self) -> io::Result<()> {
+        let flushed = timeout(DEAD_AFTER, poll_fn(|cx| self.poll_flush(cx))).await;
+        flushed.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
     /// The next packet. Cancelling it loses nothing.

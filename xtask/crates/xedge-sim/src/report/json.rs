@@ -1,6 +1,7 @@
 //! report.json. Its shape is versioned by `schema`.
 
 use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
 
 use camino::Utf8Path;
 use serde::Serialize;
@@ -106,9 +107,13 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// Piece by piece: the counts of ten thousand nodes are long.
 pub(super) fn write(folder: &Utf8Path, report: &Report<'_>) -> Result<(), Error> {
-    let json = serde_json::to_vec_pretty(report);
-    let mut json = json.map_err(|e| Error::Report { what: "report.json", detail: e.to_string() })?;
-    json.push(b'\n');
-    Ok(atomic::write(&folder.join("report.json"), &json, 0o644)?)
+    let fill = |file: &mut std::fs::File| {
+        let mut out = BufWriter::new(file);
+        serde_json::to_writer_pretty(&mut out, report)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    };
+    Ok(atomic::write_with(&folder.join("report.json"), 0o644, fill)?)
 }
