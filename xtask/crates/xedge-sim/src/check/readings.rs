@@ -56,6 +56,7 @@ struct Numbers {
     /// The numbers under 64, without a list: most sensors of a large run have no others.
     first: u64,
     more: Vec<u64>,
+    #[expect(clippy::box_collection, reason = "there are ten thousand of these, and next to none has any")]
     far: Option<Box<BTreeSet<u64>>>,
     len: u64,
 }
