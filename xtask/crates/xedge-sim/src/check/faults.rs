@@ -157,7 +157,7 @@ impl Faults {
         for event in history {
             match event.kind {
                 Kind::Disconnected { .. } => {
-                    let hit: Vec<usize> = self.hit_at(event.t_us).collect();
+                    let hit = self.hit_at(event.t_us);
                     for fault in &hit {
                         self.list[*fault].disconnected += 1;
                     }
@@ -176,10 +176,15 @@ impl Faults {
         }
     }
 
-    fn hit_at(&self, t_us: u64) -> impl Iterator<Item = usize> {
-        let noticed = move |w: Window| w.from_us <= t_us && t_us <= w.mended().saturating_add(NOTICED_US);
-        let hit = move |fault: &Fault| fault.window.is_some_and(noticed);
-        self.list.iter().enumerate().filter(move |(_, fault)| hit(fault)).map(|(number, _)| number)
+    /// The faults that broke a connection at a time: those that go on, else those that have just ended.
+    fn hit_at(&self, t_us: u64) -> Vec<usize> {
+        let within = |grace: u64| -> Vec<usize> {
+            let hit = |w: Window| w.from_us <= t_us && t_us <= w.mended().saturating_add(grace);
+            let hit = self.list.iter().enumerate().filter(|(_, fault)| fault.window.is_some_and(hit));
+            hit.map(|(number, _)| number).collect()
+        };
+        let going_on = within(0);
+        if going_on.is_empty() { within(NOTICED_US) } else { going_on }
     }
 
     fn stretch(&mut self, fault: usize, back_us: Option<u64>) {

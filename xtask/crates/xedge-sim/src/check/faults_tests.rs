@@ -178,3 +178,24 @@ fn a_client_may_notice_a_cut_after_its_end() {
     assert!(!faults.is_outside(1_450_000, 1_450_000) && faults.is_outside(1_500_001, 1_500_001));
     assert_eq!(faults.into_list()[0].disconnected, 2);
 }
+
+#[test]
+fn a_connection_that_breaks_in_a_fault_is_not_laid_to_the_one_just_before() {
+    let events = vec![
+        ordered(1_000, 0),
+        step(1_001, 0, Step::Held),
+        step(1_500, 0, Step::Released),
+        step(1_510, 0, Step::Ready),
+        step(1_510, 0, Step::Over),
+        ordered(2_000, 1),
+        lost_connection(2_001, "s"),
+        step(2_002, 1, Step::Gone { code: 0 }),
+        step(2_300, 1, Step::Started),
+        step(2_400, 1, Step::Ready),
+        step(2_400, 1, Step::Over),
+        connected(2_450, "s"),
+    ];
+    let entries = timeline("[{at: 1s, pause: broker, for: 500ms}, {at: 2s, restart: broker}]");
+    let broke: Vec<u64> = faults(&entries, events).into_list().iter().map(|f| f.disconnected).collect();
+    assert_eq!(broke, [0, 1]);
+}
