@@ -162,10 +162,10 @@ impl Client {
                     None
                 }
                 Woken::Time => {
-                    if self.model.due().is_some_and(|due| due <= Instant::now()) {
-                        if let Some(outgoing) = self.model.fire() {
-                            self.outbox.put(outgoing);
-                        }
+                    if self.model.due().is_some_and(|due| due <= Instant::now())
+                        && let Some(outgoing) = self.model.fire()
+                    {
+                        self.outbox.put(outgoing);
                     }
                     connected(&mut self.connection)?.ping()?
                 }
