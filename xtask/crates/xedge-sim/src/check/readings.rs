@@ -56,8 +56,7 @@ struct Numbers {
     /// The numbers under 64, without a list: most sensors of a large run have no others.
     first: u64,
     more: Vec<u64>,
-    #[expect(clippy::box_collection, reason = "there are ten thousand of these, and next to none has any")]
-    far: Option<Box<BTreeSet<u64>>>,
+    far: BTreeSet<u64>,
     len: u64,
 }
 
@@ -70,7 +69,7 @@ impl Numbers {
                 *bits |= bit;
                 before & bit == 0
             }
-            None => self.far.get_or_insert_default().insert(seq),
+            None => self.far.insert(seq),
         };
         self.len += u64::from(new);
         new
@@ -92,7 +91,7 @@ impl Numbers {
         match place(seq) {
             Some((0, bit)) => self.first & bit != 0,
             Some((word, bit)) => self.more.get(word - 1).is_some_and(|bits| bits & bit != 0),
-            None => self.far.as_ref().is_some_and(|far| far.contains(&seq)),
+            None => self.far.contains(&seq),
         }
     }
 
@@ -100,7 +99,7 @@ impl Numbers {
         let near = (0..).zip(self.words()).flat_map(|(word, bits)| {
             (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit)
         });
-        near.chain(self.far.iter().flat_map(|far| far.iter().copied()))
+        near.chain(self.far.iter().copied())
     }
 }
 
