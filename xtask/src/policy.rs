@@ -104,16 +104,15 @@ pub(crate) fn write(cx: &Context<'_>, rendered: &Rendered, review: &Review) -> R
     Ok(file)
 }
 
-/// The review that must be without errors before a gate is run; says on stderr what it found. A `dry_run` refuses and writes
-/// nothing.
-pub(crate) fn pass(cx: &Context<'_>, rendered: &Rendered, dry_run: bool) -> Result<()> {
+/// Says on stderr what a review finds before a gate is run, and keeps its record. It refuses nothing: `policy check` does. A
+/// `dry_run` writes nothing.
+pub(crate) fn advise(cx: &Context<'_>, rendered: &Rendered, dry_run: bool) -> Result<()> {
     let review = review(cx, rendered)?;
     tell(cx, &review);
-    if dry_run {
-        return Ok(());
+    if !dry_run {
+        write(cx, rendered, &review)?;
     }
-    write(cx, rendered, &review)?;
-    conclude(&review)
+    Ok(())
 }
 
 /// Says a review on stderr, and to GitHub.

@@ -91,7 +91,7 @@ pub(crate) fn stack(cx: &Context<'_>, flags: &cli::Release, stack: &StackArgs) -
     let runtime = commands::runtime()?;
     let stack = runtime.block_on(ReadyStack::make(cx, stack, mode))?;
     // Files tell in milliseconds what a gate would not ask.
-    policy::pass(cx, &stack.rendered, flags.dry_run)?;
+    policy::advise(cx, &stack.rendered, flags.dry_run)?;
     let operation = operation(&cx.project.templates(), &stack.rendered)?;
     let registry = runtime.block_on(Registry::connect(cx, &flags.registry))?;
     // Asked before minutes go by in simulations: a registry that does not answer ends the matter.
