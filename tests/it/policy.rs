@@ -38,7 +38,7 @@ fn the_seeds_files_are_refused_line_by_line_also_as_json() {
 }
 
 #[test]
-fn a_finding_names_template_and_value_and_ends_a_release_before_its_gate() {
+fn a_finding_names_template_and_value_and_ends_a_check() {
     let project = copy();
     edit(
         &project.path().join("templates/environments/production.yaml"),
