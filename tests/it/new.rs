@@ -80,7 +80,9 @@ fn the_workspace_of_a_new_project_compiles_with_the_lock_that_it_got() {
     let (ours, theirs) = (root().join("Cargo.lock"), project.join("Cargo.lock"));
     let (ours, theirs) = (fs::read_to_string(ours).unwrap(), fs::read_to_string(theirs).unwrap());
     for package in theirs.split("\n\n").filter(|package| package.contains("\nchecksum = ")) {
-        assert!(ours.contains(package.trim()), "another version than the tested one:\n{package}");
+        // What our own tests need switches features on, and with them what a package stands on.
+        let pinned = package.split("\ndependencies = ").next().unwrap();
+        assert!(ours.contains(pinned.trim()), "another version than the tested one:\n{package}");
     }
 }
 
