@@ -66,8 +66,9 @@ fn parity(cx: &Context<'_>, rendered: &Rendered) -> Result<Option<Finding>> {
             others.push((from, to));
         }
     }
-    let from = render(&templates, rendered.stack(), SIMULATION)?;
-    let compared = compare_among(&from, rendered, &reasons(&templates)?, &others);
+    let reasons = reasons(&templates)?;
+    let compared = render(&templates, rendered.stack(), SIMULATION)
+        .and_then(|from| compare_among(&from, rendered, &reasons, &others));
     match compared.and_then(|table| table.check()) {
         Ok(()) => Ok(None),
         Err(error) => Finding::of_error(&error).map(Some).ok_or_else(|| error.into()),
