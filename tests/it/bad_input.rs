@@ -115,6 +115,15 @@ fn every_scenario_of_the_project_is_valid() {
 }
 
 #[test]
+fn what_is_led_through_time_does_not_run_beside_services() {
+    let message =
+        "node `sensor1` is led step by step, which goes in virtual time only: services run in real time";
+    let refusal = answer((17, 9), message)
+        .hint("leave out `script` for the built-in model, or simulate without services");
+    seed("    port: 5001", "    script: scenarios/models/sensor.py", refusal);
+}
+
+#[test]
 fn misspelt_names_get_the_near_name() {
     let key = answer((3, 3), "unknown key `duraton_s`").hint("did you mean `duration_s`?");
     seed("duration_s", "duraton_s", key);

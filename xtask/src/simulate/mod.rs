@@ -86,7 +86,6 @@ pub(crate) async fn ready<'a>(
     flags: Flags,
 ) -> Result<Ready<'a>> {
     clear_report(cx, prepared)?;
-    unready::check(&prepared.file, &prepared.scenario)?;
     let native = crate::commands::host_platform()?;
     let values = secrets::development(cx, &prepared.users, prepared.rendered.as_ref())?;
     let mut foreign = BTreeMap::new();

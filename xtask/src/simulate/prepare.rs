@@ -67,6 +67,7 @@ fn prepare_one(
         scenario.check_references(&source)?;
     }
     scripts::check(cx, &source, &scenario)?;
+    super::unready::check(&source, &scenario)?;
     let inputs = Inputs::read(cx, &source, &scenario)?;
     let digest = inputs.digest(source.text());
     let images = images(cx, &source, &scenario)?;

@@ -1,23 +1,23 @@
-//! What the language can say and no part of the simulator does yet: refused, so that nothing is accepted and left out.
-//! Whoever makes a part work takes its line away.
+//! What the language can say and the simulator cannot do: refused by `validate` and by a run alike, so that nothing is accepted
+//! and left out.
 
-use camino::Utf8Path;
-use xedge_model::scenario::{Node, Scenario};
+use xedge_model::scenario::Scenario;
+use xedge_model::yaml::Source;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// Refuses a scenario that asks for more than there is.
-pub(super) fn check(file: &Utf8Path, scenario: &Scenario) -> Result<()> {
-    let nodes = || scenario.nodes.value.iter();
-    let unready = [
-        ("`script` beside containers", nodes().any(|node| node.script.is_some())),
-        ("`lockstep` beside services", nodes().any(Node::is_lockstep)),
-    ];
-    match unready.iter().find(|(_, asked)| *asked && !scenario.is_virtual()) {
+/// Refuses scripts and lockstep programs where time is real: they only go along in virtual time.
+pub(super) fn check(source: &Source, scenario: &Scenario) -> Result<()> {
+    let led = scenario.nodes.value.iter().find(|node| node.script.is_some() || node.is_lockstep());
+    match led.filter(|_| !scenario.is_virtual()) {
         None => Ok(()),
-        Some((what, _)) => {
-            let reason = format!("it uses {what}, which this version cannot run");
-            Err(Error::BadFile { path: file.to_owned(), reason }.into())
+        Some(node) => {
+            let message = format!(
+                "node `{}` is led step by step, which goes in virtual time only: services run in real time",
+                node.id.value
+            );
+            let hint = "leave out `script` for the built-in model, or simulate without services".to_owned();
+            Err(source.error_with_hint(&node.id, message, hint).into())
         }
     }
 }

@@ -2,6 +2,7 @@
 //! it, and reports. It resolves no images, files or secrets (they come in a plan) and reads no environment.
 
 pub mod check;
+mod either;
 pub mod engine;
 mod error;
 pub mod history;
