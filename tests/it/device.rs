@@ -97,7 +97,9 @@ impl Device {
         let output = self.agent("status");
         assert!(output.status.success(), "{output:?}");
         let status: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let seq = status["stacks"][0]["current"]["seq"].as_u64().unwrap_or_else(|| panic!("{status:#}"));
+        let mut stacks = status["stacks"].as_array().unwrap().iter();
+        let pair = stacks.find(|stack| stack["name"] == "pair").unwrap_or_else(|| panic!("{status:#}"));
+        let seq = pair["current"]["seq"].as_u64().unwrap_or_else(|| panic!("{status:#}"));
         let shown = self.run("docker ps --format '{{.Names}} {{.State}}' | sort");
         assert_eq!(shown, "pair-hub running\npair-side running\n", "release {seq}");
         // The configuration that `side` has is the one of that release.

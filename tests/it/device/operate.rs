@@ -61,7 +61,6 @@ impl Both {
 }
 
 #[test]
-#[ignore = "has not been green as a whole yet: run it with `--ignored`"]
 fn devices_are_looked_after_from_one_place() {
     let goods = Shelf::get();
     let both = Both::start();
